@@ -136,7 +136,6 @@ impl Serialize for Code {
 impl<'de> Deserialize<'de> for Code {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        Self::from_text(&text)
-            .ok_or_else(|| serde::de::Error::custom(format!("no error code `{text}`")))
+        Self::from_text(&text).ok_or_else(|| serde::de::Error::custom(format!("no error code `{text}`")))
     }
 }

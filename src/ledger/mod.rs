@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connector::Cursor;
 use crate::error::Problem;
-use crate::model::{
-    Customer, CustomerKey, FieldName, Identifier, Record, RecordId, StreamId, UnixMillis, Value,
-};
+use crate::model::{Customer, CustomerKey, FieldName, Identifier, Record, RecordId, StreamId, UnixMillis, Value};
 
 /// A 128-bit digest of what a record says (see `merge::content_hash`): equal digests mean nothing changed.
 pub type ContentHash = [u8; 16];
@@ -362,23 +360,13 @@ pub trait Ledger: Send + Sync {
 
     /// Hands out due writes of one stream, oldest first, and notes the intent: they are leased, their attempt is counted
     /// and creates are marked uncertain, durably, before this returns.
-    async fn claim(
-        &self,
-        stream: &StreamId,
-        now: UnixMillis,
-        limit: usize,
-    ) -> Result<Vec<Write>, Error>;
+    async fn claim(&self, stream: &StreamId, now: UnixMillis, limit: usize) -> Result<Vec<Write>, Error>;
 
     /// Turns leased writes of a process that died back into due ones. Called once at start.
     async fn release_leases(&self, now: UnixMillis) -> Result<u64, Error>;
 
     /// Writes by state (all states when empty), by due time, keyset-paged by the last target seen.
-    async fn writes(
-        &self,
-        states: &[WriteState],
-        after: Option<&Target>,
-        limit: usize,
-    ) -> Result<Vec<Write>, Error>;
+    async fn writes(&self, states: &[WriteState], after: Option<&Target>, limit: usize) -> Result<Vec<Write>, Error>;
 
     /// Earliest due time among due writes of a stream.
     async fn next_due(&self, stream: &StreamId) -> Result<Option<UnixMillis>, Error>;
@@ -387,11 +375,7 @@ pub trait Ledger: Send + Sync {
     async fn customer(&self, key: &CustomerKey) -> Result<Option<Customer>, Error>;
 
     /// Live customers in key order, keyset-paged.
-    async fn customers(
-        &self,
-        after: Option<&CustomerKey>,
-        limit: usize,
-    ) -> Result<Vec<Customer>, Error>;
+    async fn customers(&self, after: Option<&CustomerKey>, limit: usize) -> Result<Vec<Customer>, Error>;
 
     /// Live customers that hold an identifier with this value (any kind), or whose golden record contains this text.
     async fn search(&self, text: &str, limit: usize) -> Result<Vec<CustomerKey>, Error>;

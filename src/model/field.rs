@@ -80,13 +80,7 @@ impl fmt::Display for Value {
             Self::Bool(flag) => write!(f, "{flag}"),
             Self::Int(number) => write!(f, "{number}"),
             Self::Time(at) => write!(f, "{at}"),
-            Self::Set(items) => f.write_str(
-                &items
-                    .iter()
-                    .map(CompactString::as_str)
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            ),
+            Self::Set(items) => f.write_str(&items.iter().map(CompactString::as_str).collect::<Vec<_>>().join(", ")),
         }
     }
 }

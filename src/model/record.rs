@@ -196,11 +196,7 @@ impl Record {
     pub fn asserts(&self, field: &str) -> bool {
         match self.ours.get(field) {
             None => true,
-            Some(ours) => self
-                .fields
-                .0
-                .get(field)
-                .is_some_and(|now| *now != ours.value),
+            Some(ours) => self.fields.0.get(field).is_some_and(|now| *now != ours.value),
         }
     }
 }
