@@ -8,9 +8,11 @@ use async_trait::async_trait;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use crate::connector::Cursor;
 use crate::error::Problem;
-use crate::model::{Customer, CustomerKey, FieldName, Identifier, Record, RecordId, StreamId, UnixMillis, Value};
+pub use crate::model::Wanted;
+use crate::model::{
+    Cursor, Customer, CustomerKey, FieldName, Identifier, Record, RecordId, StreamId, UnixMillis, Value,
+};
 
 /// A 128-bit digest of what a record says (see `merge::content_hash`): equal digests mean nothing changed.
 pub type ContentHash = [u8; 16];
@@ -69,16 +71,6 @@ pub enum Slot {
     Object(CompactString),
     /// An object to be made for this customer.
     New(CustomerKey),
-}
-
-/// The wanted value of one field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wanted {
-    /// The value, or `None` to clear the field.
-    pub value: Option<Value>,
-    /// True for a stand-in that only satisfies a required field.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub placeholder: bool,
 }
 
 /// Where a write stands.
