@@ -173,6 +173,13 @@ impl Sandbox {
         }
     }
 
+    /// Moves all three clocks by `ms`.
+    pub fn advance(&self, ms: i64) {
+        for name in ToolName::ALL {
+            self.tool(name).clock.advance(ms);
+        }
+    }
+
     /// Fills the tools with generated people; their ages are counted back from each tool's clock.
     pub fn seed(&self, people: &people::People) -> people::Truth {
         let mut truth = people::Truth::default();

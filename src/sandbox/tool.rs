@@ -181,6 +181,7 @@ async fn serve_one(State(service): State<Arc<Service>>, ConnectInfo(line): Conne
 async fn deliver(outcome: Outcome, ask: &Ask, line: &Line) -> Response {
     let Outcome { reply, delivery } = outcome;
     let (kind, bytes) = reply.bytes();
+    let mut promised = None;
     let body = match delivery {
         Delivery::Plain => Body::from(bytes),
         Delivery::Reset => {
@@ -193,9 +194,8 @@ async fn deliver(outcome: Outcome, ask: &Ask, line: &Line) -> Response {
         }
         Delivery::CutJson => Body::from(first_half(&bytes)),
         Delivery::ResetMidBody => {
-            let half = first_half(&bytes);
-            let broken = stream::iter([Ok(Bytes::from(half)), Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))]);
-            Body::from_stream(broken)
+            promised = Some(bytes.len());
+            broken(first_half(&bytes))
         }
         Delivery::Drip { bytes: size, pause_ms } => drip(bytes, size, pause_ms),
         Delivery::Pad { bytes: size } => pad(bytes, size),
@@ -207,6 +207,9 @@ async fn deliver(outcome: Outcome, ask: &Ask, line: &Line) -> Response {
     if let Ok(date) = HeaderValue::from_str(&http_date(ask.now_ms)) {
         headers.insert(header::DATE, date);
     }
+    if let Some(length) = promised {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
     for (name, value) in reply.headers {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);
@@ -217,6 +220,15 @@ async fn deliver(outcome: Outcome, ask: &Ask, line: &Line) -> Response {
 
 fn first_half(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().take(bytes.len() / 2).copied().collect()
+}
+
+/// Some bytes and then a dead socket. The pause lets the head and the bytes out first; without it nothing is sent at all.
+fn broken(bytes: Vec<u8>) -> Body {
+    let rest = stream::once(async {
+        tokio::task::yield_now().await;
+        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+    });
+    Body::from_stream(stream::iter([Ok(Bytes::from(bytes))]).chain(rest))
 }
 
 fn drip(bytes: Vec<u8>, size: usize, pause_ms: u64) -> Body {
@@ -287,6 +299,15 @@ impl Tool {
             stop,
             server: Some(server),
         })
+    }
+
+    /// What stands in a system's `base` so that the shipped manifest reaches this tool instead of the vendor.
+    #[must_use]
+    pub fn api_base(&self) -> String {
+        match self.name {
+            ToolName::Hubspot | ToolName::Pipedrive => self.base_url.clone(),
+            ToolName::Zendesk => format!("{}/api/v2", self.base_url),
+        }
     }
 
     /// Live objects in a common shape, by id.

@@ -301,6 +301,9 @@ fn idle(cast: &Cast, expectation: &Expectation, findings: &mut Vec<Finding>) {
 
 /// A write after a user's edit may bring a newer value, or the value of the field's owner; nothing else.
 fn overwritten(cast: &Cast, track: &Track, expectation: &Expectation, findings: &mut Vec<Finding>) {
+    if track.edit_times().next().is_none() {
+        return;
+    }
     for field in Field::ALL {
         let mut edit: Option<(i64, Option<String>)> = None;
         for step in &track.steps {

@@ -192,13 +192,7 @@ impl Vendor for Zendesk {
     }
 
     fn compose(&self, typed: &Value) -> Value {
-        let empty = json!({
-            "id": null, "name": "", "email": null, "created_at": null, "updated_at": null, "time_zone": "UTC",
-            "phone": null, "locale": "en-US", "organization_id": null, "role": "end-user", "verified": false,
-            "external_id": null, "tags": [], "alias": null, "active": true, "suspended": false, "notes": null,
-            "details": null, "user_fields": {},
-        });
-        self.amend(&empty, typed)
+        self.amend(&fresh(), typed)
     }
 
     fn amend(&self, body: &Value, patch: &Value) -> Value {
@@ -210,6 +204,16 @@ impl Vendor for Zendesk {
             *email = json!({"address": email.take()});
         }
     }
+}
+
+/// A user before anything is typed in (C1.11).
+fn fresh() -> Value {
+    json!({
+        "id": null, "name": "", "email": null, "created_at": null, "updated_at": null, "time_zone": "UTC",
+        "phone": null, "locale": "en-US", "organization_id": null, "role": "end-user", "verified": false,
+        "external_id": null, "tags": [], "alias": null, "active": true, "suspended": false, "notes": null,
+        "details": null, "user_fields": {},
+    })
 }
 
 /// The `{"user": {…}}` of a body.
@@ -243,8 +247,7 @@ fn insert(store: &mut Store, now_ms: i64, user: &Map<String, Value>) -> Result<u
         return Err(Reject { field: "name", description: "Name: is too short (minimum one character)".to_owned(), error: "BlankValue" });
     }
     free(store, user, None)?;
-    let empty = Zendesk::new(&Options::default()).compose(&Value::Null);
-    let body = laid(&empty, &writable(user));
+    let body = laid(&fresh(), &writable(user));
     Ok(store.insert(Act { by: By::Api, now_ms }, body, now_ms, now_ms))
 }
 
