@@ -12,3 +12,5 @@ pub mod merge;
 pub mod cache;
 pub mod connector;
 pub mod ledger;
+
+pub mod config;
