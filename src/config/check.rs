@@ -113,8 +113,7 @@ impl Check<'_> {
         let mut known = BTreeSet::new();
         for system in self.config.systems.values() {
             match &system.files {
-                Some(files) if files.columns.is_empty() => return None,
-                Some(files) => known.extend(files.columns.keys().cloned()),
+                Some(files) => known.extend(files.fields.iter().cloned()),
                 None => {
                     let facts = self.catalog.get(&system.connector)?;
                     known.extend(facts.streams.values().flatten().cloned());

@@ -13,7 +13,7 @@ mod substitute;
 mod words;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -144,23 +144,11 @@ pub struct StreamConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileConfig {
     /// The watched folder.
-    pub dir: PathBuf,
-    /// What the files are.
-    pub format: FileFormat,
-    /// The column that identifies a row.
-    pub id: String,
-    /// Canonical field → column. Empty: columns are called like the fields.
-    pub columns: BTreeMap<FieldName, String>,
-}
-
-/// What dropped files are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FileFormat {
-    /// Comma (or semicolon, or tab) separated values with a header.
-    #[default]
-    Csv,
-    /// One JSON object per line.
-    Jsonl,
+    pub folder: PathBuf,
+    /// The fields it maps.
+    pub fields: BTreeSet<FieldName>,
+    /// All options of the file drop, `folder` resolved, in the words its own type reads.
+    pub options: serde_json::Value,
 }
 
 /// One rate limit that the admin states.

@@ -14,8 +14,8 @@ use super::reader::{Entry, Reader, Section};
 use super::substitute::secret_from_file;
 use super::words::{duration, rate, suggestion};
 use super::{
-    CacheConfig, Config, FILE_CONNECTOR, FileConfig, FileFormat, HttpConfig, IdentityConfig, Limit, LogConfig,
-    LogFormat, Retention, StreamConfig, SystemConfig,
+    CacheConfig, Config, FILE_CONNECTOR, FileConfig, HttpConfig, IdentityConfig, Limit, LogConfig, LogFormat,
+    Retention, StreamConfig, SystemConfig,
 };
 use crate::error::Problem;
 use crate::merge::{Create, FieldRule, OnClear, Pick, Role};
@@ -53,7 +53,19 @@ const SYSTEM: &[&str] = &[
 ];
 const STREAM: &[&str] = &["create", "qualified_by", "write"];
 const LIMIT: &[&str] = &["rate", "parallel", "path"];
-const FILES: &[&str] = &["dir", "format", "id", "columns"];
+const FILES: &[&str] = &[
+    "folder",
+    "files",
+    "stream",
+    "kind",
+    "encoding",
+    "delimiter",
+    "id",
+    "identify",
+    "columns",
+    "settle",
+];
+const COLUMN: &[&str] = &["column", "type"];
 const SECRET_FILE: &[&str] = &["file"];
 const FIELD: &[&str] = &["own", "newest", "union", "longest", "on_clear"];
 const IDENTITY: &[&str] = &["external_ids"];
@@ -69,6 +81,7 @@ pub const OPTIONS: &[(&str, &[&str])] = &[
     ("systems.*.streams.*", STREAM),
     ("systems.*.limits.*", LIMIT),
     ("systems.*.config", FILES),
+    ("systems.*.config.columns.*", COLUMN),
     ("systems.*.config.*", SECRET_FILE),
     ("fields.*", FIELD),
     ("identity", IDENTITY),
@@ -347,35 +360,80 @@ fn secret(entry: &Entry<'_>) -> Option<String> {
 
 fn files(system: &Section<'_>) -> Option<FileConfig> {
     if !system.has("config") {
-        system.missing("config", "write `config: {dir: drop, id: Number}`");
+        system.missing(
+            "config",
+            "write `config: {folder: drop, id: Number, columns: {email: E-mail}}`",
+        );
         return None;
     }
     let section = system.section("config", FILES);
-    for key in ["dir", "id"] {
+    for (key, hint) in [
+        ("folder", "the folder in which files are dropped"),
+        ("columns", "canonical field: column, for example {email: E-mail}"),
+    ] {
         if !section.has(key) {
-            section.missing(
-                key,
-                "file drops need `dir` (the folder) and `id` (the column that identifies a row)",
-            );
+            section.missing(key, hint);
         }
     }
-    let formats = [("csv", FileFormat::Csv), ("jsonl", FileFormat::Jsonl)];
-    let format = section.word("format", &formats).unwrap_or_default();
-    let mut columns = BTreeMap::new();
-    for (field, entry) in section.entries("columns") {
-        match entry.text() {
-            Some(column) if !column.is_empty() => {
-                columns.insert(FieldName::from(field), column.to_owned());
-            }
-            _ => entry.wrong(format!("`{field}` must name a column"), ""),
-        }
+    if !section.has("id") && !section.has("identify") {
+        section.missing(
+            "id",
+            "name the column that identifies a row, or the fields under `identify:`",
+        );
     }
+    let mut options = serde_json::Map::new();
+    for key in ["files", "stream", "encoding", "id"] {
+        options.extend(section.text(key).map(|text| (key.to_owned(), text.into())));
+    }
+    let kinds = [("person", "person"), ("organization", "organization")];
+    options.extend(
+        section
+            .word("kind", &kinds)
+            .map(|kind| ("kind".to_owned(), kind.into())),
+    );
+    let delimiter = section.parse("delimiter", "one character, or `tab`", |text| match text {
+        "tab" => Some('\t'),
+        _ => text.parse().ok().filter(char::is_ascii),
+    });
+    options.extend(delimiter.map(|delimiter| ("delimiter".to_owned(), delimiter.to_string().into())));
+    options.extend(
+        section
+            .names("identify")
+            .map(|names| ("identify".to_owned(), names.into())),
+    );
+    let settle = time(&section, "settle").map(|settle| settle.as_secs());
+    options.extend(settle.map(|settle| ("settle_seconds".to_owned(), settle.into())));
+    let columns: serde_json::Map<_, _> = section
+        .entries("columns")
+        .into_iter()
+        .filter_map(|(field, entry)| Some((field.to_owned(), column(field, &entry)?)))
+        .collect();
+    let fields = columns.keys().map(|field| FieldName::from(field.as_str())).collect();
+    options.insert("columns".to_owned(), columns.into());
+    let folder = path(&section, "folder")?;
+    options.insert("folder".to_owned(), folder.display().to_string().into());
     Some(FileConfig {
-        dir: path(&section, "dir")?,
-        format,
-        id: section.text("id")?.to_owned(),
-        columns,
+        folder,
+        fields,
+        options: options.into(),
     })
+}
+
+fn column(field: &str, entry: &Entry<'_>) -> Option<serde_json::Value> {
+    if let Some(column) = entry.text() {
+        if column.is_empty() {
+            entry.wrong(format!("`{field}` must name a column"), "");
+        }
+        return Some(column.into());
+    }
+    let types = ["text", "bool", "int", "time", "set"].map(|kind| (kind, kind));
+    let section = entry.section(COLUMN);
+    if section.is_table() && !section.has("column") {
+        section.missing("column", "write {column: Name, type: set}");
+    }
+    let column = section.text("column")?;
+    let kind = section.word("type", &types).unwrap_or("text");
+    Some(serde_json::json!({"column": column, "type": kind}))
 }
 
 fn field_names(section: &Section<'_>, key: &str) -> Option<Vec<FieldName>> {

@@ -182,18 +182,27 @@ fn later_files_and_variables_win() {
 #[test]
 fn relative_paths_count_from_their_file() {
     let dir = tempfile::tempdir().unwrap();
-    let text = "data_dir: ./state\nsystems:\n  drop: {connector: csv, role: partner, config: {dir: in, id: No, columns: {email: E-mail}}}\n";
+    let text = "data_dir: ./state\nsystems:\n  drop:\n    connector: csv\n    role: partner\n    config: {folder: in, id: No, \
+                delimiter: ;, settle: 5s, columns: {email: E-mail, tags: {column: Tags, type: set}}}\n";
     let config = load_in(dir.path(), text, &[]).unwrap();
     assert_eq!(config.data_dir, dir.path().join("./state"));
     let files = config.systems["drop"].files.as_ref().unwrap();
-    assert_eq!(files.dir, dir.path().join("in"));
-    assert_eq!(files.columns["email"], "E-mail");
+    assert_eq!(files.folder, dir.path().join("in"));
+    assert_eq!(files.fields, ["email".into(), "tags".into()].into());
+    let folder = dir.path().join("in").display().to_string();
+    let columns = serde_json::json!({"email": "E-mail", "tags": {"column": "Tags", "type": "set"}});
+    let options =
+        serde_json::json!({"id": "No", "delimiter": ";", "settle_seconds": 5, "columns": columns, "folder": folder});
+    assert_eq!(files.options, options);
     check_wrong(
-        "systems:\n  drop: {connector: csv, role: partner, config: {id: No, fromat: csv}}\n",
+        "systems:\n  drop: {connector: csv, role: partner, config: {fodler: in, kind: cat, columns: {tags: {type: x}}}}\n",
         &[
-            "CFG002 2:41: `systems.drop.config` has no `dir` (file drops need `dir` (the folder) and `id` (the column that \
-             identifies a row))",
-            "CFG002 2:58: unknown option `fromat` in `systems.drop.config` (did you mean `format`?)",
+            "CFG002 2:41: `systems.drop.config` has no `folder` (the folder in which files are dropped)",
+            "CFG002 2:41: `systems.drop.config` has no `id` (name the column that identifies a row, or the fields under \
+             `identify:`)",
+            "CFG002 2:50: unknown option `fodler` in `systems.drop.config` (did you mean `folder`?)",
+            "CFG002 2:68: `kind` cannot be `cat` (one of: person, organization)",
+            "CFG002 2:83: `systems.drop.config.columns.tags` has no `column` (write {column: Name, type: set})",
         ],
     );
 }
