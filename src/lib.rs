@@ -14,3 +14,5 @@ pub mod connector;
 pub mod ledger;
 
 pub mod config;
+
+pub mod http;
