@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # apt-install.sh [sudo …] -- PACKAGE…: installs Debian packages without starting their services.
+# DEBCONF may hold answers to the questions of packages, as debconf-set-selections reads them.
 set -euo pipefail
 
 as_root=()
@@ -20,6 +21,7 @@ fi
 # Another apt may be at work (a fresh machine updates itself): wait for its lock rather than fail.
 apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=600)
 log=$(mktemp)
+[ -z "${DEBCONF:-}" ] || printf '%s\n' "$DEBCONF" | "${as_root[@]}" debconf-set-selections 2>/dev/null || true
 if ! { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "$@"; } >"$log" 2>&1; then
   echo "apt-get failed; its last lines:" >&2
   tail -n 20 "$log" >&2
