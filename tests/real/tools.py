@@ -31,12 +31,13 @@ def call(method, url, headers, body=None):
 class Rt:
     """Request Tracker: support. A person is a user."""
 
-    name, role = "rt", "support"
+    name, role, credential = "rt", "support", "token"
     fields = ("email", "name", "phone")
 
     def __init__(self, env):
         self.url = env["RT_URL"]
         self.api = self.url + "/REST/2.0"
+        self.secret = {"RT_TOKEN": env["RT_TOKEN"]}
         self.headers = {"Authorization": f"token {env['RT_TOKEN']}"}
 
     @staticmethod
@@ -98,12 +99,13 @@ def moment(parts):
 class Tryton:
     """Tryton: sales. A person is a party; e-mail and phone are records of their own below it."""
 
-    name, role = "tryton", "sales"
+    name, role, credential = "tryton", "sales", "key"
     fields = ("email", "name", "phone")
 
     def __init__(self, env):
         self.url = env["TRYTON_URL"]
         self.api = self.url + "/rest/model"
+        self.secret = {"TRYTON_KEY": env["TRYTON_KEY"]}
         self.headers = {"Authorization": f"bearer {env['TRYTON_KEY']}"}
 
     @staticmethod
@@ -158,13 +160,14 @@ class Tryton:
 class Ghost:
     """Ghost: marketing. A person is a member; there is no place for a phone."""
 
-    name, role = "ghost", "marketing"
+    name, role, credential = "ghost", "marketing", "key"
     fields = ("email", "name")
 
     def __init__(self, env):
         self.url = env["GHOST_URL"]
         self.api = self.url + "/ghost/api/admin"
         self.key = env["GHOST_ADMIN_KEY"]
+        self.secret = {"GHOST_ADMIN_KEY": self.key}
 
     @staticmethod
     def is_write(method, _path):
