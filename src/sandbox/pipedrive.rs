@@ -15,8 +15,17 @@ use super::{By, Options, ToolName};
 
 const LIMIT_MAX: usize = 500;
 /// What `POST` and `PATCH` take (spec `addPerson`); `add_time` and `update_time` are taken by the vendor but not by us.
-const WRITABLE: &[&str] =
-    &["name", "owner_id", "org_id", "emails", "phones", "visible_to", "label_ids", "marketing_status", "custom_fields"];
+const WRITABLE: &[&str] = &[
+    "name",
+    "owner_id",
+    "org_id",
+    "emails",
+    "phones",
+    "visible_to",
+    "label_ids",
+    "marketing_status",
+    "custom_fields",
+];
 
 pub(super) struct Pipedrive {
     token: String,
@@ -34,7 +43,10 @@ struct Place {
 impl Place {
     fn seal(&self) -> String {
         let direction = if self.down { "desc" } else { "asc" };
-        seal(&json!({"field": self.field, "fieldValue": self.value, "sortDirection": direction, "id": self.id}).to_string())
+        seal(
+            &json!({"field": self.field, "fieldValue": self.value, "sortDirection": direction, "id": self.id})
+                .to_string(),
+        )
     }
 
     fn open(token: &str) -> Option<Self> {
@@ -49,16 +61,25 @@ impl Place {
 }
 
 fn invalid(message: &str) -> Reply {
-    Reply::json(400, json!({"success": false, "error": message, "code": "ERR_SCHEMA_VALIDATION_FAILED"}))
+    Reply::json(
+        400,
+        json!({"success": false, "error": message, "code": "ERR_SCHEMA_VALIDATION_FAILED"}),
+    )
 }
 
 fn not_found() -> Reply {
-    Reply::json(404, json!({"success": false, "error": "Entity was not found", "code": "ERR_NOT_FOUND"}))
+    Reply::json(
+        404,
+        json!({"success": false, "error": "Entity was not found", "code": "ERR_NOT_FOUND"}),
+    )
 }
 
 impl Pipedrive {
     pub(super) fn new(options: &Options) -> Self {
-        Self { token: options.pipedrive_token.clone(), list_deleted: options.pipedrive_list_deleted }
+        Self {
+            token: options.pipedrive_token.clone(),
+            list_deleted: options.pipedrive_list_deleted,
+        }
     }
 
     fn shows(&self, object: &Object) -> bool {
@@ -67,7 +88,9 @@ impl Pipedrive {
 
     /// `GET /api/v2/persons`: inclusive `updated_since`, whole seconds only, opaque cursor (B2.3, B2.4).
     fn list(&self, store: &Store, ask: &Ask) -> Reply {
-        let Some(limit) = limit(ask) else { return invalid("limit must be between 1 and 500") };
+        let Some(limit) = limit(ask) else {
+            return invalid("limit must be between 1 and 500");
+        };
         let (Ok(since), Ok(until)) = (second(ask.get("updated_since")), second(ask.get("updated_until"))) else {
             return invalid("updated_since and updated_until must be RFC 3339 times without fractions of a second");
         };
@@ -81,7 +104,9 @@ impl Pipedrive {
             Some(Some(place)) if place.field == field && place.down == down => Some(place),
             Some(_) => return invalid("cursor is not valid for this request"),
         };
-        let ids: Option<Vec<u64>> = ask.list("ids").map(|ids| ids.iter().filter_map(|id| id.parse().ok()).collect());
+        let ids: Option<Vec<u64>> = ask
+            .list("ids")
+            .map(|ids| ids.iter().filter_map(|id| id.parse().ok()).collect());
         if ids.as_ref().is_some_and(|ids| ids.len() > 100) {
             return invalid("at most 100 ids");
         }
@@ -90,17 +115,32 @@ impl Pipedrive {
                 && match &ids {
                     // `ids` sets the other filters aside (B2.4).
                     Some(ids) => ids.contains(&object.id),
-                    None => since.is_none_or(|at| object.updated_ms >= at) && until.is_none_or(|at| object.updated_ms < at),
+                    None => {
+                        since.is_none_or(|at| object.updated_ms >= at) && until.is_none_or(|at| object.updated_ms < at)
+                    }
                 }
         };
         let found = self.in_order(store, &field, down, place.as_ref(), &fits, limit + 1);
         let (rows, rest) = found.split_at(limit.min(found.len()));
-        let start = Place { value: if down { i64::MAX } else { 0 }, id: if down { u64::MAX } else { 0 }, field: field.clone(), down };
+        let start = Place {
+            value: if down { i64::MAX } else { 0 },
+            id: if down { u64::MAX } else { 0 },
+            field: field.clone(),
+            down,
+        };
         let here = ask.get("cursor").map_or_else(|| start.seal(), str::to_owned);
-        let next = rest.first().map(|object| Place { value: key(object, &field), id: object.id, field: field.clone(), down });
+        let next = rest.first().map(|object| Place {
+            value: key(object, &field),
+            id: object.id,
+            field: field.clone(),
+            down,
+        });
         Reply::page(Page {
             key: "data",
-            edge: rows.last().map(|object| object.id).zip(rest.first().map(|object| object.id)),
+            edge: rows
+                .last()
+                .map(|object| object.id)
+                .zip(rest.first().map(|object| object.id)),
             rows: rows.iter().map(|object| Arc::clone(&object.body)).collect(),
             next: next.map(|place| place.seal()),
             again: format!("{here}~"),
@@ -124,18 +164,32 @@ impl Pipedrive {
         let object = |id: &u64| store.objects.get(id);
         if field == "id" && !down {
             let first = place.map_or(0, |place| place.id);
-            return store.objects.range(first..).map(|(_, object)| object).filter(|object| fits(object)).take(count).collect();
+            return store
+                .objects
+                .range(first..)
+                .map(|(_, object)| object)
+                .filter(|object| fits(object))
+                .take(count)
+                .collect();
         }
         if field == "update_time" && !down && !self.list_deleted {
             let rows = store.updates.range(from.unwrap_or((i64::MIN, 0))..);
-            return rows.filter_map(|(_, id)| object(id)).filter(|object| fits(object)).take(count).collect();
+            return rows
+                .filter_map(|(_, id)| object(id))
+                .filter(|object| fits(object))
+                .take(count)
+                .collect();
         }
         let behind = |object: &Object| match from {
             None => true,
             Some(from) if down => (key(object, field), object.id) <= from,
             Some(from) => (key(object, field), object.id) >= from,
         };
-        let mut rows: Vec<&Object> = store.objects.values().filter(|object| fits(object) && behind(object)).collect();
+        let mut rows: Vec<&Object> = store
+            .objects
+            .values()
+            .filter(|object| fits(object) && behind(object))
+            .collect();
         rows.sort_by_key(|object| (key(object, field), object.id));
         if down {
             rows.reverse();
@@ -151,15 +205,27 @@ impl Pipedrive {
         if term.chars().count() < if exact { 1 } else { 2 } {
             return invalid("term is too short");
         }
-        let Some(limit) = limit(ask) else { return invalid("limit must be between 1 and 500") };
+        let Some(limit) = limit(ask) else {
+            return invalid("limit must be between 1 and 500");
+        };
         let fields = ask.list("fields");
-        let looks_in = |name: &str| fields.as_ref().is_none_or(|fields| fields.iter().any(|field| field == name));
+        let looks_in = |name: &str| {
+            fields
+                .as_ref()
+                .is_none_or(|fields| fields.iter().any(|field| field == name))
+        };
         let from = match ask.get("cursor").map(Place::open) {
             None => 0,
             Some(Some(place)) => place.id,
             Some(None) => return invalid("cursor is not valid for this request"),
         };
-        let hit = |text: &str| if exact { text.to_lowercase() == term } else { text.to_lowercase().contains(&term) };
+        let hit = |text: &str| {
+            if exact {
+                text.to_lowercase() == term
+            } else {
+                text.to_lowercase().contains(&term)
+            }
+        };
         let found: Vec<&Object> = store
             .objects
             .range(from..)
@@ -173,14 +239,30 @@ impl Pipedrive {
             })
             .take(limit + 1)
             .collect();
-        let next = found.get(limit).map(|object| Place { field: "id".to_owned(), down: false, value: 0, id: object.id }.seal());
+        let next = found.get(limit).map(|object| {
+            Place {
+                field: "id".to_owned(),
+                down: false,
+                value: 0,
+                id: object.id,
+            }
+            .seal()
+        });
         let items: Vec<Value> = found.iter().take(limit).map(|object| item(object)).collect();
-        Reply::json(200, json!({"success": true, "data": {"items": items}, "additional_data": {"next_cursor": next}}))
+        Reply::json(
+            200,
+            json!({"success": true, "data": {"items": items}, "additional_data": {"next_cursor": next}}),
+        )
     }
 
     fn single(store: &mut Store, ask: &Ask, key: &str) -> Reply {
-        let act = Act { by: By::Api, now_ms: ask.now_ms };
-        let Some(object) = key.parse::<u64>().ok().and_then(|id| store.objects.get(&id)) else { return not_found() };
+        let act = Act {
+            by: By::Api,
+            now_ms: ask.now_ms,
+        };
+        let Some(object) = key.parse::<u64>().ok().and_then(|id| store.objects.get(&id)) else {
+            return not_found();
+        };
         let (id, is_live) = (object.id, object.is_live());
         match ask.method.as_str() {
             "GET" => Reply::json(200, json!({"success": true, "data": *object.body})),
@@ -206,11 +288,23 @@ impl Pipedrive {
             Err(reply) => return reply,
             Ok(patch) => patch,
         };
-        if patch.get("name").and_then(Value::as_str).is_none_or(|name| name.trim().is_empty()) {
+        if patch
+            .get("name")
+            .and_then(Value::as_str)
+            .is_none_or(|name| name.trim().is_empty())
+        {
             return invalid("name is required");
         }
         let body = self.compose(&Value::Object(patch));
-        let id = store.insert(Act { by: By::Api, now_ms: ask.now_ms }, body, ask.now_ms, ask.now_ms);
+        let id = store.insert(
+            Act {
+                by: By::Api,
+                now_ms: ask.now_ms,
+            },
+            body,
+            ask.now_ms,
+            ask.now_ms,
+        );
         answer(store, id, 200)
     }
 }
@@ -221,7 +315,12 @@ impl Vendor for Pipedrive {
     }
 
     fn shape(&self) -> Shape {
-        Shape { stamp, keys: emails, step_ms: 1_000, moving: &["id", "add_time", "update_time", "is_deleted"] }
+        Shape {
+            stamp,
+            keys: emails,
+            step_ms: 1_000,
+            moving: &["id", "add_time", "update_time", "is_deleted"],
+        }
     }
 
     fn first_id(&self) -> u64 {
@@ -230,9 +329,14 @@ impl Vendor for Pipedrive {
 
     /// Header `x-api-token`; `?api_token=` on v1 only; an OAuth token as Bearer (B2.2).
     fn authorized(&self, ask: &Ask) -> bool {
-        let bearer = ask.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let bearer = ask
+            .header("authorization")
+            .and_then(|value| value.strip_prefix("Bearer "));
         let in_query = ask.get("api_token").filter(|_| ask.path.contains("/v1/"));
-        [ask.header("x-api-token"), bearer, in_query].into_iter().flatten().any(|token| token == self.token)
+        [ask.header("x-api-token"), bearer, in_query]
+            .into_iter()
+            .flatten()
+            .any(|token| token == self.token)
     }
 
     fn answer(&self, store: &mut Store, ask: &Ask) -> Reply {
@@ -240,7 +344,9 @@ impl Vendor for Pipedrive {
         if ask.method == "GET" && path == "/v1/users/me" {
             return me();
         }
-        let Some(rest) = path.strip_prefix("/v2/persons") else { return not_found() };
+        let Some(rest) = path.strip_prefix("/v2/persons") else {
+            return not_found();
+        };
         match (ask.method.as_str(), rest.trim_matches('/')) {
             ("GET", "") => self.list(store, ask),
             ("POST", "") => self.create(store, ask),
@@ -252,17 +358,34 @@ impl Vendor for Pipedrive {
 
     fn wrong(&self, wrong: Wrong) -> Reply {
         match wrong {
-            Wrong::Unauthorized => Reply::json(401, json!({"success": false, "error": "unauthorized access", "errorCode": 401})),
-            Wrong::Throttled => Reply::json(429, json!({"success": false, "error": "request over limit", "errorCode": 429})),
-            Wrong::DailyQuota => Reply::json(429, json!({"success": false, "error": "daily request limit reached", "errorCode": 429}))
-                .with("x-daily-ratelimit-token-remaining", "0".to_owned()),
-            Wrong::Server => Reply::json(500, json!({"success": false, "error": "internal server error", "errorCode": 500})),
+            Wrong::Unauthorized => Reply::json(
+                401,
+                json!({"success": false, "error": "unauthorized access", "errorCode": 401}),
+            ),
+            Wrong::Throttled => Reply::json(
+                429,
+                json!({"success": false, "error": "request over limit", "errorCode": 429}),
+            ),
+            Wrong::DailyQuota => Reply::json(
+                429,
+                json!({"success": false, "error": "daily request limit reached", "errorCode": 429}),
+            )
+            .with("x-daily-ratelimit-token-remaining", "0".to_owned()),
+            Wrong::Server => Reply::json(
+                500,
+                json!({"success": false, "error": "internal server error", "errorCode": 500}),
+            ),
             Wrong::NotFound => not_found(),
         }
     }
 
     fn person(&self, body: &Value, stamps: &Stamps) -> Person {
-        let text = |name: &str| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+        let text = |name: &str| {
+            body.get(name)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
         Person {
             id: stamps.id.to_string(),
             email: main(body, "emails"),
@@ -289,7 +412,9 @@ impl Vendor for Pipedrive {
     }
 
     fn amend(&self, body: &Value, patch: &Value) -> Value {
-        patch.as_object().map_or_else(|| body.clone(), |patch| laid(body, patch))
+        patch
+            .as_object()
+            .map_or_else(|| body.clone(), |patch| laid(body, patch))
     }
 
     fn twist(&self, row: &mut Value) {
@@ -300,7 +425,9 @@ impl Vendor for Pipedrive {
 }
 
 fn limit(ask: &Ask) -> Option<usize> {
-    ask.get("limit").map_or(Some(100), |text| text.parse().ok()).filter(|limit| (1..=LIMIT_MAX).contains(limit))
+    ask.get("limit")
+        .map_or(Some(100), |text| text.parse().ok())
+        .filter(|limit| (1..=LIMIT_MAX).contains(limit))
 }
 
 /// A time in whole seconds; the vendor refuses fractions.
@@ -322,25 +449,40 @@ fn key(object: &Object, field: &str) -> i64 {
 
 /// The writable members of a body, checked: lists of `{value}`, 40-hex custom keys, and no `[]` there (B2.5).
 fn written(ask: &Ask) -> Result<Map<String, Value>, Reply> {
-    let Some(Value::Object(mut body)) = ask.json() else { return Err(invalid("body must be a JSON object")) };
+    let Some(Value::Object(mut body)) = ask.json() else {
+        return Err(invalid("body must be a JSON object"));
+    };
     body.retain(|name, _| WRITABLE.contains(&name.as_str()));
-    if body.get("name").is_some_and(|name| name.as_str().is_none_or(|name| name.trim().is_empty())) {
+    if body
+        .get("name")
+        .is_some_and(|name| name.as_str().is_none_or(|name| name.trim().is_empty()))
+    {
         return Err(invalid("name must be a text"));
     }
     for name in ["emails", "phones"] {
-        let is_list = |value: &Value| value.as_array().is_some_and(|rows| rows.iter().all(|row| row.get("value").is_some_and(Value::is_string)));
+        let is_list = |value: &Value| {
+            value
+                .as_array()
+                .is_some_and(|rows| rows.iter().all(|row| row.get("value").is_some_and(Value::is_string)))
+        };
         if body.get(name).is_some_and(|value| !is_list(value)) {
             return Err(invalid(&format!("{name} must be a list of objects with a value")));
         }
     }
-    let custom = body.get("custom_fields").map_or(Some(Map::new()), |custom| custom.as_object().cloned());
-    let Some(custom) = custom else { return Err(invalid("custom_fields must be an object")) };
+    let custom = body
+        .get("custom_fields")
+        .map_or(Some(Map::new()), |custom| custom.as_object().cloned());
+    let Some(custom) = custom else {
+        return Err(invalid("custom_fields must be an object"));
+    };
     for (name, value) in &custom {
         if name.len() != 40 || !name.chars().all(|c| c.is_ascii_hexdigit()) {
             return Err(invalid(&format!("custom field {name} does not exist")));
         }
         if value.as_array().is_some_and(Vec::is_empty) {
-            return Err(invalid(&format!("custom field {name} must not be an empty list; send null")));
+            return Err(invalid(&format!(
+                "custom field {name} must not be an empty list; send null"
+            )));
         }
     }
     Ok(body)
@@ -353,7 +495,11 @@ fn laid(body: &Value, patch: &Map<String, Value>) -> Value {
     for (name, value) in patch {
         match (name.as_str(), value) {
             ("custom_fields", Value::Object(new)) => {
-                let mut custom = map.get("custom_fields").and_then(Value::as_object).cloned().unwrap_or_default();
+                let mut custom = map
+                    .get("custom_fields")
+                    .and_then(Value::as_object)
+                    .cloned()
+                    .unwrap_or_default();
                 for (key, value) in new {
                     custom.insert(key.clone(), value.clone());
                 }
@@ -367,7 +513,14 @@ fn laid(body: &Value, patch: &Map<String, Value>) -> Value {
                 let (first, last) = split(full);
                 map.insert("name".to_owned(), Value::String(full.clone()));
                 map.insert("first_name".to_owned(), Value::String(first));
-                map.insert("last_name".to_owned(), if last.is_empty() { Value::Null } else { Value::String(last) });
+                map.insert(
+                    "last_name".to_owned(),
+                    if last.is_empty() {
+                        Value::Null
+                    } else {
+                        Value::String(last)
+                    },
+                );
             }
             _ => {
                 map.insert(name.clone(), value.clone());
@@ -387,9 +540,15 @@ fn split(full: &str) -> (String, String) {
 /// Completes `{value}` rows with `primary` and `label`; one row is primary.
 fn listed(value: &Value) -> Value {
     let rows: Vec<&Value> = value.as_array().into_iter().flatten().collect();
-    let has_primary = rows.iter().any(|row| row.get("primary").and_then(Value::as_bool) == Some(true));
+    let has_primary = rows
+        .iter()
+        .any(|row| row.get("primary").and_then(Value::as_bool) == Some(true));
     let full = |(index, row): (usize, &&Value)| {
-        let primary = if has_primary { row.get("primary").and_then(Value::as_bool).unwrap_or(false) } else { index == 0 };
+        let primary = if has_primary {
+            row.get("primary").and_then(Value::as_bool).unwrap_or(false)
+        } else {
+            index == 0
+        };
         let label = row.get("label").and_then(Value::as_str).unwrap_or("work");
         json!({"value": row.get("value"), "primary": primary, "label": label})
     };
@@ -397,21 +556,38 @@ fn listed(value: &Value) -> Value {
 }
 
 fn values<'a>(body: &'a Value, name: &str) -> impl Iterator<Item = &'a str> {
-    body.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(|row| row.get("value").and_then(Value::as_str))
+    body.get(name)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|row| row.get("value").and_then(Value::as_str))
 }
 
 fn custom(body: &Value) -> impl Iterator<Item = &str> {
-    body.get("custom_fields").and_then(Value::as_object).into_iter().flat_map(Map::values).filter_map(Value::as_str)
+    body.get("custom_fields")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(Map::values)
+        .filter_map(Value::as_str)
 }
 
 fn main(body: &Value, name: &str) -> Option<String> {
     let rows = body.get(name).and_then(Value::as_array)?;
-    let row = rows.iter().find(|row| row.get("primary").and_then(Value::as_bool) == Some(true)).or_else(|| rows.first())?;
-    row.get("value").and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+    let row = rows
+        .iter()
+        .find(|row| row.get("primary").and_then(Value::as_bool) == Some(true))
+        .or_else(|| rows.first())?;
+    row.get("value")
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
 }
 
 fn emails(body: &Value) -> Vec<String> {
-    values(body, "emails").map(|email| email.trim().to_lowercase()).filter(|email| !email.is_empty()).collect()
+    values(body, "emails")
+        .map(|email| email.trim().to_lowercase())
+        .filter(|email| !email.is_empty())
+        .collect()
 }
 
 fn item(object: &Object) -> Value {
@@ -425,7 +601,9 @@ fn item(object: &Object) -> Value {
 }
 
 fn answer(store: &Store, id: u64, status: u16) -> Reply {
-    store.objects.get(&id).map_or_else(not_found, |object| Reply::json(status, json!({"success": true, "data": *object.body})))
+    store.objects.get(&id).map_or_else(not_found, |object| {
+        Reply::json(status, json!({"success": true, "data": *object.body}))
+    })
 }
 
 fn envelope(page: &Page) -> Map<String, Value> {
