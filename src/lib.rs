@@ -8,6 +8,7 @@ pub mod fault;
 pub mod model;
 
 pub mod identity;
+pub mod manifest;
 pub mod merge;
 
 pub mod cache;
