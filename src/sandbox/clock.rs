@@ -21,20 +21,30 @@ impl Clock {
     /// A clock that follows real time.
     #[must_use]
     pub fn real() -> Self {
-        Self { fixed_ms: AtomicI64::new(REAL), offset_ms: AtomicI64::new(0) }
+        Self {
+            fixed_ms: AtomicI64::new(REAL),
+            offset_ms: AtomicI64::new(0),
+        }
     }
 
     /// A clock that stands still at `ms` (Unix milliseconds).
     #[must_use]
     pub fn fixed(ms: i64) -> Self {
-        Self { fixed_ms: AtomicI64::new(ms), offset_ms: AtomicI64::new(0) }
+        Self {
+            fixed_ms: AtomicI64::new(ms),
+            offset_ms: AtomicI64::new(0),
+        }
     }
 
     /// The time in Unix milliseconds.
     #[must_use]
     pub fn now_ms(&self) -> i64 {
         let fixed = self.fixed_ms.load(Ordering::SeqCst);
-        if fixed == REAL { real_ms().saturating_add(self.offset_ms.load(Ordering::SeqCst)) } else { fixed }
+        if fixed == REAL {
+            real_ms().saturating_add(self.offset_ms.load(Ordering::SeqCst))
+        } else {
+            fixed
+        }
     }
 
     /// Stops the clock at `ms`.
@@ -52,14 +62,22 @@ impl Clock {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place of the sandbox that asks the machine for the time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place of the sandbox that asks the machine for the time"
+)]
 fn real_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = std::time::SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn stamp(ms: i64, format: &str) -> String {
-    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH).strftime(format).to_string()
+    Timestamp::from_millisecond(ms)
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+        .strftime(format)
+        .to_string()
 }
 
 /// `2024-08-15T17:09:13.648Z`, as HubSpot writes times (VENDORS.md A1.12).

@@ -145,7 +145,16 @@ impl Fault {
     /// The next request of any kind, once.
     #[must_use]
     pub fn once(kind: Kind) -> Self {
-        Self { kind, when: When { nth: 1, count: 1, chance: None, path: None, method: None } }
+        Self {
+            kind,
+            when: When {
+                nth: 1,
+                count: 1,
+                chance: None,
+                path: None,
+                method: None,
+            },
+        }
     }
 
     /// From the n-th fitting request on.
@@ -205,7 +214,12 @@ impl Nemesis {
             .into_iter()
             .map(|fault| {
                 let seed = fault.when.chance.map_or(0, |(_, seed)| seed);
-                Armed { fault, seen: 0, played: 0, rng: ChaCha8Rng::seed_from_u64(seed) }
+                Armed {
+                    fault,
+                    seen: 0,
+                    played: 0,
+                    rng: ChaCha8Rng::seed_from_u64(seed),
+                }
             })
             .collect();
     }
@@ -218,14 +232,19 @@ impl Nemesis {
 impl Armed {
     fn meets(&mut self, ask: &Ask) -> Option<Kind> {
         let when = &self.fault.when;
-        let fits = when.path.as_ref().is_none_or(|prefix| ask.path.starts_with(prefix.as_str()))
+        let fits = when
+            .path
+            .as_ref()
+            .is_none_or(|prefix| ask.path.starts_with(prefix.as_str()))
             && when.method.as_ref().is_none_or(|method| *method == ask.method);
         if !fits || self.played >= when.count {
             return None;
         }
         self.seen += 1;
         // The draw comes before the other conditions, so that the n-th request always sees the n-th number.
-        let drawn = when.chance.is_none_or(|(probability, _)| self.rng.random::<f64>() < probability);
+        let drawn = when
+            .chance
+            .is_none_or(|(probability, _)| self.rng.random::<f64>() < probability);
         if self.seen < when.nth || !drawn {
             return None;
         }

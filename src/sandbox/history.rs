@@ -82,7 +82,11 @@ pub(super) struct Ring {
 
 impl Ring {
     pub(super) fn new(rows_max: usize) -> Self {
-        Self { rows: VecDeque::new(), seq: 0, rows_max: rows_max.max(1) }
+        Self {
+            rows: VecDeque::new(),
+            seq: 0,
+            rows_max: rows_max.max(1),
+        }
     }
 
     pub(super) fn push(&mut self, mut row: RequestLog) {

@@ -153,7 +153,12 @@ impl Sandbox {
     pub async fn start(options: Options) -> Result<Self, Error> {
         let clock = || Arc::new(options.clock_ms.map_or_else(Clock::real, Clock::fixed));
         let rows = options.log_rows_max;
-        let hubspot = tool::Service::new(Box::new(hubspot::Hubspot::new(&options)), clock(), rows, options.index_lag_ms);
+        let hubspot = tool::Service::new(
+            Box::new(hubspot::Hubspot::new(&options)),
+            clock(),
+            rows,
+            options.index_lag_ms,
+        );
         let pipedrive = tool::Service::new(Box::new(pipedrive::Pipedrive::new(&options)), clock(), rows, 0);
         let zendesk = tool::Service::new(Box::new(zendesk::Zendesk::new(&options)), clock(), rows, 0);
         Ok(Self {
@@ -186,7 +191,11 @@ impl Sandbox {
         for object in &people.objects {
             let tool = self.tool(object.tool);
             let now_ms = tool.clock.now_ms();
-            let id = tool.seed(&object.body, now_ms - object.created_ago_ms, now_ms - object.updated_ago_ms);
+            let id = tool.seed(
+                &object.body,
+                now_ms - object.created_ago_ms,
+                now_ms - object.updated_ago_ms,
+            );
             truth.insert(object.tool, id, object.persona);
         }
         truth
@@ -246,9 +255,22 @@ pub async fn serve(options: Options, seed: u64, count: usize) -> Result<Served, 
         .iter()
         .map(|name| {
             let tool = sandbox.tool(*name);
-            ToolSummary { name: *name, base_url: tool.base_url.clone(), objects: tool.people().len() }
+            ToolSummary {
+                name: *name,
+                base_url: tool.base_url.clone(),
+                objects: tool.people().len(),
+            }
         })
         .collect();
-    let summary = Summary { tools, people: people.personas.len(), seed };
-    Ok(Served { sandbox, summary, people, truth })
+    let summary = Summary {
+        tools,
+        people: people.personas.len(),
+        seed,
+    };
+    Ok(Served {
+        sandbox,
+        summary,
+        people,
+        truth,
+    })
 }

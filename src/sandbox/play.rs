@@ -27,7 +27,10 @@ pub(super) struct Outcome {
 
 impl From<Reply> for Outcome {
     fn from(reply: Reply) -> Self {
-        Self { reply, delivery: Delivery::Plain }
+        Self {
+            reply,
+            delivery: Delivery::Plain,
+        }
     }
 }
 
@@ -36,7 +39,10 @@ pub(super) fn play(service: &Service, ask: &mut Ask, fault: Option<Kind>) -> Out
         None => remembered(service, ask).into(),
         Some(Kind::Throttle(retry)) => throttled(service, ask, retry).into(),
         Some(Kind::ServerError) => service.vendor.wrong(Wrong::Server).into(),
-        Some(Kind::ResetBefore) => Outcome { reply: Reply::empty(502), delivery: Delivery::Reset },
+        Some(Kind::ResetBefore) => Outcome {
+            reply: Reply::empty(502),
+            delivery: Delivery::Reset,
+        },
         Some(Kind::ErrorIn200) => {
             let mut reply = service.vendor.wrong(Wrong::Server);
             reply.status = 200;
@@ -52,7 +58,12 @@ pub(super) fn play(service: &Service, ask: &mut Ask, fault: Option<Kind>) -> Out
         Some(Kind::BadGatewayAfter) => {
             remembered(service, ask);
             let text = "<html><body><h1>502 Bad Gateway</h1></body></html>".to_owned();
-            Reply { status: 502, headers: Vec::new(), content: Content::Text("text/html", text) }.into()
+            Reply {
+                status: 502,
+                headers: Vec::new(),
+                content: Content::Text("text/html", text),
+            }
+            .into()
         }
         Some(Kind::DuplicatePage | Kind::RepeatedCursor | Kind::EmptyPage | Kind::EqualEdge | Kind::TypeChange) => {
             rearranged(service, ask, fault).into()
@@ -80,7 +91,10 @@ pub(super) fn play(service: &Service, ask: &mut Ask, fault: Option<Kind>) -> Out
 }
 
 fn sent(service: &Service, ask: &Ask, delivery: Delivery) -> Outcome {
-    Outcome { reply: remembered(service, ask), delivery }
+    Outcome {
+        reply: remembered(service, ask),
+        delivery,
+    }
 }
 
 /// The vendor's answer; a page is kept, in case it is to come twice.
@@ -104,14 +118,20 @@ fn throttled(service: &Service, ask: &Ask, retry: Retry) -> Reply {
 fn login_page() -> Reply {
     let text = "<!DOCTYPE html><html><head><title>Log in</title></head><body><form action=\"/login\" method=\"post\">\
                 <input name=\"user\"><input name=\"password\" type=\"password\"></form></body></html>";
-    Reply { status: 200, headers: Vec::new(), content: Content::Text("text/html; charset=utf-8", text.to_owned()) }
+    Reply {
+        status: 200,
+        headers: Vec::new(),
+        content: Content::Text("text/html; charset=utf-8", text.to_owned()),
+    }
 }
 
 fn rearranged(service: &Service, ask: &Ask, fault: Option<Kind>) -> Reply {
     let before = service.last_pages().get(&ask.path).cloned();
     let mut reply = remembered(service, ask);
     if fault == Some(Kind::EqualEdge) {
-        let Content::Page(page) = &reply.content else { return reply };
+        let Content::Page(page) = &reply.content else {
+            return reply;
+        };
         let Some((last, first)) = page.edge else { return reply };
         service.store().level(last, first);
         return remembered(service, ask);

@@ -58,11 +58,20 @@ impl Object {
             return Some((&self.body, self.updated_ms));
         }
         let seen_until = now_ms - lag_ms;
-        self.versions.iter().rev().find(|(since, ..)| *since <= seen_until).map(|(_, body, updated)| (body, *updated))
+        self.versions
+            .iter()
+            .rev()
+            .find(|(since, ..)| *since <= seen_until)
+            .map(|(_, body, updated)| (body, *updated))
     }
 
     pub(super) fn stamps(&self) -> Stamps {
-        Stamps { id: self.id, created_ms: self.created_ms, updated_ms: self.updated_ms, deleted_ms: self.deleted_ms }
+        Stamps {
+            id: self.id,
+            created_ms: self.created_ms,
+            updated_ms: self.updated_ms,
+            deleted_ms: self.deleted_ms,
+        }
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -101,7 +110,9 @@ impl Store {
 
     /// The first live object that holds this key, whatever its case.
     pub(super) fn with_key(&self, key: &str) -> Option<u64> {
-        self.keys.get(&key.trim().to_lowercase()).and_then(|ids| ids.first().copied())
+        self.keys
+            .get(&key.trim().to_lowercase())
+            .and_then(|ids| ids.first().copied())
     }
 
     pub(super) fn live(&self, id: u64) -> Option<&Object> {
@@ -113,7 +124,15 @@ impl Store {
         let id = self.next_id;
         self.next_id += 1;
         let (created_ms, updated_ms) = (self.cut(created_ms), self.cut(updated_ms));
-        (self.shape.stamp)(&mut body, &Stamps { id, created_ms, updated_ms, deleted_ms: None });
+        (self.shape.stamp)(
+            &mut body,
+            &Stamps {
+                id,
+                created_ms,
+                updated_ms,
+                deleted_ms: None,
+            },
+        );
         let body = Arc::new(body);
         let at_ms = if act.by == By::Seed { updated_ms } else { act.now_ms };
         let change = self.next_change(at_ms);
@@ -139,14 +158,28 @@ impl Store {
 
     /// Writes a new body; `touch` moves the time stamp even where nothing changed. Returns whether something did.
     pub(super) fn revise(&mut self, act: Act, id: u64, mut body: Value, touch: bool) -> bool {
-        let Some(object) = self.objects.get(&id) else { return false };
+        let Some(object) = self.objects.get(&id) else {
+            return false;
+        };
         let before = Arc::clone(&object.body);
         let changed = difference(&before, &body, self.shape.moving);
         if changed.is_empty() && !touch {
-            self.record(act.now_ms, Op::Update, id, act.by, changed, (Some(Arc::clone(&before)), Some(before)));
+            self.record(
+                act.now_ms,
+                Op::Update,
+                id,
+                act.by,
+                changed,
+                (Some(Arc::clone(&before)), Some(before)),
+            );
             return false;
         }
-        let stamps = Stamps { id, created_ms: object.created_ms, updated_ms: self.cut(act.now_ms), deleted_ms: object.deleted_ms };
+        let stamps = Stamps {
+            id,
+            created_ms: object.created_ms,
+            updated_ms: self.cut(act.now_ms),
+            deleted_ms: object.deleted_ms,
+        };
         (self.shape.stamp)(&mut body, &stamps);
         let body = Arc::new(body);
         self.replace(act, id, stamps.updated_ms, stamps.deleted_ms, Arc::clone(&body));
@@ -157,21 +190,37 @@ impl Store {
 
     /// Puts an object in the bin; false when it is not there (any more).
     pub(super) fn delete(&mut self, act: Act, id: u64) -> bool {
-        let Some(object) = self.objects.get(&id).filter(|object| object.is_live()) else { return false };
+        let Some(object) = self.objects.get(&id).filter(|object| object.is_live()) else {
+            return false;
+        };
         let before = Arc::clone(&object.body);
         let mut body = Value::clone(&before);
-        let stamps = Stamps { id, created_ms: object.created_ms, updated_ms: self.cut(act.now_ms), deleted_ms: Some(act.now_ms) };
+        let stamps = Stamps {
+            id,
+            created_ms: object.created_ms,
+            updated_ms: self.cut(act.now_ms),
+            deleted_ms: Some(act.now_ms),
+        };
         (self.shape.stamp)(&mut body, &stamps);
         let body = Arc::new(body);
         self.replace(act, id, stamps.updated_ms, stamps.deleted_ms, Arc::clone(&body));
-        self.record(act.now_ms, Op::Delete, id, act.by, Vec::new(), (Some(before), Some(body)));
+        self.record(
+            act.now_ms,
+            Op::Delete,
+            id,
+            act.by,
+            Vec::new(),
+            (Some(before), Some(body)),
+        );
         true
     }
 
     /// Moves the object to the end of the change order without moving its time stamp (VENDORS.md C1.4: system updates).
     pub(super) fn system_update(&mut self, id: u64, now_ms: i64) -> bool {
         let change = self.next_change(now_ms);
-        let Some(object) = self.objects.get_mut(&id) else { return false };
+        let Some(object) = self.objects.get_mut(&id) else {
+            return false;
+        };
         self.changes.remove(&object.change);
         object.change = change;
         self.changes.insert(change, id);
@@ -180,19 +229,30 @@ impl Store {
 
     /// Gives `other` the time stamp of `id`: two rows of one instant. No event: the vendor rounded, nobody wrote.
     pub(super) fn level(&mut self, id: u64, other: u64) {
-        let Some(updated_ms) = self.objects.get(&id).map(|object| object.updated_ms) else { return };
-        let Some(object) = self.objects.get_mut(&other) else { return };
+        let Some(updated_ms) = self.objects.get(&id).map(|object| object.updated_ms) else {
+            return;
+        };
+        let Some(object) = self.objects.get_mut(&other) else {
+            return;
+        };
         if self.updates.remove(&(object.updated_ms, other)) {
             self.updates.insert((updated_ms, other));
         }
         object.updated_ms = updated_ms;
-        let stamps = Stamps { id: other, created_ms: object.created_ms, updated_ms, deleted_ms: object.deleted_ms };
+        let stamps = Stamps {
+            id: other,
+            created_ms: object.created_ms,
+            updated_ms,
+            deleted_ms: object.deleted_ms,
+        };
         (self.shape.stamp)(Arc::make_mut(&mut object.body), &stamps);
     }
 
     fn replace(&mut self, act: Act, id: u64, updated_ms: i64, deleted_ms: Option<i64>, body: Arc<Value>) {
         let change = self.next_change(act.now_ms);
-        let Some(object) = self.objects.get_mut(&id) else { return };
+        let Some(object) = self.objects.get_mut(&id) else {
+            return;
+        };
         for key in (self.shape.keys)(&object.body) {
             if let Some(ids) = self.keys.get_mut(&key) {
                 ids.remove(&id);
@@ -217,9 +277,26 @@ impl Store {
         object.body = body;
     }
 
-    fn record(&mut self, at_ms: i64, op: Op, id: u64, by: By, changed: Vec<String>, bodies: (Option<Arc<Value>>, Option<Arc<Value>>)) {
+    fn record(
+        &mut self,
+        at_ms: i64,
+        op: Op,
+        id: u64,
+        by: By,
+        changed: Vec<String>,
+        bodies: (Option<Arc<Value>>, Option<Arc<Value>>),
+    ) {
         let seq = self.history.len() as u64 + 1;
-        self.history.push(Event { seq, at_ms, op, id: id.to_string(), by, changed, before: bodies.0, after: bodies.1 });
+        self.history.push(Event {
+            seq,
+            at_ms,
+            op,
+            id: id.to_string(),
+            by,
+            changed,
+            before: bodies.0,
+            after: bodies.1,
+        });
     }
 
     /// Never goes back, so that a cursor which stands here has seen everything before it.
@@ -236,15 +313,24 @@ impl Store {
 
 fn fields(body: &Value, moving: &[&str]) -> Vec<String> {
     let Some(map) = body.as_object() else { return Vec::new() };
-    map.iter().filter(|(name, value)| !value.is_null() && !moving.contains(&name.as_str())).map(|(name, _)| name.clone()).collect()
+    map.iter()
+        .filter(|(name, value)| !value.is_null() && !moving.contains(&name.as_str()))
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 /// Names of the fields that differ; null, absent and (HubSpot's way) the empty string are the same.
 fn difference(before: &Value, after: &Value, moving: &[&str]) -> Vec<String> {
-    let (Some(before), Some(after)) = (before.as_object(), after.as_object()) else { return Vec::new() };
+    let (Some(before), Some(after)) = (before.as_object(), after.as_object()) else {
+        return Vec::new();
+    };
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let value = |map: &serde_json::Map<String, Value>, name: &str| map.get(name).filter(|v| !is_blank(v)).cloned();
-    names.into_iter().filter(|name| !moving.contains(&name.as_str()) && value(before, name) != value(after, name)).cloned().collect()
+    names
+        .into_iter()
+        .filter(|name| !moving.contains(&name.as_str()) && value(before, name) != value(after, name))
+        .cloned()
+        .collect()
 }
 
 fn is_blank(value: &Value) -> bool {

@@ -146,7 +146,9 @@ impl Service {
     fn ask(&self, parts: &axum::http::request::Parts, body: Bytes) -> Ask {
         let raw_query = parts.uri.query().unwrap_or_default().to_owned();
         let query = url::form_urlencoded::parse(raw_query.as_bytes()).into_owned().collect();
-        let path = percent_encoding::percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned();
+        let path = percent_encoding::percent_decode_str(parts.uri.path())
+            .decode_utf8_lossy()
+            .into_owned();
         Ask {
             method: parts.method.as_str().to_owned(),
             path,
@@ -160,7 +162,11 @@ impl Service {
     }
 }
 
-async fn serve_one(State(service): State<Arc<Service>>, ConnectInfo(line): ConnectInfo<Line>, request: Request) -> Response {
+async fn serve_one(
+    State(service): State<Arc<Service>>,
+    ConnectInfo(line): ConnectInfo<Line>,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     if parts.uri.path() == "/" {
         return hello(service.vendor.name());
@@ -255,14 +261,19 @@ fn pad(bytes: Vec<u8>, size: usize) -> Body {
 fn plain(status: StatusCode, text: &str) -> Response {
     let mut response = Response::new(Body::from(text.to_owned()));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }
 
 fn hello(name: ToolName) -> Response {
     plain(
         StatusCode::OK,
-        &format!("This is Nivel's sandbox: it speaks the shape of {name}, holds invented people, and forgets them when it stops.\n"),
+        &format!(
+            "This is Nivel's sandbox: it speaks the shape of {name}, holds invented people, and forgets them when it stops.\n"
+        ),
     )
 }
 
@@ -282,15 +293,22 @@ pub struct Tool {
 impl Tool {
     pub(super) async fn start(service: Service, port: u16) -> Result<Self, Error> {
         let name = service.vendor.name();
-        let problem = |source| Error::Listen { tool: name, port, source };
-        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await.map_err(problem)?;
+        let problem = |source| Error::Listen {
+            tool: name,
+            port,
+            source,
+        };
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)))
+            .await
+            .map_err(problem)?;
         let address = listener.local_addr().map_err(problem)?;
         let service = Arc::new(service);
         let router = Router::new().fallback(serve_one).with_state(Arc::clone(&service));
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let make = router.into_make_service_with_connect_info::<Line>();
-        let server = tokio::spawn(async move { axum::serve(Door(listener), make).with_graceful_shutdown(stopped).await });
+        let server =
+            tokio::spawn(async move { axum::serve(Door(listener), make).with_graceful_shutdown(stopped).await });
         Ok(Self {
             base_url: format!("http://{address}"),
             name,
@@ -314,19 +332,32 @@ impl Tool {
     #[must_use]
     pub fn people(&self) -> Vec<Person> {
         let store = self.settled();
-        store.objects.values().filter(|object| object.is_live()).map(|object| self.service.vendor.person(&object.body, &object.stamps())).collect()
+        store
+            .objects
+            .values()
+            .filter(|object| object.is_live())
+            .map(|object| self.service.vendor.person(&object.body, &object.stamps()))
+            .collect()
     }
 
     /// One object, also a deleted one.
     #[must_use]
     pub fn person(&self, id: &str) -> Option<Person> {
         let store = self.service.store();
-        store.objects.get(&id.parse().ok()?).map(|object| self.service.vendor.person(&object.body, &object.stamps()))
+        store
+            .objects
+            .get(&id.parse().ok()?)
+            .map(|object| self.service.vendor.person(&object.body, &object.stamps()))
     }
 
     /// A body out of the history, in the common shape.
     pub(super) fn view(&self, id: &str, at_ms: i64, body: &Value) -> Person {
-        let stamps = Stamps { id: id.parse().unwrap_or_default(), created_ms: at_ms, updated_ms: at_ms, deleted_ms: None };
+        let stamps = Stamps {
+            id: id.parse().unwrap_or_default(),
+            created_ms: at_ms,
+            updated_ms: at_ms,
+            deleted_ms: None,
+        };
         self.service.vendor.person(body, &stamps)
     }
 
@@ -355,8 +386,14 @@ impl Tool {
     pub fn edit(&self, id: &str, patch: &Value) -> Result<(), Error> {
         let mut store = self.service.store();
         let number = self.number(id)?;
-        let body = store.live(number).map(|object| self.service.vendor.amend(&object.body, patch)).ok_or_else(|| self.missing(id))?;
-        let act = Act { by: By::User, now_ms: self.clock.now_ms() };
+        let body = store
+            .live(number)
+            .map(|object| self.service.vendor.amend(&object.body, patch))
+            .ok_or_else(|| self.missing(id))?;
+        let act = Act {
+            by: By::User,
+            now_ms: self.clock.now_ms(),
+        };
         store.revise(act, number, body, true);
         Ok(())
     }
@@ -365,7 +402,10 @@ impl Tool {
     pub fn create(&self, body: &Value) -> String {
         let now_ms = self.clock.now_ms();
         let body = self.service.vendor.compose(body);
-        self.service.store().insert(Act { by: By::User, now_ms }, body, now_ms, now_ms).to_string()
+        self.service
+            .store()
+            .insert(Act { by: By::User, now_ms }, body, now_ms, now_ms)
+            .to_string()
     }
 
     /// A person deletes an object.
@@ -373,15 +413,28 @@ impl Tool {
     /// # Errors
     /// When no live object has this id.
     pub fn delete(&self, id: &str) -> Result<(), Error> {
-        let act = Act { by: By::User, now_ms: self.clock.now_ms() };
-        if self.service.store().delete(act, self.number(id)?) { Ok(()) } else { Err(self.missing(id)) }
+        let act = Act {
+            by: By::User,
+            now_ms: self.clock.now_ms(),
+        };
+        if self.service.store().delete(act, self.number(id)?) {
+            Ok(())
+        } else {
+            Err(self.missing(id))
+        }
     }
 
     /// Adds an object the tool starts with; returns its id.
     pub fn seed(&self, body: &Value, created_ms: i64, updated_ms: i64) -> String {
-        let act = Act { by: By::Seed, now_ms: self.clock.now_ms() };
+        let act = Act {
+            by: By::Seed,
+            now_ms: self.clock.now_ms(),
+        };
         let body = self.service.vendor.compose(body);
-        self.service.store().insert(act, body, created_ms, updated_ms).to_string()
+        self.service
+            .store()
+            .insert(act, body, created_ms, updated_ms)
+            .to_string()
     }
 
     /// The vendor touches an object for its own reasons: it comes again in an incremental export, with its old time
@@ -391,7 +444,11 @@ impl Tool {
     /// When no object has this id.
     pub fn system_update(&self, id: &str) -> Result<(), Error> {
         let number = self.number(id)?;
-        if self.service.store().system_update(number, self.clock.now_ms()) { Ok(()) } else { Err(self.missing(id)) }
+        if self.service.store().system_update(number, self.clock.now_ms()) {
+            Ok(())
+        } else {
+            Err(self.missing(id))
+        }
     }
 
     /// Replaces the armed faults; an empty list makes the tool well again.
@@ -421,7 +478,10 @@ impl Tool {
     }
 
     fn missing(&self, id: &str) -> Error {
-        Error::Missing { tool: self.name, id: id.to_owned() }
+        Error::Missing {
+            tool: self.name,
+            id: id.to_owned(),
+        }
     }
 }
 

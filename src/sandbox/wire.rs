@@ -32,7 +32,11 @@ pub(super) struct Ask {
 
 impl Ask {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        self.query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
@@ -41,7 +45,12 @@ impl Ask {
 
     /// A comma-separated parameter.
     pub(super) fn list(&self, name: &str) -> Option<Vec<String>> {
-        self.get(name).map(|text| text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect())
+        self.get(name).map(|text| {
+            text.split(',')
+                .map(|part| part.trim().to_owned())
+                .filter(|part| !part.is_empty())
+                .collect()
+        })
     }
 
     pub(super) fn json(&self) -> Option<Value> {
@@ -82,15 +91,27 @@ pub(super) struct Reply {
 
 impl Reply {
     pub(super) fn json(status: u16, body: Value) -> Self {
-        Self { status, headers: Vec::new(), content: Content::Json(body) }
+        Self {
+            status,
+            headers: Vec::new(),
+            content: Content::Json(body),
+        }
     }
 
     pub(super) fn page(page: Page) -> Self {
-        Self { status: 200, headers: Vec::new(), content: Content::Page(Box::new(page)) }
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            content: Content::Page(Box::new(page)),
+        }
     }
 
     pub(super) fn empty(status: u16) -> Self {
-        Self { status, headers: Vec::new(), content: Content::Empty }
+        Self {
+            status,
+            headers: Vec::new(),
+            content: Content::Empty,
+        }
     }
 
     pub(super) fn with(mut self, name: &'static str, value: String) -> Self {
@@ -130,7 +151,9 @@ pub(super) fn seal(text: &str) -> String {
 
 /// Opens a token of [`seal`]; a trailing `~` (a fault's other spelling) is left off.
 pub(super) fn unseal(token: &str) -> Option<String> {
-    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.trim_end_matches('~')).ok()?;
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(token.trim_end_matches('~'))
+        .ok()?;
     String::from_utf8(bytes).ok()
 }
 
@@ -155,7 +178,13 @@ impl Listener for Door {
         let (stream, peer) = Listener::accept(&mut self.0).await;
         // Nagle and delayed acknowledgement together cost 40 ms a request on loopback; without it nothing is wrong.
         drop(stream.set_nodelay(true));
-        (Wire { stream, line: Line::default() }, peer)
+        (
+            Wire {
+                stream,
+                line: Line::default(),
+            },
+            peer,
+        )
     }
 
     fn local_addr(&self) -> std::io::Result<Self::Addr> {
@@ -177,12 +206,20 @@ pub(super) struct Wire {
 
 impl Wire {
     fn check(&self) -> std::io::Result<()> {
-        if self.line.0.load(Ordering::SeqCst) { Err(std::io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+        if self.line.0.load(Ordering::SeqCst) {
+            Err(std::io::ErrorKind::ConnectionReset.into())
+        } else {
+            Ok(())
+        }
     }
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
         self.check()?;
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }

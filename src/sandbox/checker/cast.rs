@@ -55,15 +55,25 @@ impl Track {
     }
 
     pub(super) fn edit_times(&self) -> impl Iterator<Item = i64> {
-        self.steps.iter().filter(|step| step.by == By::User).map(|step| step.at_ms)
+        self.steps
+            .iter()
+            .filter(|step| step.by == By::User)
+            .map(|step| step.at_ms)
     }
 
     /// What people gave this field here, oldest first.
     pub(super) fn claims(&self, field: Field) -> impl Iterator<Item = Claim> {
-        let given = self.steps.iter().filter(|step| step.by != By::Api && step.op != Op::Delete);
+        let given = self
+            .steps
+            .iter()
+            .filter(|step| step.by != By::Api && step.op != Op::Delete);
         given
             .filter(move |step| step.op == Op::Create || step.before(field) != step.after(field))
-            .map(move |step| Claim { at_ms: step.at_ms, by: step.by, value: step.after(field) })
+            .map(move |step| Claim {
+                at_ms: step.at_ms,
+                by: step.by,
+                value: step.after(field),
+            })
     }
 
     /// The last thing a person (or the seed) said about this field here.
@@ -80,7 +90,10 @@ pub(super) struct Cast {
 
 impl Cast {
     pub(super) fn gather(sandbox: &Sandbox, people: &People, truth: &Truth) -> Self {
-        let mut tracks: Vec<Track> = ToolName::ALL.iter().flat_map(|name| tracks(sandbox.tool(*name))).collect();
+        let mut tracks: Vec<Track> = ToolName::ALL
+            .iter()
+            .flat_map(|name| tracks(sandbox.tool(*name)))
+            .collect();
         for track in &mut tracks {
             track.persona = truth.persona(track.tool, &track.id);
         }
@@ -99,11 +112,20 @@ impl Cast {
     }
 
     pub(super) fn of(&self, persona: usize) -> impl Iterator<Item = &Track> {
-        self.by_persona.get(&persona).into_iter().flatten().filter_map(|index| self.tracks.get(*index))
+        self.by_persona
+            .get(&persona)
+            .into_iter()
+            .flatten()
+            .filter_map(|index| self.tracks.get(*index))
     }
 
     pub(super) fn is_deleted_by_user(&self, persona: usize) -> bool {
-        self.of(persona).any(|track| track.steps.iter().any(|step| step.by == By::User && step.op == Op::Delete))
+        self.of(persona).any(|track| {
+            track
+                .steps
+                .iter()
+                .any(|step| step.by == By::User && step.op == Op::Delete)
+        })
     }
 }
 
@@ -135,7 +157,9 @@ fn tracks(tool: &Tool) -> Vec<Track> {
 }
 
 fn step(tool: &Tool, event: &Event) -> Step {
-    let view = |body: &Option<std::sync::Arc<serde_json::Value>>| body.as_ref().map(|body| tool.view(&event.id, event.at_ms, body));
+    let view = |body: &Option<std::sync::Arc<serde_json::Value>>| {
+        body.as_ref().map(|body| tool.view(&event.id, event.at_ms, body))
+    };
     Step {
         seq: event.seq,
         at_ms: event.at_ms,
@@ -164,7 +188,10 @@ fn recognise(tracks: &mut [Track], people: &People) {
     }
     let mut next = people.personas.len();
     for maker in [By::User, By::Api] {
-        for track in tracks.iter_mut().filter(|track| track.persona.is_none() && track.made_by == maker) {
+        for track in tracks
+            .iter_mut()
+            .filter(|track| track.persona.is_none() && track.made_by == maker)
+        {
             let known = book.find(track);
             track.persona = known.or_else(|| (maker == By::User).then_some(next));
             next += usize::from(known.is_none() && maker == By::User);
@@ -217,10 +244,24 @@ impl Book {
     /// The one persona that fits; a shared mailbox fits many and decides nothing, unless the name does.
     fn find(&self, track: &Track) -> Option<usize> {
         let first = track.steps.first()?.after.as_ref()?;
-        let by_email: BTreeSet<usize> = first.emails.iter().filter_map(|email| self.emails.get(email)).flatten().copied().collect();
+        let by_email: BTreeSet<usize> = first
+            .emails
+            .iter()
+            .filter_map(|email| self.emails.get(email))
+            .flatten()
+            .copied()
+            .collect();
         let key = Field::Phone.of(first).zip(Field::FullName.of(first));
-        let by_name: BTreeSet<usize> = key.and_then(|key| self.names.get(&key)).into_iter().flatten().copied().collect();
+        let by_name: BTreeSet<usize> = key
+            .and_then(|key| self.names.get(&key))
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect();
         let both: BTreeSet<usize> = by_email.intersection(&by_name).copied().collect();
-        [both, by_email, by_name].into_iter().find(|set| !set.is_empty()).and_then(|set| set.first().copied())
+        [both, by_email, by_name]
+            .into_iter()
+            .find(|set| !set.is_empty())
+            .and_then(|set| set.first().copied())
     }
 }

@@ -25,7 +25,14 @@ pub enum Field {
 
 impl Field {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Email, Self::Phone, Self::GivenName, Self::FamilyName, Self::FullName, Self::Company];
+    pub const ALL: [Self; 6] = [
+        Self::Email,
+        Self::Phone,
+        Self::GivenName,
+        Self::FamilyName,
+        Self::FullName,
+        Self::Company,
+    ];
 
     /// Whether the tool has such a field at all.
     pub(super) fn is_in(self, tool: ToolName) -> bool {
@@ -46,14 +53,22 @@ impl Field {
             Self::FullName => &person.full_name,
             Self::Company => &person.company,
         };
-        text.as_deref().map(|text| self.plain(text)).filter(|text| !text.is_empty())
+        text.as_deref()
+            .map(|text| self.plain(text))
+            .filter(|text| !text.is_empty())
     }
 
     fn plain(self, text: &str) -> String {
         match self {
             Self::Email => text.trim().to_lowercase(),
             Self::Phone => phone(text),
-            _ => text.nfkc().collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase(),
+            _ => text
+                .nfkc()
+                .collect::<String>()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .to_lowercase(),
         }
     }
 
@@ -62,7 +77,11 @@ impl Field {
         if self != Self::Phone || one == other {
             return one == other;
         }
-        let (short, long) = if one.len() < other.len() { (one, other) } else { (other, one) };
+        let (short, long) = if one.len() < other.len() {
+            (one, other)
+        } else {
+            (other, one)
+        };
         let short = short.trim_start_matches('0');
         short.len() >= 7 && long.ends_with(short)
     }
@@ -75,7 +94,10 @@ fn phone(text: &str) -> String {
     if digits.is_empty() {
         return text.to_lowercase();
     }
-    digits.strip_prefix("00").filter(|rest| rest.len() >= 7).map_or_else(|| digits.clone(), str::to_owned)
+    digits
+        .strip_prefix("00")
+        .filter(|rest| rest.len() >= 7)
+        .map_or_else(|| digits.clone(), str::to_owned)
 }
 
 #[cfg(test)]

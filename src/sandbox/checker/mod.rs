@@ -58,7 +58,14 @@ pub struct Expectation {
 
 impl Default for Expectation {
     fn default() -> Self {
-        Self { targets: Vec::new(), rules: BTreeMap::new(), updates_max: 3, idle_max: 0, deletes: false, hard: false }
+        Self {
+            targets: Vec::new(),
+            rules: BTreeMap::new(),
+            updates_max: 3,
+            idle_max: 0,
+            deletes: false,
+            hard: false,
+        }
     }
 }
 
@@ -163,20 +170,58 @@ impl fmt::Display for Finding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { tool, persona } => write!(out, "{tool}: persona {persona} has no object"),
-            Self::Lost { tool, persona, id, field, got, wanted } => {
-                write!(out, "{tool} {id}: {field:?} of persona {persona} is {got:?}, wanted one of {wanted:?}")
+            Self::Lost {
+                tool,
+                persona,
+                id,
+                field,
+                got,
+                wanted,
+            } => {
+                write!(
+                    out,
+                    "{tool} {id}: {field:?} of persona {persona} is {got:?}, wanted one of {wanted:?}"
+                )
             }
-            Self::Doubled { tool, persona, id, beside } => {
-                write!(out, "{tool} {id}: created for persona {persona}, who was there as {beside:?}")
+            Self::Doubled {
+                tool,
+                persona,
+                id,
+                beside,
+            } => {
+                write!(
+                    out,
+                    "{tool} {id}: created for persona {persona}, who was there as {beside:?}"
+                )
             }
-            Self::Surplus { tool, persona, live, made } => {
-                write!(out, "{tool}: persona {persona} has {live} live objects, people made {made}")
+            Self::Surplus {
+                tool,
+                persona,
+                live,
+                made,
+            } => {
+                write!(
+                    out,
+                    "{tool}: persona {persona} has {live} live objects, people made {made}"
+                )
             }
             Self::Stranger { tool, id } => write!(out, "{tool} {id}: created for nobody we know"),
-            Self::Loop { tool, id, updates } => write!(out, "{tool} {id}: {updates} updates in a row without an edit by a user"),
+            Self::Loop { tool, id, updates } => {
+                write!(out, "{tool} {id}: {updates} updates in a row without an edit by a user")
+            }
             Self::Idle { tool, id, writes } => write!(out, "{tool} {id}: {writes} writes in all changed nothing"),
-            Self::Overwritten { tool, id, field, edit, by, seq } => {
-                write!(out, "{tool} {id}: {field:?} {edit:?} of a user was overwritten with the older {by:?} (event {seq})")
+            Self::Overwritten {
+                tool,
+                id,
+                field,
+                edit,
+                by,
+                seq,
+            } => {
+                write!(
+                    out,
+                    "{tool} {id}: {field:?} {edit:?} of a user was overwritten with the older {by:?} (event {seq})"
+                )
             }
             Self::Deleted { tool, id } => write!(out, "{tool} {id}: deleted by the daemon"),
         }
@@ -187,7 +232,12 @@ impl fmt::Display for Finding {
 #[must_use]
 pub fn check(sandbox: &Sandbox, people: &People, truth: &Truth, expectation: &Expectation) -> Vec<Finding> {
     let cast = Cast::gather(sandbox, people, truth);
-    let is_hard = |persona: usize| people.personas.get(persona).is_some_and(|persona| persona.link == Link::Hard);
+    let is_hard = |persona: usize| {
+        people
+            .personas
+            .get(persona)
+            .is_some_and(|persona| persona.link == Link::Hard)
+    };
     let judged = |persona: usize| expectation.hard || !is_hard(persona);
     let mut findings = Vec::new();
     for persona in cast.personas().into_iter().filter(|persona| judged(*persona)) {
@@ -196,7 +246,10 @@ pub fn check(sandbox: &Sandbox, people: &People, truth: &Truth, expectation: &Ex
     }
     for track in &cast.tracks {
         if track.persona.is_none() && track.made_by == By::Api {
-            findings.push(Finding::Stranger { tool: track.tool, id: track.id.clone() });
+            findings.push(Finding::Stranger {
+                tool: track.tool,
+                id: track.id.clone(),
+            });
         }
         loops(&cast, track, expectation, &mut findings);
         if track.persona.is_none_or(judged) {
@@ -213,22 +266,36 @@ fn losses(cast: &Cast, persona: usize, expectation: &Expectation, findings: &mut
         return;
     }
     for target in &expectation.targets {
-        let live: Vec<&Track> = cast.of(persona).filter(|track| track.tool == target.tool && track.is_live()).collect();
+        let live: Vec<&Track> = cast
+            .of(persona)
+            .filter(|track| track.tool == target.tool && track.is_live())
+            .collect();
         if live.is_empty() && target.create {
-            findings.push(Finding::Missing { tool: target.tool, persona });
+            findings.push(Finding::Missing {
+                tool: target.tool,
+                persona,
+            });
         }
         for field in target.fields.iter().filter(|field| field.is_in(target.tool)) {
             let wanted = golden(cast, persona, *field, expectation);
-            let right = |got: &Option<String>| got.as_ref().is_some_and(|got| wanted.iter().any(|value| field.agrees(got, value)));
-            let gots = live.iter().map(|track| (track, track.last.as_ref().and_then(|person| field.of(person))));
-            findings.extend(gots.filter(|(_, got)| !wanted.is_empty() && !right(got)).map(|(track, got)| Finding::Lost {
-                tool: target.tool,
-                persona,
-                id: track.id.clone(),
-                field: *field,
-                got,
-                wanted: wanted.iter().cloned().collect(),
-            }));
+            let right = |got: &Option<String>| {
+                got.as_ref()
+                    .is_some_and(|got| wanted.iter().any(|value| field.agrees(got, value)))
+            };
+            let gots = live
+                .iter()
+                .map(|track| (track, track.last.as_ref().and_then(|person| field.of(person))));
+            findings.extend(
+                gots.filter(|(_, got)| !wanted.is_empty() && !right(got))
+                    .map(|(track, got)| Finding::Lost {
+                        tool: target.tool,
+                        persona,
+                        id: track.id.clone(),
+                        field: *field,
+                        got,
+                        wanted: wanted.iter().cloned().collect(),
+                    }),
+            );
         }
     }
 }
@@ -236,16 +303,34 @@ fn losses(cast: &Cast, persona: usize, expectation: &Expectation, findings: &mut
 /// The values that are right for a field of a persona; empty when nobody ever gave one.
 fn golden(cast: &Cast, persona: usize, field: Field, expectation: &Expectation) -> BTreeSet<String> {
     let given = |tool: Option<ToolName>| -> BTreeSet<String> {
-        let tracks = cast.of(persona).filter(|track| tool.is_none_or(|tool| track.tool == tool));
-        tracks.filter_map(|track| track.asserted(field)).filter_map(|claim| claim.value).collect()
+        let tracks = cast
+            .of(persona)
+            .filter(|track| tool.is_none_or(|tool| track.tool == tool));
+        tracks
+            .filter_map(|track| track.asserted(field))
+            .filter_map(|claim| claim.value)
+            .collect()
     };
     match expectation.rules.get(&field).unwrap_or(&Rule::Any) {
         Rule::Any => given(None),
-        Rule::Own(tools) => tools.iter().map(|tool| given(Some(*tool))).find(|values| !values.is_empty()).unwrap_or_default(),
+        Rule::Own(tools) => tools
+            .iter()
+            .map(|tool| given(Some(*tool)))
+            .find(|values| !values.is_empty())
+            .unwrap_or_default(),
         Rule::Newest => {
             let claims: Vec<_> = cast.of(persona).filter_map(|track| track.asserted(field)).collect();
-            match claims.iter().filter(|claim| claim.by == By::User).map(|claim| claim.at_ms).max() {
-                Some(newest) => claims.into_iter().filter(|claim| claim.by == By::User && claim.at_ms == newest).filter_map(|claim| claim.value).collect(),
+            match claims
+                .iter()
+                .filter(|claim| claim.by == By::User)
+                .map(|claim| claim.at_ms)
+                .max()
+            {
+                Some(newest) => claims
+                    .into_iter()
+                    .filter(|claim| claim.by == By::User && claim.at_ms == newest)
+                    .filter_map(|claim| claim.value)
+                    .collect(),
                 None => given(None),
             }
         }
@@ -256,16 +341,31 @@ fn doubles(cast: &Cast, persona: usize, findings: &mut Vec<Finding>) {
     for tool in ToolName::ALL {
         let tracks: Vec<&Track> = cast.of(persona).filter(|track| track.tool == tool).collect();
         for track in tracks.iter().filter(|track| track.made_by == By::Api) {
-            let others = tracks.iter().filter(|other| other.born < track.born && other.died.is_none_or(|died| died > track.born));
+            let others = tracks
+                .iter()
+                .filter(|other| other.born < track.born && other.died.is_none_or(|died| died > track.born));
             let beside: Vec<String> = others.map(|other| other.id.clone()).collect();
             if !beside.is_empty() {
-                findings.push(Finding::Doubled { tool, persona, id: track.id.clone(), beside });
+                findings.push(Finding::Doubled {
+                    tool,
+                    persona,
+                    id: track.id.clone(),
+                    beside,
+                });
             }
         }
         let live = tracks.iter().filter(|track| track.is_live()).count();
-        let made = tracks.iter().filter(|track| track.is_live() && track.made_by != By::Api).count();
+        let made = tracks
+            .iter()
+            .filter(|track| track.is_live() && track.made_by != By::Api)
+            .count();
         if live > made.max(1) {
-            findings.push(Finding::Surplus { tool, persona, live, made });
+            findings.push(Finding::Surplus {
+                tool,
+                persona,
+                live,
+                made,
+            });
         }
     }
 }
@@ -277,25 +377,50 @@ fn loops(cast: &Cast, track: &Track, expectation: &Expectation, findings: &mut V
         None => track.edit_times().collect(),
     };
     let mut in_row: BTreeMap<usize, usize> = BTreeMap::new();
-    for step in track.steps.iter().filter(|step| step.by == By::Api && step.op == Op::Update) {
+    for step in track
+        .steps
+        .iter()
+        .filter(|step| step.by == By::Api && step.op == Op::Update)
+    {
         *in_row.entry(edits.range(..=step.at_ms).count()).or_default() += 1;
     }
     let updates = in_row.into_values().max().unwrap_or_default();
     if updates > expectation.updates_max {
-        findings.push(Finding::Loop { tool: track.tool, id: track.id.clone(), updates });
+        findings.push(Finding::Loop {
+            tool: track.tool,
+            id: track.id.clone(),
+            updates,
+        });
     }
-    let deleted = track.steps.iter().any(|step| step.by == By::Api && step.op == Op::Delete);
+    let deleted = track
+        .steps
+        .iter()
+        .any(|step| step.by == By::Api && step.op == Op::Delete);
     if deleted && !expectation.deletes {
-        findings.push(Finding::Deleted { tool: track.tool, id: track.id.clone() });
+        findings.push(Finding::Deleted {
+            tool: track.tool,
+            id: track.id.clone(),
+        });
     }
 }
 
 fn idle(cast: &Cast, expectation: &Expectation, findings: &mut Vec<Finding>) {
     let is_idle = |step: &&cast::Step| step.by == By::Api && step.op == Op::Update && step.changed == 0;
-    let writes: usize = cast.tracks.iter().map(|track| track.steps.iter().filter(is_idle).count()).sum();
-    let first = cast.tracks.iter().find(|track| track.steps.iter().any(|step| is_idle(&step)));
+    let writes: usize = cast
+        .tracks
+        .iter()
+        .map(|track| track.steps.iter().filter(is_idle).count())
+        .sum();
+    let first = cast
+        .tracks
+        .iter()
+        .find(|track| track.steps.iter().any(|step| is_idle(&step)));
     if let Some(track) = first.filter(|_| writes > expectation.idle_max) {
-        findings.push(Finding::Idle { tool: track.tool, id: track.id.clone(), writes });
+        findings.push(Finding::Idle {
+            tool: track.tool,
+            id: track.id.clone(),
+            writes,
+        });
     }
 }
 
@@ -315,11 +440,20 @@ fn overwritten(cast: &Cast, track: &Track, expectation: &Expectation, findings: 
                 edit = (step.by == By::User).then_some((step.at_ms, after));
                 continue;
             }
-            let Some((at_ms, entered)) = edit.take().filter(|(_, entered)| *entered == before) else { continue };
+            let Some((at_ms, entered)) = edit.take().filter(|(_, entered)| *entered == before) else {
+                continue;
+            };
             let value = after.as_deref();
             if !newer(cast, track, field, at_ms, value) && !owned(cast, track, field, value, expectation) {
                 let (tool, id) = (track.tool, track.id.clone());
-                findings.push(Finding::Overwritten { tool, id, field, edit: entered, by: after, seq: step.seq });
+                findings.push(Finding::Overwritten {
+                    tool,
+                    id,
+                    field,
+                    edit: entered,
+                    by: after,
+                    seq: step.seq,
+                });
             }
         }
     }
@@ -332,17 +466,33 @@ fn newer(cast: &Cast, track: &Track, field: Field, at_ms: i64, value: Option<&st
         (Some(found), Some(value)) => field.agrees(found, value),
         (found, value) => found.is_none() && value.is_none(),
     };
-    let others = cast.of(persona).filter(|other| (other.tool, &other.id) != (track.tool, &track.id));
-    others.flat_map(|other| &other.steps).any(|step| step.by == By::User && step.at_ms >= at_ms && step.before(field) != step.after(field) && is_it(step.after(field)))
+    let others = cast
+        .of(persona)
+        .filter(|other| (other.tool, &other.id) != (track.tool, &track.id));
+    others.flat_map(|other| &other.steps).any(|step| {
+        step.by == By::User
+            && step.at_ms >= at_ms
+            && step.before(field) != step.after(field)
+            && is_it(step.after(field))
+    })
 }
 
 /// The rule gives the field to another tool, and that tool says so.
 fn owned(cast: &Cast, track: &Track, field: Field, value: Option<&str>, expectation: &Expectation) -> bool {
-    let (Some(persona), Some(Rule::Own(tools))) = (track.persona, expectation.rules.get(&field)) else { return false };
+    let (Some(persona), Some(Rule::Own(tools))) = (track.persona, expectation.rules.get(&field)) else {
+        return false;
+    };
     let claims = |tool: ToolName| -> Vec<String> {
         let tracks = cast.of(persona).filter(|other| other.tool == tool);
-        tracks.flat_map(|other| other.claims(field)).filter_map(|claim| claim.value).collect()
+        tracks
+            .flat_map(|other| other.claims(field))
+            .filter_map(|claim| claim.value)
+            .collect()
     };
     let before_us = tools.iter().take_while(|tool| **tool != track.tool);
-    value.is_some_and(|value| before_us.flat_map(|tool| claims(*tool)).any(|claim| field.agrees(&claim, value)))
+    value.is_some_and(|value| {
+        before_us
+            .flat_map(|tool| claims(*tool))
+            .any(|claim| field.agrees(&claim, value))
+    })
 }

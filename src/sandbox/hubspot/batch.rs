@@ -24,7 +24,9 @@ impl Hubspot {
             Ok(inputs) => inputs,
             Err(reject) => return reject.reply(),
         };
-        let traced = inputs.iter().all(|input| input.get("objectWriteTraceId").is_some_and(Value::is_string));
+        let traced = inputs
+            .iter()
+            .all(|input| input.get("objectWriteTraceId").is_some_and(Value::is_string));
         if !traced {
             // Without trace ids it is all or nothing.
             if let Some(reject) = inputs.iter().find_map(|input| self.plan(store, kind, input).err()) {
@@ -52,7 +54,11 @@ impl Hubspot {
         let id = match kind {
             "create" => None,
             _ if by_email => store.with_key(key),
-            "upsert" => return Err(Reject::invalid("upsert needs an idProperty with unique values".to_owned())),
+            "upsert" => {
+                return Err(Reject::invalid(
+                    "upsert needs an idProperty with unique values".to_owned(),
+                ));
+            }
             _ => key.parse::<u64>().ok().filter(|id| store.live(*id).is_some()),
         };
         match id {
@@ -83,7 +89,11 @@ impl Hubspot {
                 (id, names_of(&properties), false)
             }
         };
-        let mut row = store.objects.get(&id).map(|object| row(&object.body, None, &names)).unwrap_or_default();
+        let mut row = store
+            .objects
+            .get(&id)
+            .map(|object| row(&object.body, None, &names))
+            .unwrap_or_default();
         if let Some(map) = row.as_object_mut() {
             if kind == "upsert" {
                 map.insert("new".to_owned(), Value::Bool(is_new));
@@ -98,18 +108,33 @@ impl Hubspot {
 
 /// The inputs; too many, or two with one key, and the whole batch is refused.
 fn inputs(ask: &Ask, keyless: bool) -> Result<Vec<Value>, Reject> {
-    let body = ask.json().ok_or_else(|| Reject::invalid("Invalid input JSON".to_owned()))?;
-    let inputs = body.get("inputs").and_then(Value::as_array).cloned().unwrap_or_default();
+    let body = ask
+        .json()
+        .ok_or_else(|| Reject::invalid("Invalid input JSON".to_owned()))?;
+    let inputs = body
+        .get("inputs")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     if inputs.len() > INPUTS_MAX {
         return Err(Reject::invalid(format!("at most {INPUTS_MAX} inputs are allowed")));
     }
     let mut keys = BTreeSet::new();
     for input in &inputs {
-        let key = if keyless { input.pointer("/properties/email") } else { input.get("id") };
-        let key = key.and_then(Value::as_str).map(|key| key.trim().to_lowercase()).filter(|key| !key.is_empty());
+        let key = if keyless {
+            input.pointer("/properties/email")
+        } else {
+            input.get("id")
+        };
+        let key = key
+            .and_then(Value::as_str)
+            .map(|key| key.trim().to_lowercase())
+            .filter(|key| !key.is_empty());
         match key {
             Some(key) if !keys.insert(key.clone()) => {
-                return Err(Reject::invalid(format!("Duplicate IDs found in batch input: [{key}]. IDs must be unique")));
+                return Err(Reject::invalid(format!(
+                    "Duplicate IDs found in batch input: [{key}]. IDs must be unique"
+                )));
             }
             None if !keyless => return Err(Reject::invalid("every input needs an id".to_owned())),
             _ => {}
@@ -119,7 +144,10 @@ fn inputs(ask: &Ask, keyless: bool) -> Result<Vec<Value>, Reject> {
 }
 
 fn failed(reject: &Reject, input: &Value) -> Value {
-    let trace = input.get("objectWriteTraceId").and_then(Value::as_str).unwrap_or_default();
+    let trace = input
+        .get("objectWriteTraceId")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     json!({"status": "error", "category": reject.category, "message": reject.message, "context": {"objectWriteTraceId": [trace]}})
 }
 
@@ -143,11 +171,20 @@ pub(super) fn read(store: &Store, ask: &Ask) -> Reply {
     let body = ask.json().unwrap_or_default();
     let by_email = body.get("idProperty").and_then(Value::as_str) == Some("email");
     let names = body.get("properties").and_then(Value::as_array).into_iter().flatten();
-    let wanted = wanted(Some(names.filter_map(|name| name.as_str().map(str::to_owned)).collect()));
+    let wanted = wanted(Some(
+        names.filter_map(|name| name.as_str().map(str::to_owned)).collect(),
+    ));
     let mut results = Vec::new();
     let mut missing = Vec::new();
-    for key in inputs.iter().filter_map(|input| input.get("id").and_then(Value::as_str)) {
-        let id = if by_email { store.with_key(key) } else { key.parse::<u64>().ok() };
+    for key in inputs
+        .iter()
+        .filter_map(|input| input.get("id").and_then(Value::as_str))
+    {
+        let id = if by_email {
+            store.with_key(key)
+        } else {
+            key.parse::<u64>().ok()
+        };
         match id.and_then(|id| store.live(id)) {
             Some(object) => results.push(row(&object.body, None, &wanted)),
             None => missing.push(key),
@@ -155,7 +192,8 @@ pub(super) fn read(store: &Store, ask: &Ask) -> Reply {
     }
     results.reverse();
     let message = "Could not get some CONTACT objects, they may be deleted or not exist. Check that ids are valid.";
-    let error = json!({"status": "error", "category": "OBJECT_NOT_FOUND", "message": message, "context": {"ids": missing}});
+    let error =
+        json!({"status": "error", "category": "OBJECT_NOT_FOUND", "message": message, "context": {"ids": missing}});
     let errors = if missing.is_empty() { Vec::new() } else { vec![error] };
     complete(ask, 200, &results, &errors)
 }
@@ -166,8 +204,17 @@ pub(super) fn archive(store: &mut Store, ask: &Ask) -> Reply {
         Ok(inputs) => inputs,
         Err(reject) => return reject.reply(),
     };
-    for id in inputs.iter().filter_map(|input| input.get("id").and_then(Value::as_str)?.parse::<u64>().ok()) {
-        store.delete(Act { by: By::Api, now_ms: ask.now_ms }, id);
+    for id in inputs
+        .iter()
+        .filter_map(|input| input.get("id").and_then(Value::as_str)?.parse::<u64>().ok())
+    {
+        store.delete(
+            Act {
+                by: By::Api,
+                now_ms: ask.now_ms,
+            },
+            id,
+        );
     }
     Reply::empty(204)
 }

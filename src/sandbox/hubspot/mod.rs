@@ -4,6 +4,7 @@
 //! of `lifecyclestage` is answered 200 and left undone, and batch rows come in reverse order, because none is promised.
 
 mod batch;
+mod body;
 mod search;
 
 use serde_json::{Map, Value, json};
@@ -13,23 +14,39 @@ use super::store::{Act, Object, Shape, Stamps, Store};
 use super::tool::{Person, Vendor, Wrong};
 use super::wire::{Ask, Page, Reply};
 use super::{By, Options, ToolName};
+use body::{forward_only, is_address, lay, names_of, row, text_of, wanted};
 
 const CONTACTS: &str = "/crm/v3/objects/contacts";
 /// The properties a contact has here without being declared (A1.11).
 const STANDARD: &[&str] = &[
-    "email", "firstname", "lastname", "phone", "mobilephone", "company", "jobtitle", "website", "address", "city", "zip",
-    "country", "lifecyclestage", "hs_lead_status", "hubspot_owner_id", "hs_language", "hs_legal_basis",
-    "hs_marketable_status", "hs_additional_emails",
+    "email",
+    "firstname",
+    "lastname",
+    "phone",
+    "mobilephone",
+    "company",
+    "jobtitle",
+    "website",
+    "address",
+    "city",
+    "zip",
+    "country",
+    "lifecyclestage",
+    "hs_lead_status",
+    "hubspot_owner_id",
+    "hs_language",
+    "hs_legal_basis",
+    "hs_marketable_status",
+    "hs_additional_emails",
 ];
 /// Set by HubSpot alone (A1.11).
-const READ_ONLY: &[&str] = &["hs_object_id", "createdate", "lastmodifieddate", "hs_email_optout", "hs_merged_object_ids"];
-/// Returned when no property is asked for (A1.3: "only a few default properties").
-const DEFAULTS: &[&str] = &["email", "firstname", "lastname"];
-/// Always returned.
-const ALWAYS: &[&str] = &["createdate", "lastmodifieddate", "hs_object_id"];
-/// `lifecyclestage` moves to the right only (A1.5).
-const STAGES: &[&str] =
-    &["subscriber", "lead", "marketingqualifiedlead", "salesqualifiedlead", "opportunity", "customer", "evangelist", "other"];
+const READ_ONLY: &[&str] = &[
+    "hs_object_id",
+    "createdate",
+    "lastmodifieddate",
+    "hs_email_optout",
+    "hs_merged_object_ids",
+];
 
 pub(super) struct Hubspot {
     token: String,
@@ -46,20 +63,33 @@ struct Reject {
 
 impl Reject {
     fn invalid(message: String) -> Self {
-        Self { status: 400, category: "VALIDATION_ERROR", message }
+        Self {
+            status: 400,
+            category: "VALIDATION_ERROR",
+            message,
+        }
     }
 
     fn property(error: &str, name: &str, value: &str) -> Self {
-        let list = json!([{"isValid": false, "message": format!("{value} was not valid"), "error": error, "name": name}]);
+        let list =
+            json!([{"isValid": false, "message": format!("{value} was not valid"), "error": error, "name": name}]);
         Self::invalid(format!("Property values were not valid: {list}"))
     }
 
     fn conflict(id: u64) -> Self {
-        Self { status: 409, category: "CONFLICT", message: format!("Contact already exists. Existing ID: {id}") }
+        Self {
+            status: 409,
+            category: "CONFLICT",
+            message: format!("Contact already exists. Existing ID: {id}"),
+        }
     }
 
     fn missing() -> Self {
-        Self { status: 404, category: "OBJECT_NOT_FOUND", message: "resource not found".to_owned() }
+        Self {
+            status: 404,
+            category: "OBJECT_NOT_FOUND",
+            message: "resource not found".to_owned(),
+        }
     }
 
     fn reply(&self) -> Reply {
@@ -69,7 +99,10 @@ impl Reject {
 
 fn error(status: u16, category: &str, message: &str) -> Reply {
     let correlation = "aeb5f871-7f07-4993-9211-075dc63e7cbf";
-    Reply::json(status, json!({"status": "error", "message": message, "correlationId": correlation, "category": category}))
+    Reply::json(
+        status,
+        json!({"status": "error", "message": message, "correlationId": correlation, "category": category}),
+    )
 }
 
 impl Hubspot {
@@ -88,7 +121,9 @@ impl Hubspot {
     /// Checks written properties and makes them strings; the empty string stays and means "clear" (A1.5).
     fn checked(&self, properties: Option<&Value>) -> Result<Map<String, Value>, Reject> {
         let Some(properties) = properties.and_then(Value::as_object) else {
-            return Err(Reject::invalid("Invalid input JSON: properties must be an object".to_owned()));
+            return Err(Reject::invalid(
+                "Invalid input JSON: properties must be an object".to_owned(),
+            ));
         };
         let mut clean = Map::new();
         for (name, value) in properties {
@@ -104,7 +139,11 @@ impl Hubspot {
             if name == "email" && !text.trim().is_empty() && !is_address(text.trim()) {
                 return Err(Reject::property("INVALID_EMAIL", name, &text));
             }
-            let text = if name == "email" { text.trim().to_lowercase() } else { text };
+            let text = if name == "email" {
+                text.trim().to_lowercase()
+            } else {
+                text
+            };
             clean.insert(name.clone(), Value::String(text));
         }
         Ok(clean)
@@ -112,7 +151,10 @@ impl Hubspot {
 
     /// The e-mail of a write must not belong to another contact; compared without case (A1.12).
     fn conflict(store: &Store, properties: &Map<String, Value>, own: Option<u64>) -> Result<(), Reject> {
-        let email = properties.get("email").and_then(Value::as_str).filter(|email| !email.is_empty());
+        let email = properties
+            .get("email")
+            .and_then(Value::as_str)
+            .filter(|email| !email.is_empty());
         match email.and_then(|email| store.with_key(email)) {
             Some(id) if Some(id) != own => Err(Reject::conflict(id)),
             _ => Ok(()),
@@ -122,14 +164,32 @@ impl Hubspot {
     fn insert(store: &mut Store, ask: &Ask, properties: Map<String, Value>) -> u64 {
         let mut body = Value::Object(Map::new());
         lay(&mut body, &properties);
-        store.insert(Act { by: By::Api, now_ms: ask.now_ms }, body, ask.now_ms, ask.now_ms)
+        store.insert(
+            Act {
+                by: By::Api,
+                now_ms: ask.now_ms,
+            },
+            body,
+            ask.now_ms,
+            ask.now_ms,
+        )
     }
 
     fn update(&self, store: &mut Store, ask: &Ask, id: u64, properties: &Map<String, Value>) {
-        let Some(mut body) = store.live(id).map(|object| Value::clone(&object.body)) else { return };
+        let Some(mut body) = store.live(id).map(|object| Value::clone(&object.body)) else {
+            return;
+        };
         let properties = forward_only(&body, properties);
         lay(&mut body, &properties);
-        store.revise(Act { by: By::Api, now_ms: ask.now_ms }, id, body, self.echo_touch);
+        store.revise(
+            Act {
+                by: By::Api,
+                now_ms: ask.now_ms,
+            },
+            id,
+            body,
+            self.echo_touch,
+        );
     }
 
     fn list(store: &Store, ask: &Ask) -> Reply {
@@ -143,13 +203,20 @@ impl Hubspot {
         };
         let archived = ask.get("archived") == Some("true");
         let wanted = wanted(ask.list("properties"));
-        let mut found = store.objects.range(after..).map(|(_, object)| object).filter(|object| object.is_live() != archived);
+        let mut found = store
+            .objects
+            .range(after..)
+            .map(|(_, object)| object)
+            .filter(|object| object.is_live() != archived);
         let rows: Vec<&Object> = found.by_ref().take(limit).collect();
         let next = found.next().map(|object| object.id);
         Reply::page(Page {
             key: "results",
             edge: rows.last().map(|object| object.id).zip(next),
-            rows: rows.iter().map(|object| row(&object.body, object.deleted_ms, &wanted).into()).collect(),
+            rows: rows
+                .iter()
+                .map(|object| row(&object.body, object.deleted_ms, &wanted).into())
+                .collect(),
             next: next.map(|id| id.to_string()),
             again: format!("{here}~"),
             here,
@@ -166,12 +233,22 @@ impl Hubspot {
         };
         let Some(id) = id.filter(|id| store.live(*id).is_some()) else {
             // Deleting what is gone is fine; reading and changing it is not.
-            return if ask.method == "DELETE" { Reply::empty(204) } else { Reject::missing().reply() };
+            return if ask.method == "DELETE" {
+                Reply::empty(204)
+            } else {
+                Reject::missing().reply()
+            };
         };
         match ask.method.as_str() {
             "GET" => answer_row(store, id, 200, &wanted(ask.list("properties"))),
             "DELETE" => {
-                store.delete(Act { by: By::Api, now_ms: ask.now_ms }, id);
+                store.delete(
+                    Act {
+                        by: By::Api,
+                        now_ms: ask.now_ms,
+                    },
+                    id,
+                );
                 Reply::empty(204)
             }
             "PATCH" => {
@@ -215,7 +292,12 @@ impl Vendor for Hubspot {
     }
 
     fn shape(&self) -> Shape {
-        Shape { stamp, keys: emails, step_ms: 1, moving: &["createdate", "lastmodifieddate", "hs_object_id"] }
+        Shape {
+            stamp,
+            keys: emails,
+            step_ms: 1,
+            moving: &["createdate", "lastmodifieddate", "hs_object_id"],
+        }
     }
 
     fn first_id(&self) -> u64 {
@@ -230,7 +312,9 @@ impl Vendor for Hubspot {
         if ask.path.trim_end_matches('/') == "/crm/v3/owners" {
             return owners();
         }
-        let Some(rest) = ask.path.strip_prefix(CONTACTS) else { return self.wrong(Wrong::NotFound) };
+        let Some(rest) = ask.path.strip_prefix(CONTACTS) else {
+            return self.wrong(Wrong::NotFound);
+        };
         match (ask.method.as_str(), rest.trim_matches('/')) {
             ("GET", "") => Self::list(store, ask),
             ("POST", "") => self.create(store, ask),
@@ -251,7 +335,10 @@ impl Vendor for Hubspot {
                 "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can find more \
                  details at https://developers.hubspot.com/docs/methods/auth/oauth-overview",
             ),
-            Wrong::Throttled => rate_limit("You have reached your ten_secondly_rolling limit.", "TEN_SECONDLY_ROLLING"),
+            Wrong::Throttled => rate_limit(
+                "You have reached your ten_secondly_rolling limit.",
+                "TEN_SECONDLY_ROLLING",
+            ),
             Wrong::DailyQuota => rate_limit("You have reached your daily limit.", "DAILY"),
             Wrong::Server => Reply::json(500, json!({"status": "error", "message": "internal error"})),
             Wrong::NotFound => Reject::missing().reply(),
@@ -259,9 +346,18 @@ impl Vendor for Hubspot {
     }
 
     fn person(&self, body: &Value, stamps: &Stamps) -> Person {
-        let text = |name: &str| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+        let text = |name: &str| {
+            body.get(name)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
         let (given, family) = (text("firstname"), text("lastname"));
-        let full_name = [given.as_deref(), family.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let full_name = [given.as_deref(), family.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" ");
         Person {
             id: stamps.id.to_string(),
             email: text("email"),
@@ -287,7 +383,11 @@ impl Vendor for Hubspot {
         let mut properties = Map::new();
         for (name, value) in patch.as_object().into_iter().flatten() {
             let text = text_of(value).unwrap_or_default();
-            let text = if name == "email" { text.trim().to_lowercase() } else { text };
+            let text = if name == "email" {
+                text.trim().to_lowercase()
+            } else {
+                text
+            };
             properties.insert(name.clone(), Value::String(text));
         }
         lay(&mut body, &properties);
@@ -301,76 +401,6 @@ impl Vendor for Hubspot {
     }
 }
 
-/// The text of a JSON scalar, as HubSpot stores all values (A1.3).
-fn text_of(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => Some(String::new()),
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
-        Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-fn is_address(text: &str) -> bool {
-    text.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
-        && !text.contains(char::is_whitespace)
-}
-
-/// Lays properties over a body; the empty string removes (A1.5).
-fn lay(body: &mut Value, properties: &Map<String, Value>) {
-    let Some(map) = body.as_object_mut() else { return };
-    for (name, value) in properties {
-        if value.as_str() == Some("") {
-            map.shift_remove(name);
-        } else {
-            map.insert(name.clone(), value.clone());
-        }
-    }
-}
-
-fn forward_only(body: &Value, properties: &Map<String, Value>) -> Map<String, Value> {
-    let place = |value: Option<&Value>| value.and_then(Value::as_str).and_then(|stage| STAGES.iter().position(|s| *s == stage));
-    let mut properties = properties.clone();
-    let moves = (place(body.get("lifecyclestage")), place(properties.get("lifecyclestage")));
-    if matches!(moves, (Some(old), Some(new)) if new < old) {
-        properties.shift_remove("lifecyclestage");
-    }
-    properties
-}
-
-fn names_of(properties: &Map<String, Value>) -> Vec<String> {
-    wanted(Some(properties.keys().cloned().collect()))
-}
-
-fn wanted(asked: Option<Vec<String>>) -> Vec<String> {
-    let mut names = asked.filter(|names| !names.is_empty()).unwrap_or_else(|| DEFAULTS.iter().map(|n| (*n).to_owned()).collect());
-    for name in ALWAYS {
-        if !names.iter().any(|known| known == name) {
-            names.push((*name).to_owned());
-        }
-    }
-    names
-}
-
-/// An object as answers show it: the wanted properties, null where there is no value.
-fn row(body: &Value, deleted_ms: Option<i64>, wanted: &[String]) -> Value {
-    let mut properties = Map::new();
-    for name in wanted {
-        properties.insert(name.clone(), body.get(name).cloned().unwrap_or_default());
-    }
-    let stamp = |name: &str| body.get(name).cloned().unwrap_or_default();
-    let mut row = Map::new();
-    row.insert("id".to_owned(), stamp("hs_object_id"));
-    row.insert("properties".to_owned(), Value::Object(properties));
-    row.insert("createdAt".to_owned(), stamp("createdate"));
-    row.insert("updatedAt".to_owned(), stamp("lastmodifieddate"));
-    row.insert("archived".to_owned(), Value::Bool(deleted_ms.is_some()));
-    if let Some(ms) = deleted_ms {
-        row.insert("archivedAt".to_owned(), Value::String(rfc3339_ms(ms)));
-    }
-    Value::Object(row)
-}
-
 fn answer_row(store: &Store, id: u64, status: u16, wanted: &[String]) -> Reply {
     match store.objects.get(&id) {
         Some(object) => Reply::json(status, row(&object.body, object.deleted_ms, wanted)),
@@ -381,7 +411,10 @@ fn answer_row(store: &Store, id: u64, status: u16, wanted: &[String]) -> Reply {
 fn paging(page: &Page) -> Map<String, Value> {
     let mut map = page.extra.clone();
     if let Some(next) = &page.next {
-        map.insert("paging".to_owned(), json!({"next": {"after": next, "link": format!("?after={next}")}}));
+        map.insert(
+            "paging".to_owned(),
+            json!({"next": {"after": next, "link": format!("?after={next}")}}),
+        );
     }
     map
 }
@@ -409,7 +442,10 @@ fn stamp(body: &mut Value, stamps: &Stamps) {
     let Some(map) = body.as_object_mut() else { return };
     map.insert("hs_object_id".to_owned(), Value::String(stamps.id.to_string()));
     map.insert("createdate".to_owned(), Value::String(rfc3339_ms(stamps.created_ms)));
-    map.insert("lastmodifieddate".to_owned(), Value::String(rfc3339_ms(stamps.updated_ms)));
+    map.insert(
+        "lastmodifieddate".to_owned(),
+        Value::String(rfc3339_ms(stamps.updated_ms)),
+    );
 }
 
 /// E-mail is unique over the main and the additional addresses (A1.12).
@@ -417,5 +453,7 @@ fn emails(body: &Value) -> Vec<String> {
     let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
     let more = text("hs_additional_emails").split(';');
     let all = std::iter::once(text("email")).chain(more);
-    all.map(|email| email.trim().to_lowercase()).filter(|email| !email.is_empty()).collect()
+    all.map(|email| email.trim().to_lowercase())
+        .filter(|email| !email.is_empty())
+        .collect()
 }

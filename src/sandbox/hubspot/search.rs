@@ -68,8 +68,15 @@ impl Hubspot {
             Ok(query) => query,
             Err(message) => return Reject::invalid(message).reply(),
         };
-        let here = ask.json().and_then(|body| body.get("after").and_then(number_text)).unwrap_or_else(|| "0".to_owned());
-        let (total, found) = if query.sort.is_none() { walk(store, ask, &query) } else { sorted(store, ask, &query) };
+        let here = ask
+            .json()
+            .and_then(|body| body.get("after").and_then(number_text))
+            .unwrap_or_else(|| "0".to_owned());
+        let (total, found) = if query.sort.is_none() {
+            walk(store, ask, &query)
+        } else {
+            sorted(store, ask, &query)
+        };
         let (rows, rest) = found.split_at(query.limit.min(found.len()));
         let end = query.offset + rows.len();
         let mut extra = Map::new();
@@ -77,7 +84,10 @@ impl Hubspot {
         Reply::page(Page {
             key: "results",
             edge: rows.last().map(|seen| seen.id).zip(rest.first().map(|seen| seen.id)),
-            rows: rows.iter().map(|seen| Arc::new(row(seen.body, None, &query.wanted))).collect(),
+            rows: rows
+                .iter()
+                .map(|seen| Arc::new(row(seen.body, None, &query.wanted)))
+                .collect(),
             next: (end < total).then(|| end.to_string()),
             // An offset with a zero before it is the same offset.
             again: format!("0{here}"),
@@ -89,36 +99,68 @@ impl Hubspot {
 
     fn query(&self, ask: &Ask) -> Result<Query, String> {
         if ask.body.len() > BODY_MAX {
-            return Err(format!("request body is too long: {} of {BODY_MAX} characters", ask.body.len()));
+            return Err(format!(
+                "request body is too long: {} of {BODY_MAX} characters",
+                ask.body.len()
+            ));
         }
         let body = ask.json().ok_or("Invalid input JSON")?;
         let list = |name: &str| body.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-        let limit = body.get("limit").map_or(Some(10), |limit| limit.as_u64().and_then(|n| usize::try_from(n).ok()));
-        let limit = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or_else(|| format!("limit must be at most {LIMIT_MAX}"))?;
+        let limit = body
+            .get("limit")
+            .map_or(Some(10), |limit| limit.as_u64().and_then(|n| usize::try_from(n).ok()));
+        let limit = limit
+            .filter(|limit| (1..=LIMIT_MAX).contains(limit))
+            .ok_or_else(|| format!("limit must be at most {LIMIT_MAX}"))?;
         let offset = match body.get("after") {
             None | Some(Value::Null) => 0,
-            Some(after) => number_text(after).and_then(|text| text.parse::<usize>().ok()).ok_or("after must be an integer")?,
+            Some(after) => number_text(after)
+                .and_then(|text| text.parse::<usize>().ok())
+                .ok_or("after must be an integer")?,
         };
         if offset + limit > CEILING {
             return Err(format!("paging past {CEILING} results is not possible"));
         }
         let mut groups = Vec::new();
         for group in list("filterGroups") {
-            let filters = group.get("filters").and_then(Value::as_array).cloned().unwrap_or_default();
-            groups.push(filters.iter().map(|filter| self.filter(filter)).collect::<Result<Vec<_>, _>>()?);
+            let filters = group
+                .get("filters")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default();
+            groups.push(
+                filters
+                    .iter()
+                    .map(|filter| self.filter(filter))
+                    .collect::<Result<Vec<_>, _>>()?,
+            );
         }
-        if groups.len() > 5 || groups.iter().any(|group| group.len() > 6) || groups.iter().map(Vec::len).sum::<usize>() > 18 {
+        if groups.len() > 5
+            || groups.iter().any(|group| group.len() > 6)
+            || groups.iter().map(Vec::len).sum::<usize>() > 18
+        {
             return Err("at most 5 filterGroups, 6 filters each, 18 in all".to_owned());
         }
-        let properties = list("properties").iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
-        Ok(Query { groups, sort: sort(&list("sorts"))?, limit, offset, wanted: wanted(Some(properties)) })
+        let properties = list("properties")
+            .iter()
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect();
+        Ok(Query {
+            groups,
+            sort: sort(&list("sorts"))?,
+            limit,
+            offset,
+            wanted: wanted(Some(properties)),
+        })
     }
 
     fn filter(&self, filter: &Value) -> Result<Filter, String> {
         let text = |name: &str| filter.get(name).and_then(number_text).unwrap_or_default();
         let name = text("propertyName");
         if !self.knows(&name) {
-            return Err(format!("There was a problem with the request: property {name} does not exist"));
+            return Err(format!(
+                "There was a problem with the request: property {name} does not exist"
+            ));
         }
         let field = match name.as_str() {
             "hs_object_id" => Field::Id,
@@ -144,12 +186,25 @@ impl Hubspot {
         };
         let value = text("value").to_lowercase();
         let number = parse_ms(&text("value"));
-        if number.is_none() && !matches!(field, Field::Property(_)) && !matches!(operator, Operator::In | Operator::NotIn | Operator::Has | Operator::HasNot) {
+        if number.is_none()
+            && !matches!(field, Field::Property(_))
+            && !matches!(
+                operator,
+                Operator::In | Operator::NotIn | Operator::Has | Operator::HasNot
+            )
+        {
             return Err(format!("{value} is not a number or a time"));
         }
         let values = filter.get("values").and_then(Value::as_array).into_iter().flatten();
         let values = values.filter_map(number_text).map(|text| text.to_lowercase()).collect();
-        Ok(Filter { field, operator, value, number, high: parse_ms(&text("highValue")), values })
+        Ok(Filter {
+            field,
+            operator,
+            value,
+            number,
+            high: parse_ms(&text("highValue")),
+            values,
+        })
     }
 }
 
@@ -167,7 +222,10 @@ fn sort(sorts: &[Value]) -> Result<Option<(String, bool)>, String> {
         return Err("only one sort is allowed".to_owned());
     }
     let Some(sort) = sorts.first() else { return Ok(None) };
-    let name = sort.as_str().or_else(|| sort.get("propertyName").and_then(Value::as_str)).ok_or("a sort needs a propertyName")?;
+    let name = sort
+        .as_str()
+        .or_else(|| sort.get("propertyName").and_then(Value::as_str))
+        .ok_or("a sort needs a propertyName")?;
     let down = sort.get("direction").and_then(Value::as_str) == Some("DESCENDING");
     Ok((name != "hs_object_id" || down).then(|| (name.to_owned(), down)))
 }
@@ -187,7 +245,11 @@ fn walk<'a>(store: &'a Store, ask: &Ask, query: &Query) -> (usize, Vec<Seen<'a>>
 }
 
 fn sorted<'a>(store: &'a Store, ask: &Ask, query: &Query) -> (usize, Vec<Seen<'a>>) {
-    let mut found: Vec<Seen<'a>> = store.objects.values().filter_map(|object| seen(object, ask, query)).collect();
+    let mut found: Vec<Seen<'a>> = store
+        .objects
+        .values()
+        .filter_map(|object| seen(object, ask, query))
+        .collect();
     let total = found.len();
     if let Some((name, down)) = &query.sort {
         found.sort_by_cached_key(|seen| match name.as_str() {
@@ -200,14 +262,26 @@ fn sorted<'a>(store: &'a Store, ask: &Ask, query: &Query) -> (usize, Vec<Seen<'a
             found.reverse();
         }
     }
-    (total, found.into_iter().skip(query.offset).take(query.limit + 1).collect())
+    (
+        total,
+        found.into_iter().skip(query.offset).take(query.limit + 1).collect(),
+    )
 }
 
 /// With one group, `hs_object_id GT n` lets the walk start behind n.
 fn first_id(query: &Query) -> u64 {
     let [group] = query.groups.as_slice() else { return 0 };
-    let floors = group.iter().filter(|filter| matches!((&filter.field, filter.operator), (Field::Id, Operator::Greater | Operator::GreaterOrEqual)));
-    floors.filter_map(|filter| filter.number).filter_map(|number| u64::try_from(number).ok()).max().unwrap_or_default()
+    let floors = group.iter().filter(|filter| {
+        matches!(
+            (&filter.field, filter.operator),
+            (Field::Id, Operator::Greater | Operator::GreaterOrEqual)
+        )
+    });
+    floors
+        .filter_map(|filter| filter.number)
+        .filter_map(|number| u64::try_from(number).ok())
+        .max()
+        .unwrap_or_default()
 }
 
 /// The object, when the index shows it and the filters let it through. Archived objects never come (A1.4).
@@ -216,8 +290,17 @@ fn seen<'a>(object: &'a Object, ask: &Ask, query: &Query) -> Option<Seen<'a>> {
         return None;
     }
     let (body, updated_ms) = object.indexed(ask.now_ms, ask.lag_ms)?;
-    let seen = Seen { id: object.id, created_ms: object.created_ms, updated_ms, body };
-    let passes = query.groups.is_empty() || query.groups.iter().any(|group| group.iter().all(|filter| fits(filter, &seen)));
+    let seen = Seen {
+        id: object.id,
+        created_ms: object.created_ms,
+        updated_ms,
+        body,
+    };
+    let passes = query.groups.is_empty()
+        || query
+            .groups
+            .iter()
+            .any(|group| group.iter().all(|filter| fits(filter, &seen)));
     passes.then_some(seen)
 }
 
@@ -252,11 +335,19 @@ fn fits_number(filter: &Filter, value: i64) -> bool {
 }
 
 fn fits_text(filter: &Filter, value: &str) -> bool {
-    let is_textual = matches!(filter.operator, Operator::In | Operator::NotIn | Operator::HasNot | Operator::Token | Operator::NoToken);
+    let is_textual = matches!(
+        filter.operator,
+        Operator::In | Operator::NotIn | Operator::HasNot | Operator::Token | Operator::NoToken
+    );
     if let (Some(number), Some(_), false) = (value.parse::<i64>().ok(), filter.number, is_textual) {
         return fits_number(filter, number);
     }
-    let has_token = || value.split(|c: char| !c.is_alphanumeric()).any(|word| word == filter.value.trim_matches('*')) || value == filter.value;
+    let has_token = || {
+        value
+            .split(|c: char| !c.is_alphanumeric())
+            .any(|word| word == filter.value.trim_matches('*'))
+            || value == filter.value
+    };
     match filter.operator {
         Operator::Equal => value == filter.value,
         Operator::Unequal => value != filter.value,

@@ -101,7 +101,9 @@ impl Truth {
 
     /// Every seeded object: tool, id, persona.
     pub fn iter(&self) -> impl Iterator<Item = (ToolName, &str, usize)> {
-        self.owners.iter().flat_map(|(tool, ids)| ids.iter().map(move |(id, persona)| (*tool, id.as_str(), *persona)))
+        self.owners
+            .iter()
+            .flat_map(|(tool, ids)| ids.iter().map(move |(id, persona)| (*tool, id.as_str(), *persona)))
     }
 }
 
@@ -115,7 +117,9 @@ pub fn generate(seed: u64, count: usize) -> People {
         let (persona, phone) = persona(&mut rng, id);
         let tools = tools(&mut rng, persona.link);
         // A burst is an import: many records of one second.
-        let burst = rng.random_bool(0.15).then(|| i64::from(rng.random_range(1..=5_u8)) * 7 * DAY_MS);
+        let burst = rng
+            .random_bool(0.15)
+            .then(|| i64::from(rng.random_range(1..=5_u8)) * 7 * DAY_MS);
         for (index, tool) in tools.iter().enumerate() {
             let body = messy(&mut rng, &persona, &phone, *tool, index);
             objects.push(aged(&mut rng, *tool, id, body, burst));
@@ -123,18 +127,28 @@ pub fn generate(seed: u64, count: usize) -> People {
         // Only Pipedrive takes one address twice (VENDORS.md B2.12).
         if persona.link == Link::Email && tools.contains(&ToolName::Pipedrive) && rng.random_bool(0.04) {
             let body = messy(&mut rng, &persona, &phone, ToolName::Pipedrive, 0);
-            objects.push(Seeded { duplicate: true, ..aged(&mut rng, ToolName::Pipedrive, id, body, None) });
+            objects.push(Seeded {
+                duplicate: true,
+                ..aged(&mut rng, ToolName::Pipedrive, id, body, None)
+            });
         }
         personas.push(persona);
     }
-    People { personas, objects: unique(objects) }
+    People {
+        personas,
+        objects: unique(objects),
+    }
 }
 
 /// HubSpot and Zendesk take an address once: of two personas with one shared mailbox the second stays out of those tools.
 fn unique(objects: Vec<Seeded>) -> Vec<Seeded> {
     let mut seen = std::collections::BTreeSet::new();
     let is_first = |object: &Seeded| {
-        let email = object.body.get("email").and_then(Value::as_str).map(|email| email.trim().to_lowercase());
+        let email = object
+            .body
+            .get("email")
+            .and_then(Value::as_str)
+            .map(|email| email.trim().to_lowercase());
         email.is_none_or(|email| seen.insert((object.tool, email)))
     };
     objects.into_iter().filter(is_first).collect()
@@ -191,7 +205,14 @@ fn tools(rng: &mut ChaCha8Rng, link: Link) -> Vec<ToolName> {
 fn aged(rng: &mut ChaCha8Rng, tool: ToolName, persona: usize, body: Value, burst: Option<i64>) -> Seeded {
     let updated_ago_ms = burst.unwrap_or_else(|| rng.random_range(2 * 3_600 * SECOND_MS..90 * DAY_MS));
     let created_ago_ms = updated_ago_ms + rng.random_range(0..700 * DAY_MS);
-    Seeded { tool, persona, body, created_ago_ms, updated_ago_ms, duplicate: false }
+    Seeded {
+        tool,
+        persona,
+        body,
+        created_ago_ms,
+        updated_ago_ms,
+        duplicate: false,
+    }
 }
 
 /// What one tool knows of a persona. `index` counts the persona's tools; the first always has the e-mail.
@@ -209,16 +230,29 @@ fn messy(rng: &mut ChaCha8Rng, persona: &Persona, phone: &Phone, tool: ToolName,
         _ if persona.link == Link::Hard && index > 0 => None,
         _ => Some(phone.written(rng.random_range(0..6))),
     };
-    let (given, family) = if exact { (persona.given.clone(), persona.family.clone()) } else { called(rng, persona) };
+    let (given, family) = if exact {
+        (persona.given.clone(), persona.family.clone())
+    } else {
+        called(rng, persona)
+    };
     let company = persona.company.clone().filter(|_| rng.random_bool(0.85));
     match tool {
         ToolName::Hubspot => {
-            let given = if !exact && rng.random_bool(0.04) { None } else { Some(given) };
+            let given = if !exact && rng.random_bool(0.04) {
+                None
+            } else {
+                Some(given)
+            };
             let stage = *pick(rng, &["subscriber", "lead", "lead", "salesqualifiedlead", "customer"]);
             json!({"email": email, "firstname": given, "lastname": family, "phone": phone, "company": company, "lifecyclestage": stage})
         }
         ToolName::Pipedrive => {
-            let list = |value: Option<String>| value.map_or_else(|| json!([]), |value| json!([{"value": value, "primary": true, "label": "work"}]));
+            let list = |value: Option<String>| {
+                value.map_or_else(
+                    || json!([]),
+                    |value| json!([{"value": value, "primary": true, "label": "work"}]),
+                )
+            };
             json!({"name": format!("{given} {family}"), "emails": list(email), "phones": list(phone)})
         }
         ToolName::Zendesk => json!({"name": format!("{given} {family}"), "email": email, "phone": phone}),
@@ -292,9 +326,16 @@ mod tests {
         for persona in generate(2, 1_000).personas {
             let domain = persona.email.split('@').nth(1).unwrap();
             let reserved = ["example", "test", "example.com", "example.net", "example.org"];
-            assert!(reserved.iter().any(|end| domain.ends_with(&format!(".{end}"))), "{domain}");
+            assert!(
+                reserved.iter().any(|end| domain.ends_with(&format!(".{end}"))),
+                "{domain}"
+            );
             let phone = persona.phone.as_str();
-            let fiction = phone.contains("55501") || phone.contains("4960") || ["4930231", "4969900", "4940669", "4989999"].iter().any(|p| phone.contains(p));
+            let fiction = phone.contains("55501")
+                || phone.contains("4960")
+                || ["4930231", "4969900", "4940669", "4989999"]
+                    .iter()
+                    .any(|p| phone.contains(p));
             assert!(fiction, "{phone}");
         }
     }
@@ -302,7 +343,11 @@ mod tests {
     #[test]
     fn some_records_changed_in_one_second() {
         let people = generate(3, 500);
-        let burst = people.objects.iter().filter(|object| object.updated_ago_ms == 7 * DAY_MS).count();
+        let burst = people
+            .objects
+            .iter()
+            .filter(|object| object.updated_ago_ms == 7 * DAY_MS)
+            .count();
         assert!(burst > 5, "{burst}");
     }
 }

@@ -18,7 +18,9 @@ impl Case {
     async fn new() -> Self {
         let sandbox = sandbox().await;
         let mut people = generate(1, 40);
-        people.personas.retain(|persona| persona.link == super::super::people::Link::Email);
+        people
+            .personas
+            .retain(|persona| persona.link == super::super::people::Link::Email);
         people.personas.truncate(1);
         people.personas[0].id = 0;
         let persona = &people.personas[0];
@@ -46,8 +48,15 @@ impl Case {
 
 fn everywhere() -> Expectation {
     let fields = vec![Field::Email, Field::Phone, Field::FullName];
-    let target = |tool| Target { tool, create: true, fields: fields.clone() };
-    Expectation { targets: vec![target(ToolName::Hubspot), target(ToolName::Pipedrive)], ..Expectation::default() }
+    let target = |tool| Target {
+        tool,
+        create: true,
+        fields: fields.clone(),
+    };
+    Expectation {
+        targets: vec![target(ToolName::Hubspot), target(ToolName::Pipedrive)],
+        ..Expectation::default()
+    }
 }
 
 #[tokio::test]
@@ -60,15 +69,36 @@ async fn a_good_run_leaves_no_findings() {
 #[tokio::test]
 async fn who_never_arrived_is_missing() {
     let case = Case::new().await;
-    assert_eq!(case.check(&everywhere()), [Finding::Missing { tool: ToolName::Pipedrive, persona: 0 }]);
+    assert_eq!(
+        case.check(&everywhere()),
+        [Finding::Missing {
+            tool: ToolName::Pipedrive,
+            persona: 0
+        }]
+    );
 }
 
 #[tokio::test]
 async fn a_value_that_did_not_arrive_is_lost() {
     let case = Case::new().await;
-    post(&case.sandbox.pipedrive, "/api/v2/persons", json!({"name": "Ana Brown", "emails": [{"value": case.email()}]})).await;
+    post(
+        &case.sandbox.pipedrive,
+        "/api/v2/persons",
+        json!({"name": "Ana Brown", "emails": [{"value": case.email()}]}),
+    )
+    .await;
     let findings = case.check(&everywhere());
-    assert!(matches!(findings.as_slice(), [Finding::Lost { field: Field::Phone, got: None, .. }]), "{findings:?}");
+    assert!(
+        matches!(
+            findings.as_slice(),
+            [Finding::Lost {
+                field: Field::Phone,
+                got: None,
+                ..
+            }]
+        ),
+        "{findings:?}"
+    );
 }
 
 #[tokio::test]
@@ -77,7 +107,13 @@ async fn a_second_object_is_a_double() {
     case.push().await;
     case.push().await;
     let findings = case.check(&everywhere());
-    assert!(matches!(findings.as_slice(), [Finding::Doubled { .. }, Finding::Surplus { live: 2, made: 0, .. }]), "{findings:?}");
+    assert!(
+        matches!(
+            findings.as_slice(),
+            [Finding::Doubled { .. }, Finding::Surplus { live: 2, made: 0, .. }]
+        ),
+        "{findings:?}"
+    );
 }
 
 #[tokio::test]
@@ -86,20 +122,41 @@ async fn a_stranger_and_a_deletion_are_noticed() {
     post(&case.sandbox.pipedrive, "/api/v2/persons", json!({"name": "No Body"})).await;
     delete(&case.sandbox.hubspot, "/crm/v3/objects/contacts/1001").await;
     let findings = case.check(&Expectation::default());
-    assert!(matches!(findings.as_slice(), [Finding::Stranger { .. }, Finding::Deleted { .. }]), "{findings:?}");
+    assert!(
+        matches!(findings.as_slice(), [Finding::Stranger { .. }, Finding::Deleted { .. }]),
+        "{findings:?}"
+    );
 }
 
 #[tokio::test]
 async fn writing_again_and_again_is_a_loop_and_idle() {
     let case = Case::new().await;
     for n in 0..4 {
-        patch(&case.sandbox.hubspot, "/crm/v3/objects/contacts/1001", json!({"properties": {"city": format!("{}", n % 3)}})).await;
+        patch(
+            &case.sandbox.hubspot,
+            "/crm/v3/objects/contacts/1001",
+            json!({"properties": {"city": format!("{}", n % 3)}}),
+        )
+        .await;
     }
     let path = "/crm/v3/objects/contacts/1001";
     patch(&case.sandbox.hubspot, path, json!({"properties": {"city": "0"}})).await;
     let findings = case.check(&Expectation::default());
-    assert!(matches!(findings.as_slice(), [Finding::Loop { updates: 5, .. }, Finding::Idle { writes: 1, .. }]), "{findings:?}");
-    assert_eq!(case.check(&Expectation { updates_max: 5, idle_max: 1, ..Expectation::default() }), []);
+    assert!(
+        matches!(
+            findings.as_slice(),
+            [Finding::Loop { updates: 5, .. }, Finding::Idle { writes: 1, .. }]
+        ),
+        "{findings:?}"
+    );
+    assert_eq!(
+        case.check(&Expectation {
+            updates_max: 5,
+            idle_max: 1,
+            ..Expectation::default()
+        }),
+        []
+    );
 }
 
 #[tokio::test]
@@ -109,9 +166,17 @@ async fn an_edit_excuses_the_writes_that_follow_it() {
     for n in 0..6 {
         if n % 2 == 0 {
             case.sandbox.hubspot.clock.advance(1_000);
-            case.sandbox.hubspot.edit("1001", &json!({"zip": n.to_string()})).unwrap();
+            case.sandbox
+                .hubspot
+                .edit("1001", &json!({"zip": n.to_string()}))
+                .unwrap();
         }
-        patch(&case.sandbox.hubspot, path, json!({"properties": {"city": n.to_string()}})).await;
+        patch(
+            &case.sandbox.hubspot,
+            path,
+            json!({"properties": {"city": n.to_string()}}),
+        )
+        .await;
     }
     assert_eq!(case.check(&Expectation::default()), []);
 }
@@ -120,10 +185,28 @@ async fn an_edit_excuses_the_writes_that_follow_it() {
 async fn an_older_value_over_a_newer_edit_is_found() {
     let case = Case::new().await;
     case.sandbox.hubspot.clock.advance(1_000);
-    case.sandbox.hubspot.edit("1001", &json!({"lastname": "Brown-Lee"})).unwrap();
+    case.sandbox
+        .hubspot
+        .edit("1001", &json!({"lastname": "Brown-Lee"}))
+        .unwrap();
     let path = "/crm/v3/objects/contacts/1001";
-    patch(&case.sandbox.hubspot, path, json!({"properties": {"lastname": "Brown"}})).await;
-    let overwritten = |findings: &[Finding]| findings.iter().any(|f| matches!(f, Finding::Overwritten { field: Field::FamilyName, .. }));
+    patch(
+        &case.sandbox.hubspot,
+        path,
+        json!({"properties": {"lastname": "Brown"}}),
+    )
+    .await;
+    let overwritten = |findings: &[Finding]| {
+        findings.iter().any(|f| {
+            matches!(
+                f,
+                Finding::Overwritten {
+                    field: Field::FamilyName,
+                    ..
+                }
+            )
+        })
+    };
     assert!(overwritten(&case.check(&Expectation::default())));
 }
 
@@ -133,26 +216,71 @@ async fn a_newer_edit_elsewhere_and_the_owner_may_overwrite() {
     case.push().await;
     let path = "/crm/v3/objects/contacts/1001";
     case.sandbox.hubspot.clock.advance(1_000);
-    case.sandbox.hubspot.edit("1001", &json!({"phone": "+12025550101"})).unwrap();
+    case.sandbox
+        .hubspot
+        .edit("1001", &json!({"phone": "+12025550101"}))
+        .unwrap();
     case.sandbox.pipedrive.clock.advance(2_000);
-    case.sandbox.pipedrive.edit("1", &json!({"phones": [{"value": "+12025550102"}]})).unwrap();
-    patch(&case.sandbox.hubspot, path, json!({"properties": {"phone": "+1 202 555 0102"}})).await;
-    let newest = Expectation { rules: BTreeMap::from([(Field::Phone, Rule::Newest)]), ..everywhere() };
+    case.sandbox
+        .pipedrive
+        .edit("1", &json!({"phones": [{"value": "+12025550102"}]}))
+        .unwrap();
+    patch(
+        &case.sandbox.hubspot,
+        path,
+        json!({"properties": {"phone": "+1 202 555 0102"}}),
+    )
+    .await;
+    let newest = Expectation {
+        rules: BTreeMap::from([(Field::Phone, Rule::Newest)]),
+        ..everywhere()
+    };
     assert_eq!(case.check(&newest), []);
     let owner = Rule::Own(vec![ToolName::Pipedrive, ToolName::Hubspot]);
-    assert_eq!(case.check(&Expectation { rules: BTreeMap::from([(Field::Phone, owner)]), ..everywhere() }), []);
+    assert_eq!(
+        case.check(&Expectation {
+            rules: BTreeMap::from([(Field::Phone, owner)]),
+            ..everywhere()
+        }),
+        []
+    );
     let other = Rule::Own(vec![ToolName::Hubspot]);
-    let findings = case.check(&Expectation { rules: BTreeMap::from([(Field::Phone, other)]), ..everywhere() });
-    assert!(findings.iter().all(|f| matches!(f, Finding::Lost { field: Field::Phone, .. })) && findings.len() == 2, "{findings:?}");
+    let findings = case.check(&Expectation {
+        rules: BTreeMap::from([(Field::Phone, other)]),
+        ..everywhere()
+    });
+    assert!(
+        findings.iter().all(|f| matches!(
+            f,
+            Finding::Lost {
+                field: Field::Phone,
+                ..
+            }
+        )) && findings.len() == 2,
+        "{findings:?}"
+    );
 }
 
 #[tokio::test]
 async fn what_a_user_enters_is_a_new_persona() {
     let case = Case::new().await;
     case.push().await;
-    case.sandbox.hubspot.create(&json!({"email": "new@mail.example", "firstname": "New", "lastname": "Comer"}));
-    assert_eq!(case.check(&everywhere()), [Finding::Missing { tool: ToolName::Pipedrive, persona: 1 }]);
-    post(&case.sandbox.pipedrive, "/api/v2/persons", json!({"name": "New Comer", "emails": [{"value": "new@mail.example"}]})).await;
+    case.sandbox
+        .hubspot
+        .create(&json!({"email": "new@mail.example", "firstname": "New", "lastname": "Comer"}));
+    assert_eq!(
+        case.check(&everywhere()),
+        [Finding::Missing {
+            tool: ToolName::Pipedrive,
+            persona: 1
+        }]
+    );
+    post(
+        &case.sandbox.pipedrive,
+        "/api/v2/persons",
+        json!({"name": "New Comer", "emails": [{"value": "new@mail.example"}]}),
+    )
+    .await;
     assert_eq!(case.check(&everywhere()), []);
 }
 
@@ -161,7 +289,14 @@ async fn a_seeded_sandbox_is_content_with_itself() {
     let sandbox = sandbox().await;
     let people = generate(11, 500);
     let truth = sandbox.seed(&people);
-    let target = |tool| Target { tool, create: false, fields: Vec::new() };
-    let expectation = Expectation { targets: ToolName::ALL.map(target).to_vec(), ..Expectation::default() };
+    let target = |tool| Target {
+        tool,
+        create: false,
+        fields: Vec::new(),
+    };
+    let expectation = Expectation {
+        targets: ToolName::ALL.map(target).to_vec(),
+        ..Expectation::default()
+    };
     assert_eq!(check(&sandbox, &people, &truth, &expectation), []);
 }

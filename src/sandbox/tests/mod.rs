@@ -16,7 +16,11 @@ use super::{Options, Sandbox, Tool, ToolName};
 pub(super) const NOW_MS: i64 = 1_767_600_000_000;
 
 pub(super) async fn sandbox() -> Sandbox {
-    with(Options { clock_ms: Some(NOW_MS), ..Options::default() }).await
+    with(Options {
+        clock_ms: Some(NOW_MS),
+        ..Options::default()
+    })
+    .await
 }
 
 pub(super) async fn with(options: Options) -> Sandbox {
@@ -24,7 +28,12 @@ pub(super) async fn with(options: Options) -> Sandbox {
 }
 
 /// Sends with the tool's default token.
-pub(super) async fn send(tool: &Tool, method: Method, path: &str, body: Option<&Value>) -> Result<Response, reqwest::Error> {
+pub(super) async fn send(
+    tool: &Tool,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Response, reqwest::Error> {
     let request = Client::new().request(method, format!("{}{path}", tool.base_url));
     let basic = base64::engine::general_purpose::STANDARD.encode("agent@example.com/token:zendesk-sandbox");
     let request = match tool.name {
@@ -62,7 +71,14 @@ async fn parts(response: Result<Response, reqwest::Error>) -> (u16, Value) {
     let response = response.unwrap();
     let status = response.status().as_u16();
     let text = response.text().await.unwrap();
-    (status, if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() })
+    (
+        status,
+        if text.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&text).unwrap()
+        },
+    )
 }
 
 #[tokio::test]
@@ -73,7 +89,12 @@ async fn a_wrong_token_meets_the_vendors_401() {
         (&sandbox.pipedrive, "/api/v2/persons", "/success"),
         (&sandbox.zendesk, "/api/v2/users/me", "/error"),
     ] {
-        let response = Client::new().get(format!("{}{path}", tool.base_url)).bearer_auth("wrong").send().await.unwrap();
+        let response = Client::new()
+            .get(format!("{}{path}", tool.base_url))
+            .bearer_auth("wrong")
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
         let body: Value = response.json().await.unwrap();
         assert!(body.pointer(member).is_some(), "{body}");
@@ -83,7 +104,12 @@ async fn a_wrong_token_meets_the_vendors_401() {
 #[tokio::test]
 async fn the_root_says_what_it_is() {
     let sandbox = sandbox().await;
-    let text = reqwest::get(&sandbox.zendesk.base_url).await.unwrap().text().await.unwrap();
+    let text = reqwest::get(&sandbox.zendesk.base_url)
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     assert!(text.contains("sandbox") && text.contains("Zendesk"), "{text}");
 }
 
@@ -105,13 +131,25 @@ async fn serve_fills_the_tools() {
 
 #[tokio::test]
 async fn requests_are_logged_in_a_ring() {
-    let sandbox = with(Options { log_rows_max: 2, ..Options::default() }).await;
+    let sandbox = with(Options {
+        log_rows_max: 2,
+        ..Options::default()
+    })
+    .await;
     for _ in 0..3 {
         get(&sandbox.pipedrive, "/api/v2/persons?limit=1").await;
     }
     let log = sandbox.pipedrive.requests();
     assert_eq!((log.len(), sandbox.pipedrive.requests_total()), (2, 3));
-    assert_eq!((log[1].seq, log[1].method.as_str(), log[1].path.as_str(), log[1].query.as_str()), (3, "GET", "/api/v2/persons", "limit=1"));
+    assert_eq!(
+        (
+            log[1].seq,
+            log[1].method.as_str(),
+            log[1].path.as_str(),
+            log[1].query.as_str()
+        ),
+        (3, "GET", "/api/v2/persons", "limit=1")
+    );
 }
 
 /// Not a benchmark: it only says that a page of 1000 is not slow by an order of magnitude.
@@ -119,7 +157,11 @@ async fn requests_are_logged_in_a_ring() {
 async fn reading_is_fast_enough() {
     let sandbox = sandbox().await;
     for n in 0..4_000 {
-        sandbox.zendesk.seed(&serde_json::json!({"name": format!("N {n}"), "email": format!("n{n}@mail.example")}), 0, n * 1_000);
+        sandbox.zendesk.seed(
+            &serde_json::json!({"name": format!("N {n}"), "email": format!("n{n}@mail.example")}),
+            0,
+            n * 1_000,
+        );
     }
     let start = sandbox.zendesk.requests_total();
     let mut path = "/api/v2/incremental/users/cursor?start_time=0&per_page=1000".to_owned();
@@ -130,7 +172,10 @@ async fn reading_is_fast_enough() {
         if page["end_of_stream"] == true {
             break;
         }
-        path = format!("/api/v2/incremental/users/cursor?per_page=1000&cursor={}", page["after_cursor"].as_str().unwrap());
+        path = format!(
+            "/api/v2/incremental/users/cursor?per_page=1000&cursor={}",
+            page["after_cursor"].as_str().unwrap()
+        );
     }
     assert_eq!((rows, sandbox.zendesk.requests_total() - start), (4_000, 4));
 }

@@ -37,7 +37,12 @@ impl Job {
     }
 
     fn run(&mut self, store: &mut Store, now_ms: i64) {
-        self.results = self.work.drain(..).enumerate().map(|(index, work)| done(store, now_ms, index, work)).collect();
+        self.results = self
+            .work
+            .drain(..)
+            .enumerate()
+            .map(|(index, work)| done(store, now_ms, index, work))
+            .collect();
         self.at_ms = now_ms;
     }
 
@@ -48,7 +53,11 @@ impl Job {
             _ => "completed",
         };
         let progress = if self.age == 0 { 0 } else { self.total };
-        let results = if self.is_open() { Value::Null } else { Value::Array(self.results.clone()) };
+        let results = if self.is_open() {
+            Value::Null
+        } else {
+            Value::Array(self.results.clone())
+        };
         let message = (!self.is_open()).then(|| format!("Completed at {}", super::rfc3339_s(self.at_ms)));
         let url = format!("/api/v2/job_statuses/{id}.json");
         json!({"job_status": {
@@ -85,14 +94,25 @@ impl Queue {
 
     pub(super) fn submit(&mut self, store: &Store, ask: &Ask) -> Reply {
         if self.jobs.values().filter(|job| job.is_open()).count() >= OPEN_MAX {
-            return error(429, "TooManyJobs", "You have exceeded the limit of jobs that can be queued or running").with("retry-after", "10".to_owned());
+            return error(
+                429,
+                "TooManyJobs",
+                "You have exceeded the limit of jobs that can be queued or running",
+            )
+            .with("retry-after", "10".to_owned());
         }
         let work = work(store, ask);
         if work.is_empty() || work.len() > ROWS_MAX {
             return error(400, "InvalidValue", "1 to 100 users are required");
         }
         self.last += 1;
-        let job = Job { age: 0, total: work.len(), work, results: Vec::new(), at_ms: ask.now_ms };
+        let job = Job {
+            age: 0,
+            total: work.len(),
+            work,
+            results: Vec::new(),
+            at_ms: ask.now_ms,
+        };
         let shown = job.shown(&name(self.last));
         self.jobs.insert(self.last, job);
         while self.jobs.len() > KEPT_MAX {
@@ -102,9 +122,14 @@ impl Queue {
     }
 
     pub(super) fn show(&self, _ask: &Ask, id: &str) -> Reply {
-        let number = id.len().checked_sub(8).and_then(|at| id.get(at..)).and_then(|tail| u64::from_str_radix(tail, 16).ok());
+        let number = id
+            .len()
+            .checked_sub(8)
+            .and_then(|at| id.get(at..))
+            .and_then(|tail| u64::from_str_radix(tail, 16).ok());
         let job = number.and_then(|number| self.jobs.get(&number));
-        job.filter(|_| number.map(name).as_deref() == Some(id)).map_or_else(not_found, |job| Reply::json(200, job.shown(id)))
+        job.filter(|_| number.map(name).as_deref() == Some(id))
+            .map_or_else(not_found, |job| Reply::json(200, job.shown(id)))
     }
 }
 
@@ -115,10 +140,20 @@ fn name(number: u64) -> String {
 
 fn work(store: &Store, ask: &Ask) -> Vec<Work> {
     let body = ask.json().unwrap_or_default();
-    let users: Vec<Map<String, Value>> =
-        body.get("users").and_then(Value::as_array).into_iter().flatten().filter_map(|user| user.as_object().cloned()).collect();
-    let by_ids = ask.list("ids").map(|ids| ids.iter().map(|id| id.parse::<u64>().ok()).collect::<Vec<_>>());
-    let by_external = || ask.list("external_ids").map(|ids| ids.iter().map(|id| by_external_id(store, id)).collect::<Vec<_>>());
+    let users: Vec<Map<String, Value>> = body
+        .get("users")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|user| user.as_object().cloned())
+        .collect();
+    let by_ids = ask
+        .list("ids")
+        .map(|ids| ids.iter().map(|id| id.parse::<u64>().ok()).collect::<Vec<_>>());
+    let by_external = || {
+        ask.list("external_ids")
+            .map(|ids| ids.iter().map(|id| by_external_id(store, id)).collect::<Vec<_>>())
+    };
     let ids = by_ids.or_else(by_external).unwrap_or_default();
     match ask.method.as_str() {
         "POST" => users.into_iter().map(Work::Upsert).collect(),
@@ -127,12 +162,17 @@ fn work(store: &Store, ask: &Ask) -> Vec<Work> {
             let user = body.get("user").and_then(Value::as_object).cloned().unwrap_or_default();
             ids.into_iter().map(|id| Work::Update(id, user.clone())).collect()
         }
-        _ => users.into_iter().map(|user| Work::Update(own_id(store, &user), user)).collect(),
+        _ => users
+            .into_iter()
+            .map(|user| Work::Update(own_id(store, &user), user))
+            .collect(),
     }
 }
 
 fn own_id(store: &Store, user: &Map<String, Value>) -> Option<u64> {
-    let id = user.get("id").and_then(|id| id.as_u64().or_else(|| id.as_str()?.parse().ok()));
+    let id = user
+        .get("id")
+        .and_then(|id| id.as_u64().or_else(|| id.as_str()?.parse().ok()));
     id.or_else(|| text(user, "external_id").and_then(|id| by_external_id(store, id)))
 }
 
@@ -141,10 +181,18 @@ fn done(store: &mut Store, now_ms: i64, index: usize, work: Work) -> Value {
     let invalid = |error: &'static str| move |reject: Reject| (error, reject.description);
     let outcome = match work {
         Work::Upsert(user) => upsert(store, now_ms, &user)
-            .map(|(id, is_new)| if is_new { (id, "create", "Created") } else { (id, "update", "Updated") })
+            .map(|(id, is_new)| {
+                if is_new {
+                    (id, "create", "Created")
+                } else {
+                    (id, "update", "Updated")
+                }
+            })
             .map_err(invalid("UserCreateError")),
         Work::Update(id, user) => match id.filter(|id| store.live(*id).is_some()) {
-            Some(id) => update(store, now_ms, id, &user).map(|()| (id, "update", "Updated")).map_err(invalid("UserUpdateError")),
+            Some(id) => update(store, now_ms, id, &user)
+                .map(|()| (id, "update", "Updated"))
+                .map_err(invalid("UserUpdateError")),
             None => gone,
         },
         Work::Delete(id) => match id.filter(|id| store.delete(Act { by: By::Api, now_ms }, *id)) {
@@ -153,7 +201,11 @@ fn done(store: &mut Store, now_ms: i64, index: usize, work: Work) -> Value {
         },
     };
     match outcome {
-        Ok((id, action, status)) => json!({"index": index, "id": id, "action": action, "status": status, "success": true}),
-        Err((error, details)) => json!({"index": index, "error": error, "details": details, "status": "Failed", "success": false}),
+        Ok((id, action, status)) => {
+            json!({"index": index, "id": id, "action": action, "status": status, "success": true})
+        }
+        Err((error, details)) => {
+            json!({"index": index, "error": error, "details": details, "status": "Failed", "success": false})
+        }
     }
 }

@@ -19,8 +19,21 @@ use super::{By, Options, ToolName};
 
 /// What a write may carry (C1.11).
 const WRITABLE: &[&str] = &[
-    "name", "email", "external_id", "phone", "organization_id", "role", "locale", "time_zone", "tags", "user_fields",
-    "notes", "details", "alias", "verified", "suspended",
+    "name",
+    "email",
+    "external_id",
+    "phone",
+    "organization_id",
+    "role",
+    "locale",
+    "time_zone",
+    "tags",
+    "user_fields",
+    "notes",
+    "details",
+    "alias",
+    "verified",
+    "suspended",
 ];
 
 pub(super) struct Zendesk {
@@ -39,12 +52,19 @@ struct Reject {
 
 impl Reject {
     fn duplicate(field: &'static str, label: &str, value: &str) -> Self {
-        Self { field, description: format!("{label}: {value} is already being used by another user"), error: "DuplicateValue" }
+        Self {
+            field,
+            description: format!("{label}: {value} is already being used by another user"),
+            error: "DuplicateValue",
+        }
     }
 
     fn reply(&self) -> Reply {
         let details = json!({self.field: [{"description": self.description, "error": self.error}]});
-        Reply::json(422, json!({"error": "RecordInvalid", "description": "Record validation errors", "details": details}))
+        Reply::json(
+            422,
+            json!({"error": "RecordInvalid", "description": "Record validation errors", "details": details}),
+        )
     }
 }
 
@@ -72,7 +92,9 @@ impl Zendesk {
     }
 
     fn single(store: &mut Store, ask: &Ask, key: &str) -> Reply {
-        let Some(object) = key.parse::<u64>().ok().and_then(|id| store.objects.get(&id)) else { return not_found() };
+        let Some(object) = key.parse::<u64>().ok().and_then(|id| store.objects.get(&id)) else {
+            return not_found();
+        };
         let (id, is_live) = (object.id, object.is_live());
         match ask.method.as_str() {
             "GET" => shown(store, id, 200),
@@ -85,7 +107,13 @@ impl Zendesk {
                 },
             },
             "DELETE" => {
-                store.delete(Act { by: By::Api, now_ms: ask.now_ms }, id);
+                store.delete(
+                    Act {
+                        by: By::Api,
+                        now_ms: ask.now_ms,
+                    },
+                    id,
+                );
                 shown(store, id, 200)
             }
             _ => not_found(),
@@ -120,7 +148,12 @@ impl Vendor for Zendesk {
     }
 
     fn shape(&self) -> Shape {
-        Shape { stamp, keys, step_ms: 1_000, moving: &["id", "created_at", "updated_at", "active"] }
+        Shape {
+            stamp,
+            keys,
+            step_ms: 1_000,
+            moving: &["id", "created_at", "updated_at", "active"],
+        }
     }
 
     fn first_id(&self) -> u64 {
@@ -128,12 +161,15 @@ impl Vendor for Zendesk {
     }
 
     fn authorized(&self, ask: &Ask) -> bool {
-        ask.header("authorization").is_some_and(|given| given == self.basic || given == self.bearer)
+        ask.header("authorization")
+            .is_some_and(|given| given == self.basic || given == self.bearer)
     }
 
     fn answer(&self, store: &mut Store, ask: &Ask) -> Reply {
         self.queue().tick(store, ask.now_ms);
-        let Some(rest) = ask.path.strip_prefix("/api/v2/") else { return not_found() };
+        let Some(rest) = ask.path.strip_prefix("/api/v2/") else {
+            return not_found();
+        };
         let rest = rest.trim_end_matches('/').trim_end_matches(".json");
         match (ask.method.as_str(), rest) {
             ("GET", "incremental/users/cursor") => reads::incremental(store, ask),
@@ -146,10 +182,12 @@ impl Vendor for Zendesk {
             ("POST", "users/create_or_update_many") if !self.bulk_import => {
                 error(403, "Forbidden", "Bulk user imports are not enabled for this account")
             }
-            ("POST", "users/create_or_update_many") | ("PUT", "users/update_many") | ("DELETE", "users/destroy_many") => {
-                self.queue().submit(store, ask)
+            ("POST", "users/create_or_update_many")
+            | ("PUT", "users/update_many")
+            | ("DELETE", "users/destroy_many") => self.queue().submit(store, ask),
+            ("GET", _) if rest.starts_with("job_statuses/") => {
+                self.queue().show(ask, rest.trim_start_matches("job_statuses/"))
             }
-            ("GET", _) if rest.starts_with("job_statuses/") => self.queue().show(ask, rest.trim_start_matches("job_statuses/")),
             _ => match rest.strip_prefix("users/").filter(|key| !key.contains('/')) {
                 Some(key) => Self::single(store, ask, key),
                 None => not_found(),
@@ -160,9 +198,11 @@ impl Vendor for Zendesk {
     fn wrong(&self, wrong: Wrong) -> Reply {
         match wrong {
             Wrong::Unauthorized => Reply::json(401, json!({"error": "Couldn't authenticate you"})),
-            Wrong::Throttled | Wrong::DailyQuota => {
-                error(429, "APIRateLimitExceeded", "Number of allowed API requests per minute exceeded")
-            }
+            Wrong::Throttled | Wrong::DailyQuota => error(
+                429,
+                "APIRateLimitExceeded",
+                "Number of allowed API requests per minute exceeded",
+            ),
             Wrong::Server => error(500, "InternalError", "We're sorry, but something went wrong"),
             Wrong::NotFound => not_found(),
         }
@@ -173,7 +213,12 @@ impl Vendor for Zendesk {
     }
 
     fn person(&self, body: &Value, stamps: &Stamps) -> Person {
-        let text = |name: &str| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+        let text = |name: &str| {
+            body.get(name)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
         let email = text("email");
         Person {
             id: stamps.id.to_string(),
@@ -196,7 +241,9 @@ impl Vendor for Zendesk {
     }
 
     fn amend(&self, body: &Value, patch: &Value) -> Value {
-        patch.as_object().map_or_else(|| body.clone(), |patch| laid(body, patch))
+        patch
+            .as_object()
+            .map_or_else(|| body.clone(), |patch| laid(body, patch))
     }
 
     fn twist(&self, row: &mut Value) {
@@ -218,12 +265,17 @@ fn fresh() -> Value {
 
 /// The `{"user": {…}}` of a body.
 fn typed(ask: &Ask) -> Result<Map<String, Value>, Reply> {
-    let user = ask.json().and_then(|body| body.get("user").and_then(Value::as_object).cloned());
+    let user = ask
+        .json()
+        .and_then(|body| body.get("user").and_then(Value::as_object).cloned());
     user.ok_or_else(|| error(400, "InvalidValue", "the body must carry a user"))
 }
 
 fn text<'a>(user: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    user.get(name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty())
+    user.get(name)
+        .and_then(Value::as_str)
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
 }
 
 fn by_external_id(store: &Store, external_id: &str) -> Option<u64> {
@@ -244,7 +296,11 @@ fn free(store: &Store, user: &Map<String, Value>, own: Option<u64>) -> Result<()
 
 fn insert(store: &mut Store, now_ms: i64, user: &Map<String, Value>) -> Result<u64, Reject> {
     if text(user, "name").is_none() {
-        return Err(Reject { field: "name", description: "Name: is too short (minimum one character)".to_owned(), error: "BlankValue" });
+        return Err(Reject {
+            field: "name",
+            description: "Name: is too short (minimum one character)".to_owned(),
+            error: "BlankValue",
+        });
     }
     free(store, user, None)?;
     let body = laid(&fresh(), &writable(user));
@@ -253,7 +309,9 @@ fn insert(store: &mut Store, now_ms: i64, user: &Map<String, Value>) -> Result<u
 
 fn update(store: &mut Store, now_ms: i64, id: u64, user: &Map<String, Value>) -> Result<(), Reject> {
     free(store, user, Some(id))?;
-    let Some(before) = store.live(id).map(|object| Value::clone(&object.body)) else { return Ok(()) };
+    let Some(before) = store.live(id).map(|object| Value::clone(&object.body)) else {
+        return Ok(());
+    };
     let mut patch = writable(user);
     // A second address is an identity; the first stays the user's e-mail (C1.11). So is the same one in another case.
     if before.get("email").is_some_and(|email| !email.is_null()) {
@@ -274,7 +332,10 @@ fn upsert(store: &mut Store, now_ms: i64, user: &Map<String, Value>) -> Result<(
 }
 
 fn writable(user: &Map<String, Value>) -> Map<String, Value> {
-    user.iter().filter(|(name, _)| WRITABLE.contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect()
+    user.iter()
+        .filter(|(name, _)| WRITABLE.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 /// A patch over a body; `user_fields` one by one, all else whole; null clears (C1.5).
@@ -299,7 +360,11 @@ fn laid(body: &Value, patch: &Map<String, Value>) -> Value {
 fn shown(store: &Store, id: u64, status: u16) -> Reply {
     store.objects.get(&id).map_or_else(not_found, |object| {
         let reply = Reply::json(status, json!({"user": *object.body}));
-        if matches!(status, 200 | 201) { reply.with("location", format!("/api/v2/users/{id}.json")) } else { reply }
+        if matches!(status, 200 | 201) {
+            reply.with("location", format!("/api/v2/users/{id}.json"))
+        } else {
+            reply
+        }
     })
 }
 
@@ -312,6 +377,14 @@ fn stamp(body: &mut Value, stamps: &Stamps) {
 }
 
 fn keys(body: &Value) -> Vec<String> {
-    let text = |name: &str| body.get(name).and_then(Value::as_str).map(|text| text.trim().to_lowercase()).filter(|text| !text.is_empty());
-    text("email").into_iter().chain(text("external_id").map(|id| format!("external:{id}"))).collect()
+    let text = |name: &str| {
+        body.get(name)
+            .and_then(Value::as_str)
+            .map(|text| text.trim().to_lowercase())
+            .filter(|text| !text.is_empty())
+    };
+    text("email")
+        .into_iter()
+        .chain(text("external_id").map(|id| format!("external:{id}")))
+        .collect()
 }

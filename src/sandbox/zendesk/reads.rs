@@ -16,14 +16,22 @@ const LIST_MAX: usize = 100;
 ///
 /// `updated_at` of a row may be older than the cursor (C1.4, H1.8); `end_of_stream` ends the reading, the cursor is kept.
 pub(super) fn incremental(store: &Store, ask: &Ask) -> Reply {
-    let limit = ask.get("per_page").and_then(|text| text.parse::<usize>().ok()).unwrap_or(EXPORT_MAX).clamp(1, EXPORT_MAX);
+    let limit = ask
+        .get("per_page")
+        .and_then(|text| text.parse::<usize>().ok())
+        .unwrap_or(EXPORT_MAX)
+        .clamp(1, EXPORT_MAX);
     let from = match (ask.get("cursor"), ask.get("start_time").map(str::parse::<i64>)) {
         (Some(token), _) => match open(token) {
             Some(place) => place,
             None => return error(400, "InvalidValue", "cursor is not valid"),
         },
         (None, Some(Ok(start))) if start * 1_000 > ask.now_ms - 60_000 => {
-            return error(422, "InvalidValue", "Too recent start_time. Use a start_time older than 1 minute");
+            return error(
+                422,
+                "InvalidValue",
+                "Too recent start_time. Use a start_time older than 1 minute",
+            );
         }
         (None, Some(Ok(start))) => (start, 0),
         _ => return error(400, "InvalidValue", "start_time or cursor is required"),
@@ -38,7 +46,10 @@ pub(super) fn incremental(store: &Store, ask: &Ask) -> Reply {
     extra.insert("after".to_owned(), Value::String(sealed(after)));
     Reply::page(Page {
         key: "users",
-        edge: page.last().map(|object| object.id).zip(following.map(|object| object.id)),
+        edge: page
+            .last()
+            .map(|object| object.id)
+            .zip(following.map(|object| object.id)),
         rows: page.iter().map(|object| Arc::clone(&object.body)).collect(),
         next: following.map(|_| sealed(after)),
         again: format!("{here}~"),
@@ -49,8 +60,14 @@ pub(super) fn incremental(store: &Store, ask: &Ask) -> Reply {
 }
 
 fn envelope(page: &Page) -> Map<String, Value> {
-    let after = page.next.clone().map_or_else(|| page.extra.get("after").cloned().unwrap_or_default(), Value::String);
-    let url = format!("/api/v2/incremental/users/cursor.json?cursor={}", after.as_str().unwrap_or_default());
+    let after = page
+        .next
+        .clone()
+        .map_or_else(|| page.extra.get("after").cloned().unwrap_or_default(), Value::String);
+    let url = format!(
+        "/api/v2/incremental/users/cursor.json?cursor={}",
+        after.as_str().unwrap_or_default()
+    );
     let mut map = Map::new();
     map.insert("after_url".to_owned(), Value::String(url));
     map.insert("after_cursor".to_owned(), after);
@@ -68,18 +85,29 @@ fn sealed((second, seq): (i64, u64)) -> String {
 fn open(token: &str) -> Option<(i64, u64)> {
     let text = unseal(token)?;
     let (second, seq) = text.split_once("||")?;
-    Some((second.trim_end_matches(".0").parse().ok()?, seq.trim_end_matches('|').parse().ok()?))
+    Some((
+        second.trim_end_matches(".0").parse().ok()?,
+        seq.trim_end_matches('|').parse().ok()?,
+    ))
 }
 
 /// `GET /users` with cursor paging (C1.3).
 pub(super) fn list(store: &Store, ask: &Ask) -> Reply {
-    let limit = ask.get("page[size]").and_then(|text| text.parse::<usize>().ok()).unwrap_or(LIST_MAX).clamp(1, LIST_MAX);
+    let limit = ask
+        .get("page[size]")
+        .and_then(|text| text.parse::<usize>().ok())
+        .unwrap_or(LIST_MAX)
+        .clamp(1, LIST_MAX);
     let from = match ask.get("page[after]").map(open) {
         None => 0,
         Some(Some((_, id))) => id,
         Some(None) => return error(400, "InvalidPaginationParameter", "page[after] is not valid"),
     };
-    let mut found = store.objects.range(from..).map(|(_, object)| object).filter(|object| object.is_live());
+    let mut found = store
+        .objects
+        .range(from..)
+        .map(|(_, object)| object)
+        .filter(|object| object.is_live());
     let page: Vec<&Object> = found.by_ref().take(limit).collect();
     let following = found.next().map(|object| object.id);
     let here = ask.get("page[after]").map_or_else(|| sealed((0, 0)), str::to_owned);
@@ -93,8 +121,14 @@ pub(super) fn list(store: &Store, ask: &Ask) -> Reply {
         extra: Map::new(),
         envelope: |page| {
             let mut map = Map::new();
-            let next = page.next.as_ref().map(|next| format!("/api/v2/users.json?page[after]={next}"));
-            map.insert("meta".to_owned(), json!({"has_more": page.next.is_some(), "after_cursor": page.next, "before_cursor": null}));
+            let next = page
+                .next
+                .as_ref()
+                .map(|next| format!("/api/v2/users.json?page[after]={next}"));
+            map.insert(
+                "meta".to_owned(),
+                json!({"has_more": page.next.is_some(), "after_cursor": page.next, "before_cursor": null}),
+            );
             map.insert("links".to_owned(), json!({"next": next, "prev": null}));
             map
         },
@@ -103,7 +137,10 @@ pub(super) fn list(store: &Store, ask: &Ask) -> Reply {
 
 fn listed(users: &[&Object]) -> Reply {
     let users: Vec<&Value> = users.iter().map(|object| object.body.as_ref()).collect();
-    Reply::json(200, json!({"users": users, "next_page": null, "previous_page": null, "count": users.len()}))
+    Reply::json(
+        200,
+        json!({"users": users, "next_page": null, "previous_page": null, "count": users.len()}),
+    )
 }
 
 /// `GET /users/show_many?ids=|external_ids=`, at most 100 (C1.5).
@@ -133,14 +170,33 @@ pub(super) fn search(store: &Store, ask: &Ask) -> Reply {
         return error(400, "InvalidValue", "query or external_id is required");
     }
     if field.as_deref() == Some("email") {
-        return listed(&store.with_key(term).and_then(|id| store.live(id)).into_iter().collect::<Vec<_>>());
+        return listed(
+            &store
+                .with_key(term)
+                .and_then(|id| store.live(id))
+                .into_iter()
+                .collect::<Vec<_>>(),
+        );
     }
     let hit = |object: &Object, name: &str| {
         let value = object.body.get(name).and_then(Value::as_str).map(str::to_lowercase);
         value.is_some_and(|value| if exact { value == term } else { value.contains(term) })
     };
-    let names = field.map_or_else(|| vec!["name".to_owned(), "email".to_owned(), "phone".to_owned(), "notes".to_owned()], |f| vec![f]);
-    let found = store.objects.values().filter(|object| object.is_live() && names.iter().any(|name| hit(object, name)));
+    let names = field.map_or_else(
+        || {
+            vec![
+                "name".to_owned(),
+                "email".to_owned(),
+                "phone".to_owned(),
+                "notes".to_owned(),
+            ]
+        },
+        |f| vec![f],
+    );
+    let found = store
+        .objects
+        .values()
+        .filter(|object| object.is_live() && names.iter().any(|name| hit(object, name)));
     listed(&found.take(LIST_MAX).collect::<Vec<_>>())
 }
 
