@@ -1,0 +1,37 @@
+//! Speaks to one system: a native manifest, a file drop, later an outside program. The rest of Nivel sees [`Connection`] only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use compact_str::CompactString;
+
+use crate::error::Failure;
+pub use crate::model::{Cursor, Done, Incoming, Operation, Outcome, Page, WriteAction};
+use crate::model::{FieldName, StreamSpec, Value};
+
+/// One configured system, ready to be spoken to.
+#[async_trait]
+pub trait Connection: Send + Sync {
+    /// The streams by name.
+    fn streams(&self) -> &BTreeMap<CompactString, StreamSpec>;
+
+    /// Proves that the system answers and the credential is accepted.
+    async fn check(&self) -> Result<(), Failure>;
+
+    /// Reads the next page of a stream; `None` starts from the beginning. The same cursor gives the same page or a
+    /// later state of it, so a page that was not committed is simply read again.
+    async fn pull(&self, stream: &str, cursor: Option<&Cursor>) -> Result<Page, Failure>;
+
+    /// Reads objects by id. Missing ones are left out.
+    async fn get(&self, stream: &str, remotes: &[CompactString]) -> Result<Vec<Incoming>, Failure>;
+
+    /// Looks an object up by one of [`StreamSpec::match_by`]; `None` when there is none.
+    async fn find(&self, stream: &str, by: &FieldName, value: &Value) -> Result<Option<Incoming>, Failure>;
+
+    /// Carries out operations, at most [`StreamSpec::batch_max`] at once, and accounts for every one of them.
+    async fn write(&self, stream: &str, operations: &[Operation]) -> Vec<Outcome>;
+}
+
+/// Every configured system by name.
+pub type Connections = BTreeMap<CompactString, Arc<dyn Connection>>;

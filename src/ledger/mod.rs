@@ -1,0 +1,406 @@
+//! The ledger: the durable store of everything Nivel knows, and the only truth.
+//!
+//! What one page, webhook, write result or operator's act changes is one [`Commit`], applied in one transaction.
+
+mod hash;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Problem;
+pub use hash::{content_hash, content_hash_of};
+
+pub use crate::model::Wanted;
+use crate::model::{
+    Cursor, Customer, CustomerKey, FieldName, Identifier, Record, RecordId, StreamId, UnixMillis, Value,
+};
+
+/// A 128-bit digest of what a record says (see `merge::content_hash`): equal digests mean nothing changed.
+pub type ContentHash = [u8; 16];
+
+/// The cheap part of a stored record, enough to see that nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Digest of fields and deletion.
+    pub hash: ContentHash,
+    /// Whose record it is.
+    pub customer: CustomerKey,
+}
+
+/// What a fold needs to see: the closure is taken by the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// Records of the page.
+    pub records: BTreeSet<RecordId>,
+    /// Identifiers of the page's records.
+    pub identifiers: BTreeSet<Identifier>,
+    /// Customers asked for by name.
+    pub customers: BTreeSet<CustomerKey>,
+}
+
+/// The part of the ledger that a fold touches: the asked records and every record that holds an asked identifier, the
+/// customers of all those (aliases followed), *all* records, identifiers and pending writes of these customers, and the
+/// decisions about these records.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct View {
+    /// Live customers by key (never aliases).
+    pub customers: BTreeMap<CustomerKey, Customer>,
+    /// Records with their customers.
+    pub records: BTreeMap<RecordId, (Record, CustomerKey)>,
+    /// Who holds the asked identifiers, now or formerly.
+    pub holders: BTreeMap<Identifier, BTreeSet<RecordId>>,
+    /// Pending writes of the customers.
+    pub writes: BTreeMap<Target, Write>,
+    /// Operators' decisions about the records.
+    pub decisions: Vec<Decision>,
+    /// Asked customers that live on under another key: asked → live.
+    pub aliases: BTreeMap<CustomerKey, CustomerKey>,
+}
+
+/// What a write is aimed at. One row of the outbox per target.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Target {
+    /// The stream written to.
+    pub stream: StreamId,
+    /// The object, or the customer for whom one is to be made.
+    pub slot: Slot,
+}
+
+/// Which object of the stream.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Slot {
+    /// An object that exists, by its id.
+    Object(CompactString),
+    /// An object to be made for this customer.
+    New(CustomerKey),
+}
+
+/// Where a write stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteState {
+    /// Waits for its time.
+    Due,
+    /// Was handed out; its intent is on disk and its outcome is not known yet.
+    Leased,
+    /// Given up; waits for a person.
+    Dead,
+    /// Held back by a brake or a plan; waits for a yes.
+    Held,
+}
+
+/// One row of the outbox: the state one record of one system shall have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Write {
+    /// What it is aimed at.
+    pub target: Target,
+    /// The customer it serves.
+    pub customer: CustomerKey,
+    /// The wanted fields; only differences, except for a new object.
+    pub fields: BTreeMap<FieldName, Wanted>,
+    /// Grows with every change of the wanted state; an acknowledgement of an older one does not end the write.
+    pub generation: u64,
+    /// When it may be tried (again).
+    pub due_at: UnixMillis,
+    /// Tries so far.
+    pub attempts: u32,
+    /// The last thing that went wrong.
+    pub problem: Option<Problem>,
+    /// Where it stands.
+    pub state: WriteState,
+    /// Names the operation towards the tool; stable over all attempts.
+    pub operation: CompactString,
+    /// A create whose outcome is not known: it must be looked up before it is repeated.
+    pub is_uncertain: bool,
+}
+
+/// A change of the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteChange {
+    /// Insert or replace the row of this target. A row that is leased takes the new fields and generation but stays
+    /// leased under its operation's name: its outcome is still to come.
+    Put(Write),
+    /// The outcome of a leased write is known and it did not end: state, due time, attempts, problem and uncertainty are
+    /// taken from this row and the lease ends. Newer wishes (another generation in the ledger) are kept and become due at
+    /// once, with the attempts counted anew. No row of this target: nothing happens.
+    Settle(Write),
+    /// Remove the row of this target.
+    Remove(Target),
+    /// An acknowledged delivery: remove the row while it still has this generation; a newer one becomes due at once.
+    RemoveGeneration(Target, u64),
+}
+
+/// What caused a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A pull; the run's id.
+    Run(i64),
+    /// An acknowledged write; its operation.
+    Write(CompactString),
+    /// A person, by name.
+    Operator(CompactString),
+}
+
+/// One line of the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The customer it is about.
+    pub customer: CustomerKey,
+    /// The record it is about; `None` for the golden record.
+    pub record: Option<RecordId>,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// First seen. Its values stand in the record.
+    Appeared,
+    /// Fields changed: name → (old, new).
+    Fields(BTreeMap<FieldName, (Option<Value>, Option<Value>)>),
+    /// The system says it is gone.
+    Deleted,
+    /// It is back after a deletion.
+    Restored,
+    /// It now belongs to this customer and formerly belonged to the given one.
+    Moved(CustomerKey),
+    /// This customer took in the given one, which lives on as an alias; with the records that came along.
+    Merged(CustomerKey, Vec<RecordId>),
+    /// Nivel wrote these fields to it.
+    Wrote(BTreeMap<FieldName, Option<Value>>),
+    /// A write was given up.
+    Died(Problem),
+    /// The loop breaker froze these fields.
+    Frozen(Vec<FieldName>),
+}
+
+/// A line of the audit trail as read back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeRow {
+    /// When.
+    pub at: UnixMillis,
+    /// Why.
+    pub cause: Cause,
+    /// What.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// An operator's word on two records; outranks every matcher, for ever.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Decision {
+    /// One record.
+    pub left: RecordId,
+    /// The other record.
+    pub right: RecordId,
+    /// True: the same customer. False: never the same customer.
+    pub same: bool,
+}
+
+/// Where a stream stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamState {
+    /// Where reading goes on; `None` before the first page.
+    pub cursor: Option<Cursor>,
+    /// Counts the commits on this stream.
+    pub version: u64,
+    /// When it was first read to its end; until every stream was, nothing is written anywhere.
+    pub initial_done_at: Option<UnixMillis>,
+    /// When it was last read to its end.
+    pub caught_up_at: Option<UnixMillis>,
+    /// What last went wrong; `None` when all is well.
+    pub problem: Option<Problem>,
+    /// When it may be read again, while it is parked (quota, back-off).
+    pub parked_until: Option<UnixMillis>,
+}
+
+/// The cursor part of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advance {
+    /// Which stream.
+    pub stream: StreamId,
+    /// The version the fold started from; another one in the ledger refuses the commit.
+    pub from_version: u64,
+    /// Where reading goes on.
+    pub cursor: Cursor,
+    /// The stream is read up to the present.
+    pub is_caught_up: bool,
+    /// Records read with this page.
+    pub read: u64,
+    /// Of these, the ones that said something new.
+    pub changed: u64,
+    /// Of these, the ones that could not be mapped.
+    pub rejected: u64,
+}
+
+/// What one page (or write result, or operator's act) changes in the ledger: all of it or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// What caused it.
+    pub cause: Cause,
+    /// When.
+    pub at: UnixMillis,
+    /// The cursor behind it.
+    pub advance: Option<Advance>,
+    /// Records as they are now, with the customer each belongs to.
+    pub records: Vec<(Record, CustomerKey)>,
+    /// Identifiers that records assert now. Those of a record that are not in its list become historic.
+    pub identifiers: Vec<(RecordId, BTreeSet<Identifier>)>,
+    /// Customers as they are now. `version` is the one the fold saw (0 for a new one); `apply` adds one, and refuses
+    /// the commit when the ledger has another.
+    pub customers: Vec<Customer>,
+    /// Changes of the outbox.
+    pub writes: Vec<WriteChange>,
+    /// Lines for the audit trail.
+    pub changes: Vec<Change>,
+}
+
+impl Commit {
+    /// A commit that changes nothing yet.
+    #[must_use]
+    pub fn new(cause: Cause, at: UnixMillis) -> Self {
+        Self {
+            cause,
+            at,
+            advance: None,
+            records: Vec::new(),
+            identifiers: Vec::new(),
+            customers: Vec::new(),
+            writes: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+}
+
+/// Why the ledger did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Somebody else changed a customer or cursor meanwhile: fold again on a fresh view.
+    #[error("the ledger moved on meanwhile")]
+    Stale,
+    /// The ledger cannot be used; the problem says why and who must act.
+    #[error("{0}")]
+    Broken(Problem),
+}
+
+/// One pull of one stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its number.
+    pub id: i64,
+    /// The stream.
+    pub stream: StreamId,
+    /// When it began.
+    pub started_at: UnixMillis,
+    /// When it ended; `None` while it goes on, or when the process died.
+    pub ended_at: Option<UnixMillis>,
+    /// Records read.
+    pub read: u64,
+    /// Records that said something new.
+    pub changed: u64,
+    /// Records that could not be mapped.
+    pub rejected: u64,
+    /// Why it stopped early.
+    pub problem: Option<Problem>,
+}
+
+/// Totals of the whole ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Records that are not deleted.
+    pub records: u64,
+    /// Live customers (not aliases).
+    pub customers: u64,
+    /// Keys that live on as aliases.
+    pub merges: u64,
+    /// Records with a problem.
+    pub rejected: u64,
+    /// Writes by state.
+    pub writes: BTreeMap<WriteState, u64>,
+}
+
+/// The durable store. Every implementation passes the same contract suite (`tests/it/ledger.rs`).
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Digest and customer of each record, in the order asked; `None` for unknown ones.
+    async fn heads(&self, records: &[RecordId]) -> Result<Vec<Option<Head>>, Error>;
+
+    /// The part of the ledger a fold touches.
+    async fn view(&self, ask: Ask) -> Result<View, Error>;
+
+    /// Applies a commit in one transaction.
+    async fn apply(&self, commit: Commit) -> Result<(), Error>;
+
+    /// Where a stream stands; the default state when it was never read.
+    async fn stream(&self, stream: &StreamId) -> Result<StreamState, Error>;
+
+    /// Every stream that was ever read or tried.
+    async fn streams(&self) -> Result<BTreeMap<StreamId, StreamState>, Error>;
+
+    /// Notes what went wrong with a stream (or, with `None`, that all is well again), and until when it is parked.
+    async fn note_stream(
+        &self,
+        stream: &StreamId,
+        problem: Option<Problem>,
+        parked_until: Option<UnixMillis>,
+    ) -> Result<(), Error>;
+
+    /// Opens a run.
+    async fn open_run(&self, stream: &StreamId, at: UnixMillis) -> Result<i64, Error>;
+
+    /// Closes a run.
+    async fn close_run(&self, run: Run) -> Result<(), Error>;
+
+    /// The latest runs, newest first.
+    async fn runs(&self, limit: usize) -> Result<Vec<Run>, Error>;
+
+    /// Hands out due writes of one stream, oldest first, and notes the intent: they are leased, their attempt is counted
+    /// and creates are marked uncertain, durably, before this returns.
+    async fn claim(&self, stream: &StreamId, now: UnixMillis, limit: usize) -> Result<Vec<Write>, Error>;
+
+    /// Turns leased writes of a process that died back into due ones. Called once at start.
+    async fn release_leases(&self, now: UnixMillis) -> Result<u64, Error>;
+
+    /// Writes by state (all states when empty), by due time, keyset-paged by the last target seen.
+    async fn writes(&self, states: &[WriteState], after: Option<&Target>, limit: usize) -> Result<Vec<Write>, Error>;
+
+    /// Earliest due time among due writes of a stream.
+    async fn next_due(&self, stream: &StreamId) -> Result<Option<UnixMillis>, Error>;
+
+    /// Follows aliases to the live customer; `None` when the key was never given out.
+    async fn customer(&self, key: &CustomerKey) -> Result<Option<Customer>, Error>;
+
+    /// Live customers in key order, keyset-paged.
+    async fn customers(&self, after: Option<&CustomerKey>, limit: usize) -> Result<Vec<Customer>, Error>;
+
+    /// Live customers that hold an identifier with this value (any kind), or whose golden record contains this text.
+    async fn search(&self, text: &str, limit: usize) -> Result<Vec<CustomerKey>, Error>;
+
+    /// Records with a problem, keyset-paged.
+    async fn rejected(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<Record>, Error>;
+
+    /// The audit trail of a customer (with that of her aliases), newest first.
+    async fn changes(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<ChangeRow>, Error>;
+
+    /// Notes an operator's decision.
+    async fn decide(&self, decision: Decision, by: &str, at: UnixMillis) -> Result<(), Error>;
+
+    /// A value of the ledger's own settings (rules digest, approved plan); `None` when unset.
+    async fn setting(&self, name: &str) -> Result<Option<String>, Error>;
+
+    /// Sets a value of the ledger's own settings.
+    async fn set_setting(&self, name: &str, value: &str) -> Result<(), Error>;
+
+    /// Totals for `status` and the figures of a run.
+    async fn totals(&self) -> Result<Totals, Error>;
+
+    /// Proves that the ledger can be written: used by `/readyz` and to resume after a full disk.
+    async fn probe(&self) -> Result<(), Error>;
+}

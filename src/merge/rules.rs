@@ -1,0 +1,149 @@
+//! The rules the admin owns: who may say what, and where objects may be made.
+
+use std::collections::BTreeMap;
+
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{FieldName, Kind, StreamSpec};
+
+/// The part a system plays for the company. The order is the default order of trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Owns the relationship: trusted first.
+    Sales,
+    /// Talks to customers who have a problem.
+    Support,
+    /// Talks to customers who have none yet.
+    Marketing,
+    /// Another company's lists.
+    Partner,
+    /// Messages.
+    Channel,
+}
+
+/// How the surviving value of a field is picked among the records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pick {
+    /// The first of these systems that asserts a value owns the field.
+    Own(Vec<CompactString>),
+    /// The latest change among these systems wins (empty: all systems).
+    Newest(Vec<CompactString>),
+    /// The longest text wins.
+    Longest,
+    /// All values together; for sets.
+    Union,
+}
+
+impl Pick {
+    /// The rule's name in the config and in lineage.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Own(_) => "own",
+            Self::Newest(_) => "newest",
+            Self::Longest => "longest",
+            Self::Union => "union",
+        }
+    }
+}
+
+/// What it means that somebody emptied a field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnClear {
+    /// Nothing: the others keep their value and the emptied one is left alone.
+    #[default]
+    Ignore,
+    /// The emptiness is a value like any other: it is passed on.
+    Propagate,
+    /// The emptied field is filled again.
+    Restore,
+}
+
+/// The rule of one field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldRule {
+    /// Who wins.
+    pub pick: Pick,
+    /// What clearing means.
+    #[serde(default)]
+    pub on_clear: OnClear,
+}
+
+/// When objects may be made in a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Create {
+    /// Never.
+    Never,
+    /// For customers whose golden record has every field of [`StreamRules::qualified_by`].
+    #[default]
+    Qualified,
+    /// For every customer that can be found again there.
+    Always,
+}
+
+/// The rules of one stream of a system.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamRules {
+    /// What the connector can do there.
+    pub spec: StreamSpec,
+    /// When objects may be made.
+    pub create: Create,
+    /// The fields a customer must have for [`Create::Qualified`].
+    pub qualified_by: Vec<FieldName>,
+    /// False when Nivel must not write there at all.
+    pub write: bool,
+}
+
+/// The rules of one system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemRules {
+    /// The part it plays.
+    pub role: Role,
+    /// Its streams.
+    pub streams: BTreeMap<CompactString, StreamRules>,
+}
+
+/// Everything a fold needs to know about the admin's wishes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Systems by name.
+    pub systems: BTreeMap<CompactString, SystemRules>,
+    /// Rules of fields that have one of their own.
+    pub fields: BTreeMap<FieldName, FieldRule>,
+    /// The rule of all other fields.
+    pub default: Option<FieldRule>,
+    /// Fields that hold an id the company itself gives to its customers.
+    pub external_ids: Vec<FieldName>,
+}
+
+impl Rules {
+    /// System names in the default order of trust: by role, then by name.
+    #[must_use]
+    pub fn by_trust(&self) -> Vec<CompactString> {
+        let mut names: Vec<_> = self
+            .systems
+            .iter()
+            .map(|(name, system)| (system.role, name.clone()))
+            .collect();
+        names.sort();
+        names.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// The rules of a stream.
+    #[must_use]
+    pub fn stream(&self, system: &str, stream: &str) -> Option<&StreamRules> {
+        self.systems.get(system)?.streams.get(stream)
+    }
+
+    /// What a stream's objects are about; persons when the stream is not known.
+    #[must_use]
+    pub fn kind(&self, system: &str, stream: &str) -> Kind {
+        self.stream(system, stream)
+            .map_or(Kind::Person, |rules| rules.spec.kind)
+    }
+}

@@ -1,0 +1,215 @@
+//! A record: one object of a stream as last seen, in canonical fields.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use compact_str::CompactString;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{FieldName, Fields, UnixMillis, Value};
+use crate::error::Problem;
+
+/// One stream of one system: `hubspot-eu/contact`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StreamId {
+    /// The system's name in the config.
+    pub system: CompactString,
+    /// The object's name in the manifest.
+    pub stream: CompactString,
+}
+
+impl StreamId {
+    /// A stream id from its parts.
+    #[must_use]
+    pub fn new(system: impl Into<CompactString>, stream: impl Into<CompactString>) -> Self {
+        Self {
+            system: system.into(),
+            stream: stream.into(),
+        }
+    }
+
+    /// The id of one record of this stream.
+    #[must_use]
+    pub fn record(&self, remote: impl Into<CompactString>) -> RecordId {
+        RecordId {
+            stream: self.clone(),
+            remote: remote.into(),
+        }
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.system, self.stream)
+    }
+}
+
+/// One object of one stream: `hubspot-eu/contact/1145`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId {
+    /// The stream it belongs to.
+    pub stream: StreamId,
+    /// The id the system itself gave it.
+    pub remote: CompactString,
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.stream, self.remote)
+    }
+}
+
+/// The text is not a record id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a record id (they look like hubspot-eu/contact/1145)")]
+pub struct BadRecordId(pub String);
+
+impl FromStr for RecordId {
+    type Err = BadRecordId;
+
+    fn from_str(text: &str) -> Result<Self, BadRecordId> {
+        let mut parts = text.splitn(3, '/');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(system), Some(stream), Some(remote)) if !remote.is_empty() => {
+                Ok(StreamId::new(system, stream).record(remote))
+            }
+            _ => Err(BadRecordId(text.to_owned())),
+        }
+    }
+}
+
+impl Serialize for RecordId {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RecordId {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        CompactString::deserialize(from)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// When each field was seen to take its present value: one common time, and the fields that differ from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// The time of every field that is not in `fields`.
+    pub base: UnixMillis,
+    /// Fields that changed at another time.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<FieldName, UnixMillis>,
+}
+
+impl Observed {
+    /// Every field at one time.
+    #[must_use]
+    pub fn all_at(base: UnixMillis) -> Self {
+        Self {
+            base,
+            fields: BTreeMap::new(),
+        }
+    }
+
+    /// When `field` was seen to take its present value.
+    #[must_use]
+    pub fn of(&self, field: &str) -> UnixMillis {
+        self.fields.get(field).copied().unwrap_or(self.base)
+    }
+
+    /// Notes that `field` changed at `at`.
+    pub fn set(&mut self, field: &FieldName, at: UnixMillis) {
+        if at == self.base {
+            self.fields.remove(field);
+        } else {
+            self.fields.insert(field.clone(), at);
+        }
+    }
+}
+
+/// A value that stands in the system because Nivel wrote it: an echo, never an assertion of that system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ours {
+    /// What was written; `None` when the field was cleared.
+    pub value: Option<Value>,
+    /// True for a stand-in that only satisfies a required field; it never comes back as data.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub placeholder: bool,
+}
+
+/// How often a system changed a field that Nivel had written, in a row: the loop breaker's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounce {
+    /// How many times.
+    pub count: u32,
+    /// The first of them.
+    pub since: UnixMillis,
+}
+
+/// One object of a stream as last seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Which object.
+    pub id: RecordId,
+    /// What it says, in canonical form. `None` is kept only for a field that was *cleared*; never filled is absent.
+    pub fields: Fields,
+    /// When each field was seen to take its present value.
+    pub observed: Observed,
+    /// The system's own time of the last change, where it has one.
+    pub updated_at: Option<UnixMillis>,
+    /// The system's version or etag, where it has one.
+    pub version: Option<CompactString>,
+    /// Fields whose present value Nivel wrote.
+    pub ours: BTreeMap<FieldName, Ours>,
+    /// When Nivel last wrote to it: a page asked for before that moment says nothing about `ours`.
+    pub written_at: Option<UnixMillis>,
+    /// The loop breaker's memory, for fields that came back changed.
+    pub bounces: BTreeMap<FieldName, Bounce>,
+    /// Set when the system says that the object is gone.
+    pub deleted_at: Option<UnixMillis>,
+    /// Why this record could not be used, if so. It is kept and listed; the stream goes on.
+    pub problem: Option<Problem>,
+}
+
+impl Record {
+    /// A record that says nothing yet.
+    #[must_use]
+    pub fn new(id: RecordId, at: UnixMillis) -> Self {
+        Self {
+            id,
+            fields: Fields::default(),
+            observed: Observed::all_at(at),
+            updated_at: None,
+            version: None,
+            ours: BTreeMap::new(),
+            written_at: None,
+            bounces: BTreeMap::new(),
+            deleted_at: None,
+            problem: None,
+        }
+    }
+
+    /// True when the field's present value is an assertion of the system itself and not an echo of ours.
+    #[must_use]
+    pub fn asserts(&self, field: &str) -> bool {
+        match self.ours.get(field) {
+            None => true,
+            Some(ours) => self.fields.0.get(field).is_some_and(|now| *now != ours.value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn record_id_keeps_slashes_of_the_remote_id() {
+        let id: RecordId = "rt/user/a/b".parse().unwrap();
+        assert_eq!(id.remote, "a/b");
+        assert_eq!(id.to_string(), "rt/user/a/b");
+        assert!("rt/user".parse::<RecordId>().is_err());
+    }
+}

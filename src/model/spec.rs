@@ -1,0 +1,53 @@
+//! What the rest of Nivel needs to know about a stream, whatever its connector is made of.
+
+use std::collections::BTreeMap;
+
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+
+use super::{FieldName, Kind, Value};
+
+/// How a canonical field may be written in a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteMode {
+    /// Whenever the golden value differs.
+    #[default]
+    Always,
+    /// Only when the object is made.
+    CreateOnly,
+    /// Only towards later values of its list (life-cycle stages); the order is that of [`FieldSpec::order`].
+    ForwardOnly,
+    /// Read only.
+    Never,
+}
+
+/// What the rest of Nivel needs to know about one field of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldSpec {
+    /// How it may be written.
+    pub write: WriteMode,
+    /// The canonical values of an enumeration, in their order; empty when it is none.
+    pub order: Vec<CompactString>,
+    /// A stand-in for a field the system requires, written when there is no golden value.
+    pub placeholder: Option<Value>,
+}
+
+/// What the rest of Nivel needs to know about one stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamSpec {
+    /// What its objects are about.
+    pub kind: Kind,
+    /// The fields it maps, by canonical name.
+    pub fields: BTreeMap<FieldName, FieldSpec>,
+    /// Canonical fields by which an object can be found again, best first; our own key is spelled `key`.
+    pub match_by: Vec<FieldName>,
+    /// Objects can be made.
+    pub can_create: bool,
+    /// Objects can be changed.
+    pub can_update: bool,
+    /// Objects can be removed.
+    pub can_delete: bool,
+    /// The most operations one write call may carry.
+    pub batch_max: usize,
+}
