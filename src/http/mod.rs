@@ -73,7 +73,10 @@ pub fn collect_metrics() -> Result<PrometheusHandle, Problem> {
     let handle = recorder.handle();
     match metrics::set_global_recorder(recorder) {
         Ok(()) => Ok(handle),
-        Err(error) => Err(Problem::new(Code::Bug, format!("the figures are collected already: {error}"))),
+        Err(error) => Err(Problem::new(
+            Code::Bug,
+            format!("the figures are collected already: {error}"),
+        )),
     }
 }
 
@@ -128,7 +131,10 @@ mod tests {
         let readiness = Readiness::starting();
         let router = router(readiness.clone(), None);
         assert_eq!(ask(&router, "/healthz").await, (200, "alive\n".to_owned()));
-        assert_eq!(ask(&router, "/readyz").await, (503, "not ready\nnivel: starting\n".to_owned()));
+        assert_eq!(
+            ask(&router, "/readyz").await,
+            (503, "not ready\nnivel: starting\n".to_owned())
+        );
         readiness.started();
         assert_eq!(ask(&router, "/readyz").await, (200, "ready\n".to_owned()));
         readiness.hold("ledger", "disk full");
@@ -137,7 +143,11 @@ mod tests {
             ask(&router, "/readyz").await,
             (503, "not ready\nledger: LED002: disk full\n".to_owned())
         );
-        assert_eq!(ask(&router, "/healthz").await.0, 200, "a full disk is no reason to be restarted");
+        assert_eq!(
+            ask(&router, "/healthz").await.0,
+            200,
+            "a full disk is no reason to be restarted"
+        );
         readiness.release("ledger");
         assert_eq!(ask(&router, "/readyz").await.0, 200);
     }
