@@ -40,24 +40,34 @@ impl Context {
 
     /// The first config file, where `init` writes.
     pub(super) fn config_file(&self) -> PathBuf {
-        self.global.config.first().cloned().unwrap_or_else(|| PathBuf::from("nivel.yaml"))
+        self.global
+            .config
+            .first()
+            .cloned()
+            .unwrap_or_else(|| PathBuf::from("nivel.yaml"))
     }
 
     /// The ledger that the config names. It must exist: looking at nothing is a mistake in a path, not an empty result.
-    pub(super) async fn ledger(&self) -> Result<Arc<dyn Ledger>, Failed> {
+    pub(super) fn ledger(&self) -> Result<Arc<dyn Ledger>, Failed> {
         let config = self.config()?;
         let path = config.ledger_path();
         if !path.exists() {
             let problem = Problem::new(Code::NotFound, "there is no ledger yet").about(path.display());
-            return Err(problem.hint("run `nivel sync` first, or name the right folder with --data-dir").into());
+            return Err(problem
+                .hint("run `nivel sync` first, or name the right folder with --data-dir")
+                .into());
         }
-        Ok(crate::daemon::ledger(&config).await?)
+        Ok(crate::daemon::ledger(&config, &self.clock)?)
     }
 
     /// Who sits at the keyboard, for the audit trail.
     pub(super) fn operator(&self) -> String {
-        let name = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| self.env.get(*name));
-        name.filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| "operator".to_owned())
+        let name = ["SUDO_USER", "USER", "LOGNAME"]
+            .iter()
+            .find_map(|name| self.env.get(*name));
+        name.filter(|name| !name.is_empty())
+            .cloned()
+            .unwrap_or_else(|| "operator".to_owned())
     }
 }
 
@@ -65,7 +75,8 @@ impl Context {
 pub(super) fn ledger_problem(error: LedgerError) -> Problem {
     match error {
         LedgerError::Broken(problem) => problem,
-        LedgerError::Stale => Problem::new(Code::LedgerLocked, "the ledger was changed by somebody else meanwhile")
-            .hint("try again"),
+        LedgerError::Stale => {
+            Problem::new(Code::LedgerLocked, "the ledger was changed by somebody else meanwhile").hint("try again")
+        }
     }
 }

@@ -3,9 +3,9 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::Failed;
 use super::app::Context;
 use super::output::{Exit, Show, table};
-use super::Failed;
 use crate::config::did_you_mean;
 use crate::error::{Code, Problem, Who, page};
 
@@ -20,7 +20,9 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failed> {
         let Some(text) = self.code else {
-            context.output.show(&Codes(Code::ALL.iter().map(|code| Page::of(*code)).collect()));
+            context
+                .output
+                .show(&Codes(Code::ALL.iter().map(|code| Page::of(*code)).collect()));
             return Ok(Exit::Fine);
         };
         let Some(code) = Code::from_text(&text) else {

@@ -11,6 +11,7 @@ mod demo;
 mod explain;
 mod init;
 mod lint;
+mod log;
 mod output;
 mod plan;
 mod progress;
@@ -45,6 +46,19 @@ impl Failed {
     }
 }
 
+impl Failed {
+    /// Problems from anywhere: those of config and manifests mean that nothing was started.
+    fn from_all(problems: Vec<Problem>) -> Self {
+        let is_usage = problems
+            .iter()
+            .all(|problem| matches!(problem.code.as_str().get(..3), Some("CFG" | "MAN")));
+        Self {
+            exit: if is_usage { Exit::Usage } else { Exit::Problem },
+            problems,
+        }
+    }
+}
+
 impl From<Problem> for Failed {
     fn from(problem: Problem) -> Self {
         Self {
@@ -62,9 +76,14 @@ impl From<crate::ledger::Error> for Failed {
 
 /// Keeps customers whole across marketing, sales and support tools.
 #[derive(Debug, Parser)]
-#[command(name = "nivel", version, max_term_width = 100, after_help = "\
+#[command(
+    name = "nivel",
+    version,
+    max_term_width = 100,
+    after_help = "\
 Begin with `nivel demo`, or with `nivel init`, `nivel check`, `nivel plan`, `nivel sync`.
-Exit codes: 0 fine, 1 a problem, 2 usage or config, 3 done but something needs a look.")]
+Exit codes: 0 fine, 1 a problem, 2 usage or config, 3 done but something needs a look."
+)]
 struct Command {
     #[command(flatten)]
     global: Global,
@@ -76,7 +95,14 @@ struct Command {
 #[derive(Clone, Debug, Args)]
 struct Global {
     /// Config file; several are laid on top of each other
-    #[arg(short, long, global = true, value_name = "FILE", env = "NIVEL_CONFIG", default_value = "nivel.yaml")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "NIVEL_CONFIG",
+        default_value = "nivel.yaml"
+    )]
     config: Vec<PathBuf>,
     /// Where the ledger lives, instead of what the config says
     #[arg(long, global = true, value_name = "DIR")]
@@ -165,6 +191,9 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(command: Command, output: Output) -> Exit {
+    if !matches!(command.verb, Verb::Run(_)) {
+        log::for_verb(command.global.verbose);
+    }
     let context = Context::new(command.global, output);
     match Box::pin(command.verb.run(&context)).await {
         Ok(exit) => exit,

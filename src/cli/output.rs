@@ -11,7 +11,7 @@ use crate::error::Problem;
 
 /// The shape of what is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// For people.
     #[default]
     Text,
@@ -21,7 +21,7 @@ pub enum Format {
 
 /// How a verb ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Exit {
+pub(super) enum Exit {
     /// All is well.
     #[default]
     Fine,
@@ -36,7 +36,7 @@ pub enum Exit {
 impl Exit {
     /// The number the process ends with.
     #[must_use]
-    pub fn code(self) -> u8 {
+    pub(super) fn code(self) -> u8 {
         match self {
             Self::Fine => 0,
             Self::Problem => 1,
@@ -47,21 +47,21 @@ impl Exit {
 }
 
 /// Something a verb shows, in both shapes.
-pub trait Show: Serialize {
+pub(super) trait Show: Serialize {
     /// The shape for people.
     fn text(&self) -> String;
 }
 
 /// Where verbs print.
 #[derive(Clone, Copy, Debug)]
-pub struct Output {
+pub(super) struct Output {
     /// The wanted shape.
-    pub format: Format,
+    pub(super) format: Format,
 }
 
 impl Output {
     /// Prints the result of a verb.
-    pub fn show(self, what: &impl Show) {
+    pub(super) fn show(self, what: &impl Show) {
         let text = match self.format {
             Format::Text => what.text(),
             Format::Json => json(what),
@@ -70,17 +70,17 @@ impl Output {
     }
 
     /// Prints a line (or several) of data.
-    pub fn data(self, text: impl Display) {
+    pub(super) fn data(self, text: impl Display) {
         put(&mut std::io::stdout().lock(), &text);
     }
 
     /// Tells the person at the terminal something that is not data.
-    pub fn note(self, text: impl Display) {
+    pub(super) fn note(self, text: impl Display) {
         put(&mut std::io::stderr().lock(), &text);
     }
 
     /// Tells what went wrong.
-    pub fn problems(self, problems: &[Problem]) {
+    pub(super) fn problems(self, problems: &[Problem]) {
         let text = match self.format {
             Format::Text => problems_text(problems),
             Format::Json => json(&serde_json::json!({ "problems": problems })),
@@ -90,7 +90,7 @@ impl Output {
 
     /// True when somebody watches what is noted.
     #[must_use]
-    pub fn is_watched(self) -> bool {
+    pub(super) fn is_watched(self) -> bool {
         self.format == Format::Text && std::io::stderr().is_terminal()
     }
 }
@@ -108,7 +108,7 @@ fn json(what: &impl Serialize) -> String {
 
 /// Problems for people: each with its next step, and at the end where to read more.
 #[must_use]
-pub fn problems_text(problems: &[Problem]) -> String {
+pub(super) fn problems_text(problems: &[Problem]) -> String {
     let mut text = String::new();
     for problem in problems {
         let subject = if problem.subject.is_empty() {
@@ -116,7 +116,10 @@ pub fn problems_text(problems: &[Problem]) -> String {
         } else {
             format!(" {}", clean(&problem.subject))
         };
-        line(&mut text, format_args!("{}{subject}: {}", problem.code, clean(&problem.message)));
+        line(
+            &mut text,
+            format_args!("{}{subject}: {}", problem.code, clean(&problem.message)),
+        );
         if !problem.hint.is_empty() {
             line(&mut text, format_args!("  hint: {}", clean(&problem.hint)));
         }
@@ -128,7 +131,7 @@ pub fn problems_text(problems: &[Problem]) -> String {
 }
 
 /// Adds a line to a text.
-pub fn line(to: &mut String, text: impl Display) {
+pub(super) fn line(to: &mut String, text: impl Display) {
     // Writing to a `String` cannot fail.
     if writeln!(to, "{text}").is_err() {
         to.push('\n');
@@ -137,7 +140,10 @@ pub fn line(to: &mut String, text: impl Display) {
 
 /// A table with a head and without lines, as wide as the terminal when there is one.
 #[must_use]
-pub fn table<const WIDTH: usize>(head: [&str; WIDTH], rows: impl IntoIterator<Item = [String; WIDTH]>) -> String {
+pub(super) fn table<const WIDTH: usize>(
+    head: [&str; WIDTH],
+    rows: impl IntoIterator<Item = [String; WIDTH]>,
+) -> String {
     wide_table(
         head.iter().map(|name| (*name).to_owned()).collect(),
         rows.into_iter().map(Vec::from),
@@ -146,9 +152,9 @@ pub fn table<const WIDTH: usize>(head: [&str; WIDTH], rows: impl IntoIterator<It
 
 /// As [`table`], when the number of columns is known only at run time.
 #[must_use]
-pub fn wide_table(head: Vec<String>, rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub(super) fn wide_table(head: Vec<String>, rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(head.into_iter().map(|name| name.to_uppercase()));
     for row in rows {
@@ -163,7 +169,7 @@ pub fn wide_table(head: Vec<String>, rows: impl IntoIterator<Item = Vec<String>>
 
 /// Text of others without control characters: a name in a tool must not be able to steer the terminal.
 #[must_use]
-pub fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c })
         .collect()
@@ -171,7 +177,7 @@ pub fn clean(text: &str) -> String {
 
 /// `1 record`, `2 records`.
 #[must_use]
-pub fn count(number: u64, one: &str) -> String {
+pub(super) fn count(number: u64, one: &str) -> String {
     format!("{number} {one}{}", if number == 1 { "" } else { "s" })
 }
 
