@@ -264,6 +264,10 @@ impl Settling {
 
     fn drop_row(&mut self, write: &Write) {
         self.view.writes.remove(&write.target);
+        // First the operation under way ends, then what is wanted beyond it goes; what is still wanted is put anew.
+        self.commit
+            .writes
+            .push(WriteChange::RemoveGeneration(write.target.clone(), write.generation));
         self.commit.writes.push(WriteChange::Remove(write.target.clone()));
     }
 
