@@ -10,6 +10,11 @@ use crate::error::Failure;
 pub use crate::model::{Cursor, Done, Incoming, Operation, Outcome, Page, WriteAction};
 use crate::model::{FieldName, StreamSpec, Value};
 
+pub mod file;
+pub mod http;
+pub mod limits;
+pub mod timer;
+
 /// One configured system, ready to be spoken to.
 #[async_trait]
 pub trait Connection: Send + Sync {
