@@ -52,6 +52,8 @@ pub struct View {
     pub writes: BTreeMap<Target, Write>,
     /// Operators' decisions about the records.
     pub decisions: Vec<Decision>,
+    /// Asked customers that live on under another key: asked → live.
+    pub aliases: BTreeMap<CustomerKey, CustomerKey>,
 }
 
 /// What a write is aimed at. One row of the outbox per target.
@@ -115,11 +117,16 @@ pub struct Write {
 /// A change of the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteChange {
-    /// Insert or replace the row of this target.
+    /// Insert or replace the row of this target. A row that is leased takes the new fields and generation but stays
+    /// leased under its operation's name: its outcome is still to come.
     Put(Write),
+    /// The outcome of a leased write is known and it did not end: state, due time, attempts, problem and uncertainty are
+    /// taken from this row and the lease ends. Newer wishes (another generation in the ledger) are kept and become due at
+    /// once, with the attempts counted anew. No row of this target: nothing happens.
+    Settle(Write),
     /// Remove the row of this target.
     Remove(Target),
-    /// Remove the row only while it still has this generation (acknowledged delivery).
+    /// An acknowledged delivery: remove the row while it still has this generation; a newer one becomes due at once.
     RemoveGeneration(Target, u64),
 }
 
