@@ -162,7 +162,7 @@ impl Http {
         }
         let client = builder
             .build()
-            .map_err(|_| Problem::new(Code::Bug, "the HTTP client cannot be set up"))?;
+            .map_err(|_error| Problem::new(Code::Bug, "the HTTP client cannot be set up"))?;
         Ok(Self { client, bounds, clock })
     }
 

@@ -276,7 +276,7 @@ impl Limits {
         self.parallel
             .acquire()
             .await
-            .map_err(|_| used_up(Duration::from_secs(1), false))
+            .map_err(|_closed| used_up(Duration::from_secs(1), false))
     }
 
     /// Corrects a window by an answer's headers; see [`Budget::correct`].

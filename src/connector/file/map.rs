@@ -146,7 +146,7 @@ fn csv_row(
 }
 
 fn json_row(row: &str, config: &FileConfig) -> Result<Parsed, String> {
-    let object: serde_json::Value = serde_json::from_str(row).map_err(|_| "is not a JSON object")?;
+    let object: serde_json::Value = serde_json::from_str(row).map_err(|_error| "is not a JSON object")?;
     if !object.is_object() {
         return Err("is not a JSON object".to_owned());
     }
@@ -207,7 +207,7 @@ fn convert(cell: &str, kind: ColumnType) -> Result<Option<Value>, &'static str> 
         ColumnType::Int => cell
             .parse()
             .map(|number| Some(Value::Int(number)))
-            .map_err(|_| "a whole number"),
+            .map_err(|_error| "a whole number"),
         ColumnType::Time => {
             let time = UnixMillis::from_rfc3339(cell);
             let time = time.or_else(|| UnixMillis::from_rfc3339(&format!("{cell}T00:00:00Z")));

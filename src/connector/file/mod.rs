@@ -174,7 +174,7 @@ impl Folder {
         let mtime = since
             .and_then(|since| i64::try_from(since.as_millis()).ok())
             .unwrap_or(0);
-        Ok(metadata.is_file().then(|| Stamp {
+        Ok(metadata.is_file().then_some(Stamp {
             size: metadata.len(),
             mtime,
         }))

@@ -86,10 +86,9 @@ impl<R: Read> Rows<R> {
 
     fn next_line(&mut self) -> io::Result<Option<Row>> {
         loop {
-            if let Some(length) = end_of_row(self.rest(), self.delimiter) {
-                if length <= self.line_max_bytes {
-                    return Ok(Some(Row::Text(self.take(length))));
-                }
+            let end = end_of_row(self.rest(), self.delimiter);
+            if let Some(length) = end.filter(|length| *length <= self.line_max_bytes) {
+                return Ok(Some(Row::Text(self.take(length))));
             }
             if self.rest().len() > self.line_max_bytes {
                 return self.skip_line().map(Some);
