@@ -7,6 +7,7 @@ pub mod error;
 pub mod fault;
 pub mod model;
 
+pub mod manifest;
 pub mod merge;
 
 pub mod cache;
