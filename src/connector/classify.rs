@@ -140,7 +140,8 @@ fn usual_message(body: &Json) -> Option<String> {
         .or_else(|| body.get("errors").and_then(|errors| errors.get(0)).and_then(at))
 }
 
-fn shorten(text: &str) -> String {
+/// One line of at most [`MESSAGE_MAX`] characters.
+pub(super) fn shorten(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_MAX + 1).collect();
     match line.char_indices().nth(MESSAGE_MAX) {
         Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
@@ -197,13 +198,13 @@ mod tests {
     use super::*;
 
     const RULES: &str = "
-- {status: 429, when: \"body.policyName == 'DAILY'\", class: quota}
-- {status: 429, class: throttle, wait: [header:retry-after, header:x-reset, 10s]}
-- {status: 403, when: not body, class: throttle, wait: [backoff]}
+- {status: [429], when: \"body.policyName == 'DAILY'\", class: quota}
+- {status: [429], class: throttle, wait: [header:retry-after, header:x-reset, 10s]}
+- {status: [403], when: not body, class: throttle, wait: [backoff]}
 - {status: [401, 403], class: auth}
-- {status: 409, class: exists, id: \"{{ body.message | find('Existing ID: (\\\\d+)') }}\"}
-- {status: 200, when: body.ok == false, class: invalid, message: error}
-- {status: 400, class: invalid, message: detail.text}
+- {status: [409], class: exists, id: \"{{ body.message | find('Existing ID: (\\\\d+)') }}\"}
+- {status: [200], when: body.ok == false, class: invalid, message: error}
+- {status: [400], class: invalid, message: detail.text}
 ";
 
     fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {

@@ -234,6 +234,13 @@ pub fn not_the_answer(ask: &Ask, what: &str) -> Failure {
     }
 }
 
+/// As [`not_the_answer`], for a reading request that is only known by what it is.
+#[must_use]
+pub(super) fn not_the_answer_to(request: &str, what: &str) -> Failure {
+    let problem = Problem::new(Code::NotTheAnswer, format!("the answer to {request} {what}"));
+    Failure::new(Class::Transient, problem)
+}
+
 fn too_large(ask: &Ask, max_bytes: usize) -> Failure {
     let message = format!("{} answered with more than {} MiB", ask.name(), max_bytes >> 20);
     let problem =

@@ -10,8 +10,7 @@ use serde_json::Value as Json;
 
 use super::http::Bounds;
 use super::timer::{RealTimer, Timer};
-use crate::error::{Code, Problem};
-use crate::manifest::{Limit, Manifest, Setting, SettingType};
+use crate::manifest::{Limit, PhoneNormaliser};
 use crate::model::{Clock, SystemClock};
 
 /// One value of a system's config.
@@ -34,6 +33,8 @@ pub struct ConnectionSettings {
     pub base: Option<String>,
     /// The country whose phone numbers may lack a prefix (`FI`).
     pub region: Option<CompactString>,
+    /// How phone numbers are put into one form.
+    pub phone: PhoneNormaliser,
     /// Instead of the manifest's limits.
     pub limits: Option<Vec<Limit>>,
     /// The part of every limit that Nivel may use, above 0 and up to 1.
@@ -61,6 +62,7 @@ impl ConnectionSettings {
             config: BTreeMap::new(),
             base: None,
             region: None,
+            phone: |text, _region| Some(text.trim().into()),
             limits: None,
             share: 1.0,
             lag: None,
@@ -85,58 +87,5 @@ impl ConnectionSettings {
         let value = SecretString::from(value.into());
         self.config.insert(name.into(), ConfigValue::Secret(value));
         self
-    }
-
-    /// Checks the values against what the manifest asks for. Every problem at once, none of them with a value in it.
-    pub(super) fn check(&self, manifest: &Manifest) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut add = |code, message: String| problems.push(Problem::new(code, message).about(&self.system));
-        for (name, setting) in &manifest.config {
-            let is_missing = match self.config.get(name) {
-                None | Some(ConfigValue::Plain(Json::Null)) => true,
-                Some(_) => false,
-            };
-            if is_missing && setting.is_required() {
-                let code = if setting.secret { Code::SecretMissing } else { Code::ConfigInvalid };
-                add(code, format!("`{name}` is missing: {}", setting.doc));
-            }
-            if let Some(ConfigValue::Plain(value)) = self.config.get(name).filter(|_| !is_missing)
-                && let Err(expected) = fits(value, setting)
-            {
-                add(Code::ConfigInvalid, format!("`{name}` is not {expected}"));
-            }
-        }
-        for name in self.config.keys().filter(|name| !manifest.config.contains_key(*name)) {
-            let known: Vec<_> = manifest.config.keys().map(CompactString::as_str).collect();
-            let message = format!("the connector `{}` has no setting `{name}`, only `{}`", manifest.connector, known.join("`, `"));
-            add(Code::ConfigInvalid, message);
-        }
-        if !(self.share > 0.0 && self.share <= 1.0) {
-            add(Code::ConfigInvalid, "the share of the limits must be above 0 and at most 1".to_owned());
-        }
-        problems
-    }
-}
-
-/// Whether a plain value is what the setting asks for; the error says what that is.
-fn fits(value: &Json, setting: &Setting) -> Result<(), String> {
-    let is_kind = match setting.kind {
-        SettingType::Bool => value.is_boolean(),
-        SettingType::Int => value.is_i64(),
-        SettingType::Text => value.is_string() || value.is_number(),
-        SettingType::Url => value.as_str().is_some_and(|text| text.starts_with("http://") || text.starts_with("https://")),
-    };
-    if !is_kind {
-        return Err(match setting.kind {
-            SettingType::Bool => "true or false",
-            SettingType::Int => "a whole number",
-            SettingType::Text => "text",
-            SettingType::Url => "an address that starts with http:// or https://",
-        }
-        .to_owned());
-    }
-    match (&setting.pattern, value.as_str()) {
-        (Some(pattern), Some(text)) if !pattern.0.is_match(text) => Err(format!("like `{}`", pattern.0)),
-        _ => Ok(()),
     }
 }

@@ -27,6 +27,12 @@ pub(super) struct Place {
     /// When the last complete sweep began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) swept_at: Option<UnixMillis>,
+    /// The moment up to which everything is to be read before the stream counts as caught up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) round: Option<UnixMillis>,
+    /// The tool's own cursor was followed to its end in this round.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_followed: bool,
     /// How many sweeps were completed.
     #[serde(default)]
     pub(super) epoch: u64,
@@ -160,6 +166,31 @@ impl Place {
                 Err(Failure::new(Class::Forbidden, problem))
             }
         }
+    }
+
+    /// The list that is read next: changes and removals go before a sweep.
+    pub(super) fn under_way(&self) -> Option<&Task> {
+        self.task.as_ref().or(self.sweep.as_ref())
+    }
+
+    /// Takes out the list that is read next.
+    pub(super) fn take(&mut self) -> Option<Task> {
+        self.task.take().or_else(|| self.sweep.take())
+    }
+
+    /// Puts a list back that is not over.
+    pub(super) fn put(&mut self, task: Task) {
+        if task.aim == Aim::Sweep {
+            self.sweep = Some(task);
+        } else {
+            self.task = Some(task);
+        }
+    }
+
+    /// Everything up to `round` is read.
+    pub(super) fn end_round(&mut self) {
+        self.round = None;
+        self.is_followed = false;
     }
 
     pub(super) fn cursor(&self) -> Cursor {
