@@ -2,6 +2,12 @@
 //!
 //! What one page, webhook, write result or operator's act changes is one [`Commit`], applied in one transaction.
 
+mod hash;
+mod sqlite;
+
+pub use hash::{content_hash, content_hash_of};
+pub use sqlite::{Keep, Sqlite};
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
@@ -14,7 +20,7 @@ use crate::model::{
     Cursor, Customer, CustomerKey, FieldName, Identifier, Record, RecordId, StreamId, UnixMillis, Value,
 };
 
-/// A 128-bit digest of what a record says (see `merge::content_hash`): equal digests mean nothing changed.
+/// A 128-bit digest of what a record says (see [`content_hash`]): equal digests mean nothing changed.
 pub type ContentHash = [u8; 16];
 
 /// The cheap part of a stored record, enough to see that nothing changed.
