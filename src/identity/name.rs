@@ -187,13 +187,17 @@ fn separate(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_title(word: &str) -> bool {
-    // Longer words are no titles, and need not be brought to lower case to know it.
-    if word.len() > 16 {
+    // Titles are short and ASCII; every word of every name comes by here.
+    if word.len() > 16 || !word.is_ascii() {
         return false;
     }
-    let lower = word.to_lowercase();
+    let mut lower = CompactString::from(word);
+    lower.make_ascii_lowercase();
+    if !lower.contains(['.', '-']) {
+        return TITLES.contains(lower.as_str());
+    }
     let plain: CompactString = lower.chars().filter(|c| !matches!(c, '.' | '-')).collect();
-    TITLES.contains(plain.as_str()) || (lower.contains('.') && TITLES.contains(lower.as_str()))
+    TITLES.contains(plain.as_str()) || TITLES.contains(lower.as_str())
 }
 
 fn without_brackets(text: &str) -> Cow<'_, str> {
