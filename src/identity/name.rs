@@ -76,7 +76,7 @@ pub fn split(full: &str) -> (Option<CompactString>, Option<CompactString>) {
         let end = words.len() - words.iter().rev().take_while(|word| is_generation(word)).count();
         let is_particle = |word: &&str| PARTICLES.contains(&word.to_lowercase().as_str());
         let first = words.iter().take(end).skip(1).position(is_particle).map(|at| at + 1);
-        let family = first.unwrap_or(end.saturating_sub(1)).max(1).min(words.len());
+        let family = first.unwrap_or_else(|| end.saturating_sub(1)).max(1).min(words.len());
         let (given, family) = words.split_at(family);
         return (joined(given), joined(family));
     }

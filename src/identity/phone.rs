@@ -59,10 +59,10 @@ pub fn normalise(text: &str, region: Option<&str>) -> Option<CompactString> {
         return international(&digits(rest)?);
     }
     let digits = digits(text)?;
-    if let Some(rest) = digits.strip_prefix("00") {
-        if region.is_none_or(|region| !OTHER_PREFIX.contains(&region)) {
-            return international(rest);
-        }
+    if let Some(rest) = digits.strip_prefix("00")
+        && region.is_none_or(|region| !OTHER_PREFIX.contains(&region))
+    {
+        return international(rest);
     }
     national(&digits, region?)
 }
