@@ -8,8 +8,15 @@ pub mod fault;
 pub mod model;
 
 pub mod identity;
+pub mod manifest;
 pub mod merge;
 
 pub mod cache;
+pub mod config;
 pub mod connector;
 pub mod ledger;
+
+pub mod sandbox;
+pub mod sync;
+
+pub mod http;
