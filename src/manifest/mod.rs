@@ -18,6 +18,7 @@ mod paging;
 mod path;
 mod read;
 mod scalar;
+mod shipped;
 mod spec;
 pub mod tests;
 mod types;
@@ -40,6 +41,7 @@ pub use object::{
 pub use paging::{Guard, Paging};
 pub use path::{BadPath, Found, Path};
 pub use scalar::{Many, Method, Param, Period, Rate, Request, Start};
+pub use shipped::{shipped, shipped_tests};
 pub use types::{
     Auth, Basic, ErrorRule, FORMAT, Jwt, Limit, Manifest, OpName, Pattern, Per, Pick, Places, RateLimit,
     SecretEncoding, Setting, SettingType, Source, Support, Wait,
