@@ -110,8 +110,7 @@ impl Native {
             place.task = Some(task);
             return;
         }
-        let is_first = place.since.is_none() && place.swept_at.is_none();
-        if read.window.is_some() && !(is_first && read.full.is_some()) {
+        if read.window.is_some() {
             let moment = match (&place.sweep, place.since) {
                 (None, _) => Some(round),
                 (Some(_), Some(since)) if pace.bound(now).since(since) >= INTERLEAVE => Some(now),
@@ -209,6 +208,7 @@ impl Native {
             body: &good.body,
             link: next_link(good.answer.header("link")),
             rows: rows.len() as u64,
+            read: task.rows,
             last: rows.last().map(AsRef::as_ref),
         };
         let cursor = read.cursor.as_ref().filter(|_| task.aim != Aim::Removals);
@@ -272,7 +272,11 @@ fn finish(read: &Read, place: &mut Place, task: &Task) {
     match task.aim {
         Aim::Removals => place.removed_since = place.removed_since.max(Some(task.end)),
         Aim::Changes if read.cursor.is_some() => place.is_followed = true,
-        Aim::Changes => place.since = place.since.max(Some(task.end)),
+        Aim::Changes => {
+            place.since = place.since.max(Some(task.end));
+            // The first reading of everything is as good as a sweep, but proves no absence: nothing was known before it.
+            place.swept_at.get_or_insert(task.began);
+        }
         Aim::Sweep => {
             place.swept_at = Some(task.began);
             place.epoch += 1;
