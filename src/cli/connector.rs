@@ -168,14 +168,12 @@ impl Sheet {
             };
             (key.to_string(), need)
         });
-        let facts = crate::daemon::facts(manifest);
         let objects = manifest.objects.iter().map(|(name, object)| {
-            let fields = facts.streams.get(name).into_iter().flatten();
             let sheet = ObjectSheet {
                 reads: object.read.is_some(),
                 writes: object.write.is_some(),
                 match_by: object.match_by.0.iter().map(ToString::to_string).collect(),
-                fields: fields.map(ToString::to_string).collect(),
+                fields: object.fields.names().map(ToString::to_string).collect(),
             };
             (name.to_string(), sheet)
         });

@@ -28,6 +28,7 @@ use clap::{Args, Parser, Subcommand};
 use self::app::Context;
 use self::output::{Exit, Format, Output};
 use crate::error::Problem;
+use crate::fault;
 
 /// Why a verb did not do what was asked.
 #[derive(Debug)]
@@ -195,6 +196,9 @@ async fn run(command: Command, output: Output) -> Exit {
         log::for_verb(command.global.verbose);
     }
     let context = Context::new(command.global, output);
+    if let Some(plan) = context.env.get("NIVEL_FAULT").and_then(|text| fault::Plan::parse(text)) {
+        fault::arm(plan);
+    }
     match Box::pin(command.verb.run(&context)).await {
         Ok(exit) => exit,
         Err(failed) => {
