@@ -12,7 +12,8 @@ use compact_str::CompactString;
 use minijinja::value::{Enumerator, Object as Dynamic, Value as Dyn};
 use minijinja::{Environment, Expression, UndefinedBehavior};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, Deserializer, de};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value as Json};
 
 use super::path::{Found, Path};
@@ -306,6 +307,7 @@ struct Condition {
     /// The common shapes, so that a condition on each of a million records costs next to nothing.
     simple: Option<Simple>,
     expression: Expression<'static, 'static>,
+    strict: Expression<'static, 'static>,
 }
 
 /// `[not] path`, or `path == literal`, or `path != literal`.
@@ -339,6 +341,7 @@ impl Cond {
             text: text.into(),
             simple: Simple::of(inner),
             expression: compile(&LENIENT, inner)?,
+            strict: compile(&STRICT, inner)?,
         })))
     }
 
@@ -357,24 +360,29 @@ impl Cond {
             .is_ok_and(|value| value.is_true())
     }
 
-    /// Whether it holds when the members of `object` are the names.
+    /// Whether it holds when the members of `object` are the names; what is missing counts as nothing.
     #[must_use]
     pub fn holds_on(&self, object: &Json) -> bool {
         match &self.0.simple {
-            Some(simple) => simple.holds(object, &simple.path),
+            Some(simple) => simple.holds(object, &simple.path, !simple.wanted),
             None => self.holds(&Context::of(object)),
         }
     }
 
-    /// Whether it holds when `value` is known as `name`.
+    /// Whether it holds when `value` is known as `name`. It does not when what it asks for is missing: `not record.active`
+    /// must not take every object of an incomplete answer for removed.
     #[must_use]
     pub fn holds_for(&self, name: &str, value: &Json) -> bool {
-        if let Some(simple) = &self.0.simple {
-            if let Some(path) = simple.path.below(name) {
-                return simple.holds(value, &path);
-            }
+        if let Some((simple, path)) = self
+            .0
+            .simple
+            .as_ref()
+            .and_then(|simple| Some((simple, simple.path.below(name)?)))
+        {
+            return simple.holds(value, &path, false);
         }
-        self.holds(&Context::new().with(name, value))
+        let context = Context::new().with(name, value);
+        self.0.strict.eval(context.root()).is_ok_and(|value| value.is_true())
     }
 }
 
@@ -405,12 +413,12 @@ impl Simple {
         }
     }
 
-    fn holds(&self, from: &Json, path: &Path) -> bool {
-        let found = path.find(from);
-        let is_so = match (&self.equals, found) {
+    fn holds(&self, from: &Json, path: &Path, when_absent: bool) -> bool {
+        let is_so = match (&self.equals, path.find(from)) {
+            (_, Found::Absent) => return when_absent,
             (Some(literal), Found::Value(value)) => *value == *literal,
             (None, Found::Value(value)) => is_true(&value),
-            (_, Found::Absent | Found::Empty) => false,
+            (_, Found::Empty) => false,
         };
         is_so == self.wanted
     }
@@ -428,9 +436,27 @@ fn is_true(value: &Json) -> bool {
     }
 }
 
+struct CondVisitor;
+
+impl Visitor<'_> for CondVisitor {
+    type Value = Cond;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a condition, true or false")
+    }
+
+    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<Cond, E> {
+        self.visit_str(if flag { "true" } else { "false" })
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Cond, E> {
+        Cond::compile(text).map_err(E::custom)
+    }
+}
+
 impl<'de> Deserialize<'de> for Cond {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Self::compile(&CompactString::deserialize(from)?).map_err(de::Error::custom)
+        from.deserialize_any(CondVisitor)
     }
 }
 
@@ -501,8 +527,175 @@ impl Body {
     }
 }
 
+struct BodyVisitor;
+
+impl<'de> Visitor<'de> for BodyVisitor {
+    type Value = Body;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value, with expressions in its texts")
+    }
+
+    fn visit_unit<E>(self) -> Result<Body, E> {
+        Ok(Body::Literal(Json::Null))
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Body, E> {
+        Ok(Body::Literal(flag.into()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Body, E> {
+        Ok(Body::Literal(number.into()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Body, E> {
+        Ok(Body::Literal(number.into()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Body, E> {
+        Ok(Body::Literal(number.into()))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Body, E> {
+        Body::compile(text.into()).map_err(E::custom)
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Body, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Body::List(items))
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Body, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(pair) = map.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(Body::Map(pairs))
+    }
+}
+
 impl<'de> Deserialize<'de> for Body {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Self::compile(Json::deserialize(from)?).map_err(de::Error::custom)
+        from.deserialize_any(BodyVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn context() -> Context {
+        Context::of(&json!({
+            "config": {"key": "a1:0fff", "token": "t"}, "ids": ["1", "2"], "at": 1_769_846_400_250_i64, "none_": null,
+            "body": {"message": "x. Existing ID: 42", "errors": [{"m": "a"}, {"m": "b"}]}, "s": "A b/ü?&", "o": {"a": 1},
+        }))
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: Result<Json, &str>) {
+        let value = Template::compile(text).and_then(|template| template.render_value(&context()));
+        assert_eq!(
+            value.map_err(|why| why.why),
+            expected.map_err(ToOwned::to_owned),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn values() {
+        check("{{ ids }}", Ok(json!(["1", "2"])));
+        check("n={{ ids | join(',') }}", Ok(json!("n=1,2")));
+        check("{{ none_ }}", Ok(Json::Null));
+        check("[{{ none_ }}]", Ok(json!("[]")));
+        check("{{ {'a': {'b': [1]}} }}", Ok(json!({"a": {"b": [1]}})));
+        check("{{ '}}' }}", Ok(json!("}}")));
+        check("plain", Ok(json!("plain")));
+        check("{{ config.key.split(':')[0] }}", Ok(json!("a1")));
+        check("{{ ids | each('id') }}", Ok(json!([{"id": "1"}, {"id": "2"}])));
+        check("{{ o | with('b', ids) | without('a') }}", Ok(json!({"b": ["1", "2"]})));
+        check("{{ body.message | find('Existing ID: (\\d+)') }}", Ok(json!("42")));
+        check("{{ body.message | find('nothing') }}", Ok(Json::Null));
+        check("{{ body.errors | map(attribute='m') | join('; ') }}", Ok(json!("a; b")));
+        check("{{ none_ | fromjson({'text': s}) }}", Ok(json!({"text": "A b/ü?&"})));
+        check("{{ o | tojson }}", Ok(json!("{\"a\":1}")));
+    }
+
+    #[test]
+    fn times_and_hashes() {
+        check("{{ at | ms }}", Ok(json!(1_769_846_400_250_i64)));
+        check("{{ at | s }}", Ok(json!(1_769_846_400)));
+        check("{{ at | rfc3339 }}", Ok(json!("2026-01-31T08:00:00.25Z")));
+        check("{{ at | sql }}", Ok(json!("2026-01-31 08:00:00")));
+        check("{{ (at | parts).microsecond }}", Ok(json!(250_000)));
+        check("{{ 'a@b.c' | md5 }}", Ok(json!("5d60d4e28066df254d5452f92c910092")));
+        check("{{ 'abc' | sha256 | find('^.{8}') }}", Ok(json!("ba7816bf")));
+        check("{{ '0fff' | hex_decode | base64 }}", Ok(json!("D/8=")));
+        check("{{ '0fff' | hex_decode | base64url }}", Ok(json!("D_8=")));
+        check("{{ '0ff' | hex_decode }}", Err("not hexadecimal"));
+    }
+
+    #[test]
+    fn what_is_not_there_or_takes_too_long_is_an_error() {
+        check("{{ config.tokn }}", Err("uses something that is not there"));
+        check("a{{ unknown }}", Err("uses something that is not there"));
+        assert!(
+            Template::compile("{{ ids | nofilter }}")
+                .and_then(|it| it.render_value(&context()))
+                .is_err()
+        );
+        let endless = "{{ range(10000) | map('abs') | list | length ~ range(10000) | map('abs') | list | length }}";
+        assert!(Template::compile("{% for x in y %}").is_err());
+        assert!(Template::compile("{{ a").is_err());
+        assert!(Template::compile("{{ a b }}").is_err());
+        assert!(Template::compile(endless).is_ok());
+        let long = format!("{{{{ {} }}}}", vec!["1"; 60_000].join("+"));
+        assert!(
+            Template::compile(&long)
+                .and_then(|it| it.render_value(&context()))
+                .is_err()
+        );
+    }
+
+    #[track_caller]
+    fn check_url(text: &str, expected: Option<&str>) {
+        let url = Template::compile(text).and_then(|template| template.render_url(&context()));
+        assert_eq!(url.ok().as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn a_value_cannot_leave_its_place_in_an_address() {
+        check_url("/users/{{ s }}", Some("/users/A%20b%2F%C3%BC%3F%26"));
+        check_url("/users?ids={{ ids | join(',') }}", Some("/users?ids=1%2C2"));
+        check_url("/users/{{ none_ }}", None);
+        check_url("/users/{{ '..' }}", None);
+        check_url("/users?q={{ none_ }}", Some("/users?q="));
+    }
+
+    #[track_caller]
+    fn check_cond(text: &str, body: Json, on: bool, as_record: bool) {
+        let cond = Cond::compile(text).unwrap();
+        assert_eq!(cond.holds_on(&body), on, "{text} on {body}");
+        let inner = Cond::compile(&text.replace("active", "record.active")).unwrap();
+        assert_eq!(inner.holds_for("record", &body), as_record, "{text} for {body}");
+    }
+
+    #[test]
+    fn conditions_simple_and_not() {
+        check_cond("active", json!({"active": true}), true, true);
+        check_cond("not active", json!({"active": false}), true, true);
+        check_cond("not active", json!({"active": 0}), true, true);
+        check_cond("not active", json!({"active": null}), true, true);
+        check_cond("not active", json!({}), true, false);
+        check_cond("{{ not active }}", json!({"active": 1}), false, false);
+        check_cond("active == 'x'", json!({"active": "x"}), true, true);
+        check_cond("active != 'x'", json!({}), true, false);
+        check_cond("active in ['x', 'y']", json!({"active": "y"}), true, true);
+        check_cond("active.a.b == 1", json!({"active": "y"}), false, false);
+        check_cond("true", json!({}), true, true);
     }
 }

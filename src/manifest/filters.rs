@@ -74,20 +74,20 @@ fn millis(value: Dyn) -> Result<i64, Error> {
     at.map(|at| at.0).ok_or_else(|| bad(format!("`{value}` is not a time")))
 }
 
-fn moment(value: Dyn) -> Result<jiff::Zoned, Error> {
-    let at = jiff::Timestamp::from_millisecond(millis(value)?).map_err(|why| bad(why.to_string()))?;
-    Ok(at.to_zoned(jiff::tz::TimeZone::UTC))
+fn moment(at: i64) -> Option<jiff::Zoned> {
+    let at = jiff::Timestamp::from_millisecond(at).ok()?;
+    Some(at.to_zoned(jiff::tz::TimeZone::UTC))
 }
 
-fn format_time(value: Dyn, pattern: &str) -> Result<String, Error> {
-    let at = moment(value)?;
-    jiff::fmt::strtime::format(pattern, &at).map_err(|why| bad(why.to_string()))
+/// A time in a `strftime` pattern, UTC; `None` when the pattern or the time is impossible.
+pub(super) fn format_millis(at: i64, pattern: &str) -> Option<String> {
+    jiff::fmt::strtime::format(pattern, &moment(at)?).ok()
 }
 
-/// Also the canonical form of the `parts` time format.
-fn parts(value: Dyn) -> Result<Dyn, Error> {
-    let at = moment(value)?;
-    let pairs = [
+/// A time in its parts, UTC.
+pub(super) fn parts_of(at: i64) -> Option<BTreeMap<&'static str, i32>> {
+    let at = moment(at)?;
+    Some(BTreeMap::from([
         ("year", i32::from(at.year())),
         ("month", i32::from(at.month())),
         ("day", i32::from(at.day())),
@@ -95,8 +95,17 @@ fn parts(value: Dyn) -> Result<Dyn, Error> {
         ("minute", i32::from(at.minute())),
         ("second", i32::from(at.second())),
         ("microsecond", at.subsec_nanosecond() / 1000),
-    ];
-    Ok(pairs
+    ]))
+}
+
+fn format_time(value: Dyn, pattern: &str) -> Result<String, Error> {
+    let text = format_millis(millis(value)?, pattern);
+    text.ok_or_else(|| bad(format!("cannot be written as `{pattern}`")))
+}
+
+fn parts(value: Dyn) -> Result<Dyn, Error> {
+    let parts = parts_of(millis(value)?).ok_or_else(|| bad("not a time"))?;
+    Ok(parts
         .into_iter()
         .map(|(name, number)| (name, Dyn::from(number)))
         .collect())

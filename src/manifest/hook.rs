@@ -133,7 +133,7 @@ pub struct Events {
     pub object: Template,
     /// The object's id.
     #[serde(default)]
-    pub id: Option<Path>,
+    pub id: Option<Pick>,
     /// Fields that find the object when there is no id.
     #[serde(default, rename = "match")]
     pub match_by: BTreeMap<CompactString, Path>,

@@ -6,18 +6,27 @@ mod expr;
 mod field;
 mod filters;
 mod hook;
+mod lint;
+mod lint_sense;
 mod map;
+mod map_out;
 mod object;
 mod path;
+mod read;
 mod scalar;
+mod spec;
 pub mod tests;
 mod types;
+mod value;
+mod yaml;
 
 pub use expr::{BadExpression, Body, Cond, Context, FUEL, Template};
 pub use field::{Field, FieldMap, FieldType, KeyRole, Pairs, RawWrite, TimeFormat, WriteRule};
 pub use hook::{
     Decode, Encoding, EventKind, EventOp, EventTime, Events, Hash, Merge, Rekey, SignedAt, Split, Verify, Webhook, Zone,
 };
+pub use lint::lint;
+pub use map::Mapper;
 pub use object::{
     Answer, Ceiling, CommitAt, CursorRead, Deletes, FailedRows, Find, FollowUp, Full, Get, Guard, Job, Missing,
     Modified, Object, OkRows, OneResult, Op, Order, Paging, Read, Results, RowKey, Then, Window, WriteOps,
@@ -28,3 +37,4 @@ pub use types::{
     Auth, Basic, ErrorRule, FORMAT, Jwt, Limit, Manifest, OpName, Pattern, Per, Pick, Places, RateLimit,
     SecretEncoding, Setting, SettingType, Source, Support, Wait,
 };
+pub use value::PhoneNormaliser;

@@ -91,7 +91,8 @@ pub struct Read {
     /// A separate list of removed objects.
     #[serde(default)]
     pub deletes: Option<Deletes>,
-    /// True for an object that says of itself that it is gone; on `record`.
+    /// True for an object that says of itself that it is gone; on `record`. An object that lacks what the condition asks
+    /// for is not gone.
     #[serde(default)]
     pub deleted: Option<Cond>,
 }
@@ -223,12 +224,14 @@ pub enum Paging {
         to: Option<Param>,
         /// The first number.
         start: u64,
-        /// Where the number of all pages is.
+        /// Where the number of all rows (not pages) is.
         total: Option<Path>,
         /// True on the last page.
         until: Option<Cond>,
         /// A shorter page is the last one.
         size: Option<u64>,
+        /// What must not change during a sweep, else the window is read again.
+        guard: Option<Guard>,
     },
     /// A fresh query per page for rows beyond the last key (`page.after`); the request must sort by the key. An empty
     /// page is the end, or one shorter than `size`.
@@ -237,6 +240,8 @@ pub enum Paging {
         key: Path,
         /// The key before the first.
         start: CompactString,
+        /// True on the last page.
+        until: Option<Cond>,
         /// A shorter page is the last one.
         size: Option<u64>,
     },
@@ -247,7 +252,8 @@ pub enum Paging {
     },
 }
 
-/// What must not change while a list is read by offset.
+/// What must not change while a list is read by offset or page number: a row that leaves such a list moves those behind
+/// it up, and the one at the edge of a page is never seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Guard {
@@ -310,8 +316,8 @@ impl RawPaging {
             PageBy::NextUrl => &["from"],
             PageBy::Link => &[],
             PageBy::Offset => &["to", "step", "total", "until", "size", "guard"],
-            PageBy::Page => &["to", "start", "total", "until", "size"],
-            PageBy::Keyset => &["key", "start", "size"],
+            PageBy::Page => &["to", "start", "total", "until", "size", "guard"],
+            PageBy::Keyset => &["key", "start", "until", "size"],
             PageBy::Cursor => &["until"],
         };
         given
@@ -358,10 +364,12 @@ impl TryFrom<RawPaging> for Paging {
                 total: raw.total,
                 until: raw.until,
                 size: raw.size,
+                guard: raw.guard,
             },
             PageBy::Keyset => Self::Keyset {
                 key: raw.key.ok_or_else(|| need("key"))?,
                 start: raw.start.ok_or_else(|| need("start"))?,
+                until: raw.until,
                 size: raw.size,
             },
             PageBy::Cursor => Self::Cursor {
