@@ -78,7 +78,11 @@ fn connections(config: &Config, context: &Context) -> Result<Connections, Vec<Pr
             Err(found) => problems.extend(found),
         }
     }
-    if problems.is_empty() { Ok(connections) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(connections)
+    } else {
+        Err(problems)
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Failed;
 use super::app::Context;
 use super::output::{Exit, Show, count, line, table};
-use crate::config::{Config, did_you_mean};
+use crate::config::{Config, ConnectorFacts, did_you_mean};
 use crate::error::{Code, Problem};
 use crate::manifest::{Manifest, Support};
 
@@ -55,7 +55,11 @@ impl Connector {
                 Ok(Exit::Fine)
             }
             Self::Show(args) => {
-                context.output.show(&Sheet::of(known(&manifests, &args.name)?));
+                let manifest = known(&manifests, &args.name)?;
+                let facts = crate::daemon::catalog(&manifests)
+                    .remove(&manifest.connector)
+                    .unwrap_or_default();
+                context.output.show(&Sheet::of(manifest, &facts));
                 Ok(Exit::Fine)
             }
             Self::Test(args) => {
@@ -159,7 +163,7 @@ struct ObjectSheet {
 }
 
 impl Sheet {
-    fn of(manifest: &Manifest) -> Self {
+    fn of(manifest: &Manifest, facts: &ConnectorFacts) -> Self {
         let config = manifest.config.iter().map(|(key, setting)| {
             let need = Need {
                 required: setting.is_required(),
@@ -169,11 +173,12 @@ impl Sheet {
             (key.to_string(), need)
         });
         let objects = manifest.objects.iter().map(|(name, object)| {
+            let fields = facts.streams.get(name).into_iter().flatten();
             let sheet = ObjectSheet {
                 reads: object.read.is_some(),
                 writes: object.write.is_some(),
                 match_by: object.match_by.0.iter().map(ToString::to_string).collect(),
-                fields: object.fields.names().map(ToString::to_string).collect(),
+                fields: fields.map(ToString::to_string).collect(),
             };
             (name.to_string(), sheet)
         });

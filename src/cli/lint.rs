@@ -50,7 +50,11 @@ struct Report {
 
 impl Report {
     fn add_file(&mut self, path: &Path) {
-        let file = if path.is_dir() { path.join("manifest.yaml") } else { path.to_owned() };
+        let file = if path.is_dir() {
+            path.join("manifest.yaml")
+        } else {
+            path.to_owned()
+        };
         let name = file.display().to_string();
         let is_too_large = std::fs::metadata(&file).is_ok_and(|about| about.len() > FILE_SIZE_MAX);
         if is_too_large {
@@ -62,7 +66,11 @@ impl Report {
             Ok(text) => self.add(&name, &text),
             Err(error) => {
                 let problem = Problem::new(Code::ManifestInvalid, format!("cannot be read: {error}"));
-                self.problems.push(problem.about(name).hint("name a manifest.yaml, or a folder that holds one"));
+                self.problems.push(
+                    problem
+                        .about(name)
+                        .hint("name a manifest.yaml, or a folder that holds one"),
+                );
             }
         }
     }

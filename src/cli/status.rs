@@ -53,7 +53,11 @@ impl Status {
 async fn probe(context: &Context) -> Result<Exit, Failed> {
     let mut listen = context.config()?.http.listen;
     if listen.ip().is_unspecified() {
-        let loopback: IpAddr = if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        let loopback: IpAddr = if listen.is_ipv4() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        };
         listen.set_ip(loopback);
     }
     let unreachable = |why: String| Problem::new(Code::Unreachable, why).about(listen);
