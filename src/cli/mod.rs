@@ -94,6 +94,7 @@ struct Command {
 
 /// Options of every verb.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every verb")]
 struct Global {
     /// Config file; several are laid on top of each other
     #[arg(
@@ -101,15 +102,15 @@ struct Global {
         long,
         global = true,
         value_name = "FILE",
-        env = "NIVEL_CONFIG",
+        env = "NIVEL_CONFIG", hide_env_values = true,
         default_value = "nivel.yaml"
     )]
     config: Vec<PathBuf>,
     /// Where the ledger lives, instead of what the config says
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// How results are printed
-    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "text")]
+    /// How results are printed: text, or json for programs
+    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
     output: Format,
     /// Tell more of what happens; twice for every page
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]

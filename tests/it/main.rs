@@ -1,4 +1,6 @@
 //! Everything that crosses a boundary, in one binary.
 
+mod cli;
 mod fold;
 mod ledger;
+mod tidy;
