@@ -6,7 +6,7 @@
 use compact_str::CompactString;
 use serde_json::Value as Json;
 
-use super::expr::Cond;
+use super::cond::Cond;
 use super::field::{Field, TimeFormat};
 use super::object::Object;
 use super::path::Path;
