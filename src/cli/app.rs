@@ -57,7 +57,7 @@ impl Context {
                 .hint("run `nivel sync` first, or name the right folder with --data-dir")
                 .into());
         }
-        Ok(crate::daemon::ledger(&config, self.clock.as_ref())?)
+        Ok(crate::daemon::ledger(&config, &self.clock)?)
     }
 
     /// Who sits at the keyboard, for the audit trail.

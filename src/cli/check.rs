@@ -9,8 +9,6 @@ use serde::Serialize;
 use super::Failed;
 use super::app::Context;
 use super::output::{Exit, Show, line, table};
-use crate::config::Config;
-use crate::connector::Connections;
 use crate::error::Problem;
 
 /// Check the config, and whether each system answers
@@ -28,7 +26,7 @@ pub(super) struct Check {
 impl Check {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failed> {
         let config = context.config()?;
-        let connections = connections(&config, context).map_err(Failed::usage)?;
+        let connections = crate::daemon::connect(&config, &context.clock).map_err(Failed::usage)?;
         let mut systems: Vec<Answer> = config
             .systems
             .iter()
@@ -61,27 +59,6 @@ impl Check {
         let report = Report { systems };
         context.output.show(&report);
         Ok(report.exit())
-    }
-}
-
-/// Every system made ready to be spoken to, without opening the ledger: a check works beside a running daemon.
-fn connections(config: &Config, context: &Context) -> Result<Connections, Vec<Problem>> {
-    let manifests = crate::daemon::manifests(config.connectors_dir.as_deref())?;
-    let mut problems = crate::config::check(config, &crate::daemon::catalog(&manifests));
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    let mut connections = Connections::new();
-    for (name, system) in &config.systems {
-        match crate::daemon::connection(config, name, system, &manifests, &context.clock) {
-            Ok(connection) => drop(connections.insert(name.clone(), connection)),
-            Err(found) => problems.extend(found),
-        }
-    }
-    if problems.is_empty() {
-        Ok(connections)
-    } else {
-        Err(problems)
     }
 }
 

@@ -56,10 +56,7 @@ impl Connector {
             }
             Self::Show(args) => {
                 let manifest = known(&manifests, &args.name)?;
-                let facts = crate::daemon::catalog(&manifests)
-                    .remove(&manifest.connector)
-                    .unwrap_or_default();
-                context.output.show(&Sheet::of(manifest, &facts));
+                context.output.show(&Sheet::of(manifest, &crate::daemon::facts(manifest)));
                 Ok(Exit::Fine)
             }
             Self::Test(args) => {

@@ -102,7 +102,8 @@ struct Global {
         long,
         global = true,
         value_name = "FILE",
-        env = "NIVEL_CONFIG", hide_env_values = true,
+        env = "NIVEL_CONFIG",
+        hide_env_values = true,
         default_value = "nivel.yaml"
     )]
     config: Vec<PathBuf>,
@@ -110,7 +111,14 @@ struct Global {
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// How results are printed: text, or json for programs
-    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true
+    )]
     output: Format,
     /// Tell more of what happens; twice for every page
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
