@@ -2,6 +2,8 @@
 //! a tool's objects and canonical records. Pure: files are read by the caller, requests are made by `connector`.
 
 mod body;
+#[cfg(test)]
+mod canned;
 mod cond;
 mod decode;
 mod dynamic;
