@@ -50,7 +50,7 @@ pub struct View {
     pub customers: BTreeMap<CustomerKey, Customer>,
     /// Records with their customers.
     pub records: BTreeMap<RecordId, (Record, CustomerKey)>,
-    /// Who holds the asked identifiers, now or formerly.
+    /// Who holds the asked identifiers, now or formerly. Identifiers that nobody holds are left out.
     pub holders: BTreeMap<Identifier, BTreeSet<RecordId>>,
     /// Pending writes of the customers.
     pub writes: BTreeMap<Target, Write>,
@@ -120,7 +120,8 @@ pub struct Write {
     pub problem: Option<Problem>,
     /// Where it stands.
     pub state: WriteState,
-    /// Names the operation towards the tool; stable over all attempts.
+    /// Names the operation towards the tool: stable over all attempts, and never used again for another write. The
+    /// ledger takes a [`WriteChange::Put`] with the name of the row it meets for the outcome of an attempt.
     pub operation: CompactString,
     /// A create whose outcome is not known: it must be looked up before it is repeated.
     pub is_uncertain: bool,
@@ -129,11 +130,19 @@ pub struct Write {
 /// A change of the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteChange {
-    /// Insert or replace the row of this target.
+    /// Insert or replace the row of this target. Which one says what is wanted is decided by the generation:
+    /// - a newer wish that meets a leased row replaces its fields, while the row stays leased under the operation that is
+    ///   on its way; the newer wish's operation is used once that one is acknowledged;
+    /// - the outcome of an attempt (same operation, generation not above the row's) ends the lease. If the row holds a
+    ///   newer wish by then, that stays, and is due at once where the older one was given up.
+    ///
+    /// The write is filed under the live customer; a new row is never leased, whatever it says.
     Put(Write),
-    /// Remove the row of this target.
+    /// Remove the row of this target. If it is leased, the outcome of what is on its way changes nothing any more.
     Remove(Target),
-    /// Remove the row only while it still has this generation (acknowledged delivery).
+    /// Remove the row only while it still has this generation (acknowledged delivery). A leased row with a newer one is
+    /// due again at once, with its attempts counted from the start. For a create, `Remove` is the right word: the object
+    /// exists now, and whatever more is wanted of it is a write to [`Slot::Object`].
     RemoveGeneration(Target, u64),
 }
 
@@ -252,7 +261,8 @@ pub struct Commit {
     pub at: UnixMillis,
     /// The cursor behind it.
     pub advance: Option<Advance>,
-    /// Records as they are now, with the customer each belongs to.
+    /// Records as they are now, with the customer each belongs to, who must be live: one that was merged away meanwhile,
+    /// or a merge that leaves a record behind with the alias, makes the commit stale.
     pub records: Vec<(Record, CustomerKey)>,
     /// Identifiers that records assert now. Those of a record that are not in its list become historic.
     pub identifiers: Vec<(RecordId, BTreeSet<Identifier>)>,
@@ -358,20 +368,22 @@ pub trait Ledger: Send + Sync {
     /// Opens a run.
     async fn open_run(&self, stream: &StreamId, at: UnixMillis) -> Result<i64, Error>;
 
-    /// Closes a run.
+    /// Closes a run: notes its end and its problem. Its figures are those that commits with [`Cause::Run`] added up.
     async fn close_run(&self, run: Run) -> Result<(), Error>;
 
     /// The latest runs, newest first.
     async fn runs(&self, limit: usize) -> Result<Vec<Run>, Error>;
 
     /// Hands out due writes of one stream, oldest first, and notes the intent: they are leased, their attempt is counted
-    /// and creates are marked uncertain, durably, before this returns.
+    /// and creates are marked uncertain, durably, before this returns. The returned writes say whether a create was
+    /// uncertain *before*: then it must be looked up first.
     async fn claim(&self, stream: &StreamId, now: UnixMillis, limit: usize) -> Result<Vec<Write>, Error>;
 
     /// Turns leased writes of a process that died back into due ones. Called once at start.
     async fn release_leases(&self, now: UnixMillis) -> Result<u64, Error>;
 
-    /// Writes by state (all states when empty), by due time, keyset-paged by the last target seen.
+    /// Writes by state (all states when empty), by due time, keyset-paged by the last target seen. When that one is gone
+    /// meanwhile, the list starts anew: rather twice than not at all.
     async fn writes(&self, states: &[WriteState], after: Option<&Target>, limit: usize) -> Result<Vec<Write>, Error>;
 
     /// Earliest due time among due writes of a stream.
@@ -392,7 +404,8 @@ pub trait Ledger: Send + Sync {
     /// The audit trail of a customer (with that of her aliases), newest first.
     async fn changes(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<ChangeRow>, Error>;
 
-    /// Notes an operator's decision.
+    /// Notes an operator's decision; a later one on the same pair replaces it, whichever way round. Views show the
+    /// smaller record id on the left.
     async fn decide(&self, decision: Decision, by: &str, at: UnixMillis) -> Result<(), Error>;
 
     /// A value of the ledger's own settings (rules digest, approved plan); `None` when unset.
