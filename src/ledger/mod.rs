@@ -14,9 +14,11 @@ use async_trait::async_trait;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use crate::connector::Cursor;
 use crate::error::Problem;
-use crate::model::{Customer, CustomerKey, FieldName, Identifier, Record, RecordId, StreamId, UnixMillis, Value};
+pub use crate::model::Wanted;
+use crate::model::{
+    Cursor, Customer, CustomerKey, FieldName, Identifier, Record, RecordId, StreamId, UnixMillis, Value,
+};
 
 /// A 128-bit digest of what a record says (see [`content_hash`]): equal digests mean nothing changed.
 pub type ContentHash = [u8; 16];
@@ -56,6 +58,8 @@ pub struct View {
     pub writes: BTreeMap<Target, Write>,
     /// Operators' decisions about the records.
     pub decisions: Vec<Decision>,
+    /// Asked customers that live on under another key: asked → live.
+    pub aliases: BTreeMap<CustomerKey, CustomerKey>,
 }
 
 /// What a write is aimed at. One row of the outbox per target.
@@ -75,16 +79,6 @@ pub enum Slot {
     Object(CompactString),
     /// An object to be made for this customer.
     New(CustomerKey),
-}
-
-/// The wanted value of one field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wanted {
-    /// The value, or `None` to clear the field.
-    pub value: Option<Value>,
-    /// True for a stand-in that only satisfies a required field.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub placeholder: bool,
 }
 
 /// Where a write stands.
@@ -120,8 +114,7 @@ pub struct Write {
     pub problem: Option<Problem>,
     /// Where it stands.
     pub state: WriteState,
-    /// Names the operation towards the tool: stable over all attempts, and never used again for another write. The
-    /// ledger takes a [`WriteChange::Put`] with the name of the row it meets for the outcome of an attempt.
+    /// Names the operation towards the tool: stable over all attempts, and never used again for another write.
     pub operation: CompactString,
     /// A create whose outcome is not known: it must be looked up before it is repeated.
     pub is_uncertain: bool,
@@ -130,19 +123,20 @@ pub struct Write {
 /// A change of the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteChange {
-    /// Insert or replace the row of this target. Which one says what is wanted is decided by the generation:
-    /// - a newer wish that meets a leased row replaces its fields, while the row stays leased under the operation that is
-    ///   on its way; the newer wish's operation is used once that one is acknowledged;
-    /// - the outcome of an attempt (same operation, generation not above the row's) ends the lease. If the row holds a
-    ///   newer wish by then, that stays, and is due at once where the older one was given up.
-    ///
-    /// The write is filed under the live customer; a new row is never leased, whatever it says.
+    /// A newer wish: insert or replace the row of this target, filed under the live customer. A row that is leased takes
+    /// the new fields and generation but stays leased under its operation's name: its outcome is still to come, and the
+    /// new operation is used afterwards. An older generation than the row's leaves the row's wish and operation alone and
+    /// only says when, and whether, it is to be tried. A new row is never leased, whatever it says.
     Put(Write),
-    /// Remove the row of this target. If it is leased, the outcome of what is on its way changes nothing any more.
+    /// The outcome of a leased write is known and it did not end: state, due time, attempts, problem and uncertainty are
+    /// taken from this row and the lease ends. Newer wishes (another generation in the ledger) are kept and become due at
+    /// once, with the attempts counted anew and only the uncertainty taken over. No leased row: nothing happens.
+    Settle(Write),
+    /// Remove the row of this target. The outcome of what may be on its way then changes nothing any more. It is also
+    /// what ends an acknowledged create: whatever more is wanted of the new object is a write to [`Slot::Object`].
     Remove(Target),
-    /// Remove the row only while it still has this generation (acknowledged delivery). A leased row with a newer one is
-    /// due again at once, with its attempts counted from the start. For a create, `Remove` is the right word: the object
-    /// exists now, and whatever more is wanted of it is a write to [`Slot::Object`].
+    /// An acknowledged delivery: remove the row while it still has this generation; a leased row with a newer one is due
+    /// at once, under the operation of that.
     RemoveGeneration(Target, u64),
 }
 
