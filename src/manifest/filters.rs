@@ -105,10 +105,7 @@ fn format_time(value: Dyn, pattern: &str) -> Result<String, Error> {
 
 fn parts(value: Dyn) -> Result<Dyn, Error> {
     let parts = parts_of(millis(value)?).ok_or_else(|| bad("not a time"))?;
-    Ok(parts
-        .into_iter()
-        .map(|(name, number)| (name, Dyn::from(number)))
-        .collect())
+    Ok(Dyn::from_pairs(parts))
 }
 
 fn bytes(value: &Dyn) -> Vec<u8> {
@@ -150,7 +147,7 @@ fn find(value: Dyn, pattern: String) -> Result<Option<String>, Error> {
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of a filter")]
 fn each(items: Vec<Dyn>, name: String) -> Vec<Dyn> {
-    let object = |item| [(name.as_str(), item)].into_iter().collect();
+    let object = |item: Dyn| Dyn::from_pairs([(name.as_str(), item)]);
     items.into_iter().map(object).collect()
 }
 
@@ -171,14 +168,14 @@ fn members(value: &Dyn) -> Result<BTreeMap<String, Dyn>, Error> {
 fn with(object: Dyn, name: String, value: Dyn) -> Result<Dyn, Error> {
     let mut members = members(&object)?;
     members.insert(name, value);
-    Ok(members.into_iter().collect())
+    Ok(Dyn::from_pairs(members))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of a filter")]
 fn without(object: Dyn, name: String) -> Result<Dyn, Error> {
     let mut members = members(&object)?;
     members.remove(&name);
-    Ok(members.into_iter().collect())
+    Ok(Dyn::from_pairs(members))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of a filter")]

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 use serde::Deserialize;
 
-use super::expr::{Cond, Template};
+use super::cond::Cond;
+use super::expr::Template;
 use super::field::TimeFormat;
 use super::path::Path;
 use super::scalar::{Many, Period};

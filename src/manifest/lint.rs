@@ -2,15 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::expr::{Body, Cond, Template};
+use super::body::Body;
+use super::cond::Cond;
+use super::decode::suggest;
+use super::expr::Template;
 use super::field::WriteRule;
 use super::hook::Webhook;
 use super::lint_sense;
 use super::map_out::GOLDEN_NAMES;
-use super::object::{Object, Op, Paging, Read};
+use super::object::{Object, Read};
+use super::paging::Paging;
 use super::scalar::Request;
 use super::types::{Auth, Manifest, Pick};
-use super::yaml::suggest;
+use super::write::Op;
 use crate::error::{Code, Problem};
 
 /// Everything about a manifest that cannot be right, with its place in the file.

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::decode::suggest;
 use super::field::{Field, FieldType, WriteRule};
 use super::hook::Verify;
 use super::lint::{Lint, page_name};
-use super::object::{Answer, Object, Op, Order, Paging, Read, WriteOps};
+use super::object::{Object, Order, Read};
+use super::paging::Paging;
 use super::types::Manifest;
-use super::yaml::suggest;
+use super::write::{Answer, Op, WriteOps};
 use crate::error::{Class, Code};
 use crate::model::WriteMode;
 
@@ -294,12 +296,12 @@ fn used_names(parts: &[BTreeSet<String>]) -> BTreeSet<String> {
 }
 
 fn body_names<'a, N: Ord + 'a>(
-    body: Option<&super::expr::Body>,
-    query: &'a BTreeMap<N, super::expr::Body>,
+    body: Option<&super::body::Body>,
+    query: &'a BTreeMap<N, super::body::Body>,
 ) -> BTreeSet<String> {
     body.into_iter()
         .chain(query.values())
-        .flat_map(super::expr::Body::names)
+        .flat_map(super::body::Body::names)
         .collect()
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use super::tests::Suite;
 use super::types::{FORMAT, Manifest, Setting, SettingType};
-use super::yaml;
+use super::{decode, yaml};
 use crate::error::{Code, Problem};
 
 impl Manifest {
@@ -36,7 +36,7 @@ impl Manifest {
         for name in given.keys().filter(|name| !self.config.contains_key(*name)) {
             let known: Vec<_> = self.config.keys().collect();
             let problem = Problem::new(Code::ConfigInvalid, format!("unknown setting `{name}`"));
-            problems.push(problem.hint(yaml::suggest(name, &known)));
+            problems.push(problem.hint(decode::suggest(name, &known)));
         }
         let mut settings = Map::new();
         for (name, setting) in &self.config {

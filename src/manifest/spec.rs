@@ -3,8 +3,9 @@
 use compact_str::CompactString;
 
 use super::field::Field;
-use super::object::{Object, Op, WriteOps};
+use super::object::Object;
 use super::value;
+use super::write::{Op, WriteOps};
 use crate::model::{FieldName, FieldSpec, StreamSpec, WriteMode};
 
 impl Object {
