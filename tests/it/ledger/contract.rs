@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
-use nivel::connector::Cursor;
+
 use nivel::error::{Code, Problem};
 use nivel::ledger::{
     Advance, Ask, Cause, Change, Commit, Decision, Error, Ledger, Slot, StreamState, Target, Wanted, What, Write,
     WriteChange, WriteState, content_hash,
 };
 use nivel::model::{
-    Bounce, Customer, CustomerKey, FieldName, Fields, Identifier, IdentifierKind, Kind, Lineage, Origin, Ours, Record,
-    RecordId, StreamId, UnixMillis, Value,
+    Bounce, Cursor, Customer, CustomerKey, FieldName, Fields, Identifier, IdentifierKind, Kind, Lineage, Origin, Ours,
+    Record, RecordId, StreamId, UnixMillis, Value,
 };
 use uuid::Uuid;
 
