@@ -1,4 +1,6 @@
 //! Everything that crosses a boundary, in one binary.
 
+mod conformance;
+mod connector;
 mod fold;
 mod ledger;
