@@ -2,5 +2,8 @@
 
 mod conformance;
 mod connector;
+mod cli;
+mod cache;
 mod fold;
 mod ledger;
+mod tidy;
