@@ -13,8 +13,12 @@ mod filters;
 mod hook;
 mod lint;
 mod lint_sense;
+#[cfg(test)]
+mod lint_tests;
 mod map;
 mod map_out;
+#[cfg(test)]
+mod map_tests;
 mod object;
 mod paging;
 mod path;
