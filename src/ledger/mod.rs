@@ -2,6 +2,12 @@
 //!
 //! What one page, webhook, write result or operator's act changes is one [`Commit`], applied in one transaction.
 
+mod hash;
+mod sqlite;
+
+pub use hash::{content_hash, content_hash_of};
+pub use sqlite::{Keep, Sqlite};
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
@@ -14,7 +20,7 @@ use crate::model::{
     Cursor, Customer, CustomerKey, FieldName, Identifier, Record, RecordId, StreamId, UnixMillis, Value,
 };
 
-/// A 128-bit digest of what a record says (see `merge::content_hash`): equal digests mean nothing changed.
+/// A 128-bit digest of what a record says (see [`content_hash`]): equal digests mean nothing changed.
 pub type ContentHash = [u8; 16];
 
 /// The cheap part of a stored record, enough to see that nothing changed.
@@ -52,6 +58,8 @@ pub struct View {
     pub writes: BTreeMap<Target, Write>,
     /// Operators' decisions about the records.
     pub decisions: Vec<Decision>,
+    /// Asked customers that live on under another key: asked → live.
+    pub aliases: BTreeMap<CustomerKey, CustomerKey>,
 }
 
 /// What a write is aimed at. One row of the outbox per target.
@@ -115,11 +123,16 @@ pub struct Write {
 /// A change of the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteChange {
-    /// Insert or replace the row of this target.
+    /// Insert or replace the row of this target. A row that is leased takes the new fields and generation but stays
+    /// leased under its operation's name: its outcome is still to come.
     Put(Write),
+    /// The outcome of a leased write is known and it did not end: state, due time, attempts, problem and uncertainty are
+    /// taken from this row and the lease ends. Newer wishes (another generation in the ledger) are kept and become due at
+    /// once, with the attempts counted anew. No row of this target: nothing happens.
+    Settle(Write),
     /// Remove the row of this target.
     Remove(Target),
-    /// Remove the row only while it still has this generation (acknowledged delivery).
+    /// An acknowledged delivery: remove the row while it still has this generation; a newer one becomes due at once.
     RemoveGeneration(Target, u64),
 }
 

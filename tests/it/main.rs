@@ -1,1 +1,7 @@
-fn main() {}
+//! Everything that crosses a boundary, in one binary.
+
+mod cli;
+mod cache;
+mod fold;
+mod ledger;
+mod tidy;
