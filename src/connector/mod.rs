@@ -5,91 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use compact_str::CompactString;
-use serde::{Deserialize, Serialize};
 
-use crate::error::{Failure, Problem};
-use crate::model::{CustomerKey, FieldName, Fields, StreamSpec, UnixMillis, Value};
-
-/// Where reading a stream goes on. Opaque to everybody but the connection that made it; JSON, kept in the ledger.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Cursor(pub String);
-
-/// One object as a page or a get returned it, mapped to canonical fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Incoming {
-    /// The id the system gave it.
-    pub remote: CompactString,
-    /// Canonical fields. An empty remote value is `None`; a field the answer did not contain is absent.
-    pub fields: Fields,
-    /// The system's own time of the last change.
-    pub updated_at: Option<UnixMillis>,
-    /// The system's version or etag.
-    pub version: Option<CompactString>,
-    /// The system says that the object is gone (flag, tombstone, archive).
-    pub deleted: bool,
-    /// Our customer key, when the system keeps it for us and it was there.
-    pub key: Option<CustomerKey>,
-    /// Why it could not be mapped, if so. Its good fields are kept.
-    pub problem: Option<Problem>,
-}
-
-/// One page of a stream.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Page {
-    /// The objects, in the order of the answer.
-    pub records: Vec<Incoming>,
-    /// Where reading goes on once this page is committed.
-    pub next: Cursor,
-    /// True when nothing more is to be had now: the stream is read up to the present.
-    pub is_caught_up: bool,
-    /// When the request was sent. What Nivel wrote after that moment is not in the page.
-    pub asked_at: UnixMillis,
-    /// Set when this page ended a full sweep: objects not seen since that sweep began are absent.
-    pub sweep_ended: bool,
-}
-
-/// What Nivel wants one object to become.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Operation {
-    /// Names this operation in the answer to a batch; stable over all attempts.
-    pub id: CompactString,
-    /// What to do.
-    pub action: WriteAction,
-    /// The fields to set or (with `None`) clear. Only what differs, except for a create.
-    pub fields: BTreeMap<FieldName, Option<Value>>,
-    /// Values the object had when last seen; manifests may address an object by one of them.
-    pub known: Fields,
-    /// The customer it is about; written into the field that the system keeps for our key.
-    pub key: CustomerKey,
-}
-
-/// What one write does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WriteAction {
-    /// Make sure that the object exists: upsert where the system can, otherwise look up, then create.
-    Create,
-    /// Change the object with this id.
-    Update(CompactString),
-    /// Remove the object with this id.
-    Delete(CompactString),
-}
-
-/// A write that was carried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Done {
-    /// The object's id. After an update it may differ from the one asked for: the system merged or re-keyed it.
-    pub remote: CompactString,
-    /// The system's own time of this change, if the answer has it.
-    pub updated_at: Option<UnixMillis>,
-    /// The system's version or etag, if the answer has it.
-    pub version: Option<CompactString>,
-    /// True when the object did not exist before.
-    pub created: bool,
-}
-
-/// How one operation ended. Every operation handed to [`Connection::write`] gets exactly one, in the same order.
-pub type Outcome = Result<Done, Failure>;
+use crate::error::Failure;
+pub use crate::model::{Cursor, Done, Incoming, Operation, Outcome, Page, WriteAction};
+use crate::model::{FieldName, StreamSpec, Value};
 
 /// One configured system, ready to be spoken to.
 #[async_trait]

@@ -2,15 +2,21 @@
 //!
 //! What one page, webhook, write result or operator's act changes is one [`Commit`], applied in one transaction.
 
+mod hash;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use crate::connector::Cursor;
 use crate::error::Problem;
-use crate::model::{Customer, CustomerKey, FieldName, Identifier, Record, RecordId, StreamId, UnixMillis, Value};
+pub use hash::{content_hash, content_hash_of};
+
+pub use crate::model::Wanted;
+use crate::model::{
+    Cursor, Customer, CustomerKey, FieldName, Identifier, Record, RecordId, StreamId, UnixMillis, Value,
+};
 
 /// A 128-bit digest of what a record says (see `merge::content_hash`): equal digests mean nothing changed.
 pub type ContentHash = [u8; 16];
@@ -50,6 +56,8 @@ pub struct View {
     pub writes: BTreeMap<Target, Write>,
     /// Operators' decisions about the records.
     pub decisions: Vec<Decision>,
+    /// Asked customers that live on under another key: asked → live.
+    pub aliases: BTreeMap<CustomerKey, CustomerKey>,
 }
 
 /// What a write is aimed at. One row of the outbox per target.
@@ -69,16 +77,6 @@ pub enum Slot {
     Object(CompactString),
     /// An object to be made for this customer.
     New(CustomerKey),
-}
-
-/// The wanted value of one field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wanted {
-    /// The value, or `None` to clear the field.
-    pub value: Option<Value>,
-    /// True for a stand-in that only satisfies a required field.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub placeholder: bool,
 }
 
 /// Where a write stands.
@@ -123,11 +121,16 @@ pub struct Write {
 /// A change of the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteChange {
-    /// Insert or replace the row of this target.
+    /// Insert or replace the row of this target. A row that is leased takes the new fields and generation but stays
+    /// leased under its operation's name: its outcome is still to come.
     Put(Write),
+    /// The outcome of a leased write is known and it did not end: state, due time, attempts, problem and uncertainty are
+    /// taken from this row and the lease ends. Newer wishes (another generation in the ledger) are kept and become due at
+    /// once, with the attempts counted anew. No row of this target: nothing happens.
+    Settle(Write),
     /// Remove the row of this target.
     Remove(Target),
-    /// Remove the row only while it still has this generation (acknowledged delivery).
+    /// An acknowledged delivery: remove the row while it still has this generation; a newer one becomes due at once.
     RemoveGeneration(Target, u64),
 }
 

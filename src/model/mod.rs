@@ -1,6 +1,7 @@
 //! The words of Nivel as types: records, values, identifiers, customers, time. No I/O, no clock, no vendor.
 
 mod customer;
+mod exchange;
 mod field;
 mod identifier;
 mod record;
@@ -8,6 +9,7 @@ mod spec;
 mod time;
 
 pub use customer::{Customer, CustomerKey, Kind, Lineage, Origin};
+pub use exchange::{Cursor, Done, Incoming, Operation, Outcome, Page, Wanted, WriteAction};
 pub use field::{FieldName, Fields, Value};
 pub use identifier::{Identifier, IdentifierKind};
 pub use record::{Bounce, Observed, Ours, Record, RecordId, StreamId};
