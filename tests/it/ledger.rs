@@ -2,6 +2,7 @@
 
 mod contract;
 mod model;
+mod random;
 
 use std::path::Path;
 

@@ -1,1 +1,4 @@
+//! Everything that crosses a boundary, in one binary.
+
+mod fold;
 mod ledger;

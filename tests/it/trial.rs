@@ -18,7 +18,7 @@ pub(crate) struct Trial {
 }
 
 /// In memory where there is such a place: the page cache survives a killed process, so nothing is lost by it.
-fn scratch() -> TempDir {
+pub(crate) fn scratch() -> TempDir {
     let shm = PathBuf::from("/dev/shm");
     let place = if shm.is_dir() { shm } else { std::env::temp_dir() };
     tempfile::Builder::new().prefix("nivel-trial-").tempdir_in(place).unwrap()

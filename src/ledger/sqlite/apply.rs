@@ -44,12 +44,7 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
     put_changes(conn, &mut owners, commit)
 }
 
-fn advance_stream(
-    conn: &Connection,
-    streams: &mut Streams,
-    commit: &Commit,
-    advance: &Advance,
-) -> Result<(), Trouble> {
+fn advance_stream(conn: &Connection, streams: &mut Streams, commit: &Commit, advance: &Advance) -> Result<(), Trouble> {
     let stream = streams.make(conn, &advance.stream)?;
     let caught_up_at = advance.is_caught_up.then_some(commit.at.0);
     let (read, changed, rejected) = (signed(advance.read), signed(advance.changed), signed(advance.rejected));
@@ -134,7 +129,11 @@ impl Owners {
 
     /// The live customer behind a key.
     fn live(&mut self, conn: &Connection, key: &CustomerKey) -> Result<i64, Trouble> {
-        let Owner { mut id, mut merged_into, .. } = self.find(conn, key)?;
+        let Owner {
+            mut id,
+            mut merged_into,
+            ..
+        } = self.find(conn, key)?;
         let mut statement = conn.prepare_cached("SELECT merged_into FROM customer WHERE id = ?1")?;
         for _ in 0..ALIAS_HOPS_MAX {
             match merged_into {
@@ -196,7 +195,11 @@ fn put_customer(conn: &Connection, customer: &Customer, merged_into: Option<i64>
              ON CONFLICT DO NOTHING",
         )?
         .execute(params![key.0, key.1, golden, lineage, merged_into])?;
-    if made == 0 { Err(Trouble::Stale) } else { Ok(conn.last_insert_rowid()) }
+    if made == 0 {
+        Err(Trouble::Stale)
+    } else {
+        Ok(conn.last_insert_rowid())
+    }
 }
 
 /// A record that was given to a customer after the fold had looked must not stay with her alias.
@@ -230,7 +233,9 @@ impl<'commit> Records<'commit> {
         let stream = streams.make(conn, &record.id.stream)?;
         let present: Option<(i64, i64)> = conn
             .prepare_cached("SELECT id, customer FROM record WHERE stream = ?1 AND remote = ?2")?
-            .query_row((stream, record.id.remote.as_str()), |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row((stream, record.id.remote.as_str()), |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .optional()?;
         let id = match present {
             None => insert_record(conn, stream, record, customer)?,
@@ -266,7 +271,11 @@ impl<'commit> Records<'commit> {
                 is_new: false,
             },
         };
-        let mut present = if record.is_new { BTreeMap::new() } else { identifiers(conn, record.id)? };
+        let mut present = if record.is_new {
+            BTreeMap::new()
+        } else {
+            identifiers(conn, record.id)?
+        };
         let mut next = i64::try_from(present.len()).unwrap_or(i64::MAX);
         for identifier in asserted {
             let kind = kind_number(identifier.kind);
@@ -290,7 +299,13 @@ impl<'commit> Records<'commit> {
             }
         }
         // The record has them now, also for a second list in the same commit.
-        self.put.insert(id, PutRecord { is_new: false, ..record });
+        self.put.insert(
+            id,
+            PutRecord {
+                is_new: false,
+                ..record
+            },
+        );
         Ok(())
     }
 }
@@ -302,7 +317,9 @@ fn identifiers(conn: &Connection, record: i64) -> Result<Held, Trouble> {
     let mut statement =
         conn.prepare_cached("SELECT kind, value, ordinal, is_current FROM identifier WHERE record = ?1")?;
     let held = statement
-        .query_map([record], |row| Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?))))?
+        .query_map([record], |row| {
+            Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?)))
+        })?
         .collect::<Result<_, _>>()?;
     Ok(held)
 }

@@ -10,6 +10,8 @@ mod read;
 mod row;
 mod schema;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod trouble;
 mod view;
 mod worker;
@@ -134,7 +136,12 @@ fn private(path: &Path) -> std::io::Result<File> {
 
 #[cfg(not(unix))]
 fn private(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
 }
 
 #[cfg(unix)]

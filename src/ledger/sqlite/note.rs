@@ -37,15 +37,11 @@ pub(super) fn trim(desk: &Desk, now: UnixMillis, keep: Keep) -> Result<u64, Trou
     // Rows come in the order of time, so the oldest ones are the first; looking at those alone needs no index on time.
     let changes = desk
         .conn
-        .prepare_cached(
-            "DELETE FROM change WHERE at < ?1 AND id IN (SELECT id FROM change ORDER BY id LIMIT ?2)",
-        )?
+        .prepare_cached("DELETE FROM change WHERE at < ?1 AND id IN (SELECT id FROM change ORDER BY id LIMIT ?2)")?
         .execute((now.minus(keep.changes).0, TRIM_ROWS))?;
     let runs = desk
         .conn
-        .prepare_cached(
-            "DELETE FROM run WHERE started_at < ?1 AND id IN (SELECT id FROM run ORDER BY id LIMIT ?2)",
-        )?
+        .prepare_cached("DELETE FROM run WHERE started_at < ?1 AND id IN (SELECT id FROM run ORDER BY id LIMIT ?2)")?
         .execute((now.minus(keep.runs).0, TRIM_ROWS))?;
     Ok(u64::try_from(changes + runs).unwrap_or(u64::MAX))
 }
@@ -78,7 +74,11 @@ pub(super) fn open_run(desk: &mut Desk, stream: &StreamId, at: UnixMillis) -> Re
 pub(super) fn close_run(desk: &Desk, run: &Run) -> Result<(), Trouble> {
     desk.conn
         .prepare_cached("UPDATE run SET ended_at = ?2, problem = ?3 WHERE id = ?1")?
-        .execute((run.id, run.ended_at.map(|at| at.0), optional_json(run.problem.as_ref())?))?;
+        .execute((
+            run.id,
+            run.ended_at.map(|at| at.0),
+            optional_json(run.problem.as_ref())?,
+        ))?;
     Ok(())
 }
 

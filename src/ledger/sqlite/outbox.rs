@@ -102,13 +102,7 @@ fn present(conn: &Connection, stream: i64, target: &Target) -> Result<Option<Pre
 }
 
 /// Puts a write into the outbox; see [`crate::ledger::WriteChange::Put`].
-pub(super) fn put(
-    conn: &Connection,
-    stream: i64,
-    write: &Write,
-    customer: i64,
-    at: UnixMillis,
-) -> Result<(), Trouble> {
+pub(super) fn put(conn: &Connection, stream: i64, write: &Write, customer: i64, at: UnixMillis) -> Result<(), Trouble> {
     let Some(present) = present(conn, stream, &write.target)? else {
         return replace(conn, stream, write, customer, write.generation);
     };
@@ -141,7 +135,11 @@ pub(super) fn put(
     }
     if write.generation >= present.generation {
         let leased = is_leased && write.state == WriteState::Leased;
-        return if leased { Ok(()) } else { replace(conn, stream, write, customer, write.generation) };
+        return if leased {
+            Ok(())
+        } else {
+            replace(conn, stream, write, customer, write.generation)
+        };
     }
     outcome_of_older(conn, stream, write, at)
 }
@@ -225,7 +223,11 @@ pub(super) fn remove(conn: &Connection, stream: i64, target: &Target) -> Result<
     let changed = conn
         .prepare_cached("UPDATE write SET state = 4, fields = '{}', problem = NULL WHERE stream = ?1 AND slot = ?2 AND state IN (1, 4)")?
         .execute((stream, slot_value(&target.slot)))?;
-    if changed == 0 { delete(conn, stream, target) } else { Ok(()) }
+    if changed == 0 {
+        delete(conn, stream, target)
+    } else {
+        Ok(())
+    }
 }
 
 fn delete(conn: &Connection, stream: i64, target: &Target) -> Result<(), Trouble> {
@@ -318,7 +320,9 @@ pub(super) fn list(
         None => None,
     };
     let (due_at, stream, slot) = after.unwrap_or((i64::MIN, i64::MIN, rusqlite::types::Value::Null));
-    let wanted = states.iter().fold(0_u32, |bits, state| bits | (1 << state_number(*state)));
+    let wanted = states
+        .iter()
+        .fold(0_u32, |bits, state| bits | (1 << state_number(*state)));
     let mut statement = conn.prepare_cached(concat!(
         "SELECT ",
         write_columns!(),

@@ -73,7 +73,12 @@ pub(super) fn search(desk: &Desk, text: &str, limit: usize) -> Result<Vec<Custom
             continue;
         }
         let customer = row::customer(row)?;
-        let has_it = customer.golden.0.values().flatten().any(|value| value.to_string().to_lowercase().contains(&lower));
+        let has_it = customer
+            .golden
+            .0
+            .values()
+            .flatten()
+            .any(|value| value.to_string().to_lowercase().contains(&lower));
         if has_it && seen.insert(row.get(0)?) {
             found.push(customer.key);
         }
@@ -254,7 +259,9 @@ pub(super) fn totals(desk: &Desk) -> Result<Totals, Trouble> {
         rejected: count("SELECT count(*) FROM record WHERE problem IS NOT NULL")?,
         writes: BTreeMap::new(),
     };
-    let mut statement = desk.conn.prepare_cached("SELECT state, count(*) FROM write GROUP BY state")?;
+    let mut statement = desk
+        .conn
+        .prepare_cached("SELECT state, count(*) FROM write GROUP BY state")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         if let Some(state) = state_of(row.get(0)?) {

@@ -183,7 +183,14 @@ pub(super) fn lineage_json(lineage: &Lineage) -> Result<String, Trouble> {
     }
     let shared: Vec<_> = shared
         .into_iter()
-        .map(|(origin, fields)| Shared(origin.record.to_string().into(), origin.at.0, origin.rule.clone(), fields))
+        .map(|(origin, fields)| {
+            Shared(
+                origin.record.to_string().into(),
+                origin.at.0,
+                origin.rule.clone(),
+                fields,
+            )
+        })
         .collect();
     to_json(&shared)
 }
@@ -226,6 +233,9 @@ mod tests {
         let json = lineage_json(&stored).unwrap();
         assert_eq!(lineage(&json).unwrap(), stored);
         assert_eq!(json.matches("crm/contact/1\"").count(), 2, "{json}");
-        assert_eq!(lineage(&lineage_json(&Lineage::new()).unwrap()).unwrap(), Lineage::new());
+        assert_eq!(
+            lineage(&lineage_json(&Lineage::new()).unwrap()).unwrap(),
+            Lineage::new()
+        );
     }
 }

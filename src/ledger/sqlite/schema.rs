@@ -35,7 +35,11 @@ pub(super) fn migrate(conn: &mut Connection, now: UnixMillis) -> Result<(), Trou
     for (at, (name, sql)) in MIGRATIONS.iter().enumerate() {
         match applied.get(at) {
             Some(found) if *found == checksum(sql) => {}
-            Some(_) => return Err(unknown(format!("migration {name} is not the one the file was made with"))),
+            Some(_) => {
+                return Err(unknown(format!(
+                    "migration {name} is not the one the file was made with"
+                )));
+            }
             None => step(conn, name, sql, now)?,
         }
     }
@@ -93,7 +97,11 @@ mod tests {
         let mut statement = conn
             .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY name")
             .unwrap();
-        let schema: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        let schema: Vec<String> = statement
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
         insta::assert_snapshot!(schema.join(";\n\n"));
     }
 

@@ -152,11 +152,7 @@ pub(super) fn customer_id(conn: &Connection, key: &CustomerKey) -> Result<Option
 
 /// The live customer behind an id inside, with hers.
 pub(super) fn live_customer(conn: &Connection, id: i64) -> Result<(i64, Customer), Trouble> {
-    let mut statement = conn.prepare_cached(concat!(
-        "SELECT ",
-        customer_columns!(),
-        " FROM customer WHERE id = ?1"
-    ))?;
+    let mut statement = conn.prepare_cached(concat!("SELECT ", customer_columns!(), " FROM customer WHERE id = ?1"))?;
     let mut at = id;
     for _ in 0..ALIAS_HOPS_MAX {
         let mut rows = statement.query([at])?;

@@ -225,7 +225,10 @@ async fn everything_of_a_record_reads_back(ledger: &dyn Ledger) {
 
     whole.version = 1;
     let view = ledger.view(ask_record(&full.id)).await.unwrap();
-    assert_eq!(view.records, BTreeMap::from([(full.id.clone(), (full.clone(), key(1)))]));
+    assert_eq!(
+        view.records,
+        BTreeMap::from([(full.id.clone(), (full.clone(), key(1)))])
+    );
     assert_eq!(view.customers, BTreeMap::from([(key(1), whole)]));
     let heads = ledger.heads(&[crm().record("1"), full.id.clone()]).await.unwrap();
     assert_eq!(heads[0], None);
@@ -265,7 +268,10 @@ async fn the_view_takes_the_closure(ledger: &dyn Ledger) {
     assert_eq!(view.customers.keys().copied().collect::<Vec<_>>(), [key(1), key(2)]);
     let records: Vec<_> = view.records.keys().cloned().collect();
     assert_eq!(records, [first, second.clone(), other]);
-    assert_eq!(view.holders, BTreeMap::from([(email("b@x.org"), BTreeSet::from([second]))]));
+    assert_eq!(
+        view.holders,
+        BTreeMap::from([(email("b@x.org"), BTreeSet::from([second]))])
+    );
     assert_eq!(view.writes.keys().cloned().collect::<Vec<_>>(), [object("2")]);
 }
 
@@ -273,7 +279,8 @@ async fn former_holders_still_count(ledger: &dyn Ledger) {
     let id = seed(ledger, 1, "old@x.org").await;
     for mails in [vec!["new@x.org"], vec![], vec!["old@x.org"]] {
         let mut now = commit();
-        now.identifiers.push((id.clone(), mails.into_iter().map(email).collect()));
+        now.identifiers
+            .push((id.clone(), mails.into_iter().map(email).collect()));
         ledger.apply(now).await.unwrap();
         let ask = Ask {
             identifiers: BTreeSet::from([email("old@x.org"), email("new@x.org")]),
@@ -292,7 +299,9 @@ async fn merge(ledger: &dyn Ledger, from: u128, into: u128, id: &RecordId) {
     alias.merged_into = Some(key(into));
     let mut merge = commit();
     merge.customers.push(alias);
-    merge.customers.push(ledger.customer(&key(into)).await.unwrap().unwrap());
+    merge
+        .customers
+        .push(ledger.customer(&key(into)).await.unwrap().unwrap());
     merge.records.push((record(id, "moved@x.org"), key(into)));
     ledger.apply(merge).await.unwrap();
 }
@@ -361,7 +370,10 @@ async fn a_stale_cursor_refuses_the_whole_commit(ledger: &dyn Ledger) {
         page.customers.push(customer(u128::from(from_version) + 1, 0));
         assert_eq!(ledger.apply(page).await, expected, "from {from_version}");
     }
-    assert_eq!(ledger.stream(&crm()).await.unwrap().cursor, Some(Cursor("page 1".into())));
+    assert_eq!(
+        ledger.stream(&crm()).await.unwrap().cursor,
+        Some(Cursor("page 1".into()))
+    );
     assert_eq!(ledger.totals().await.unwrap().customers, 2);
 }
 
@@ -400,7 +412,10 @@ async fn two_commits_on_one_version_race(ledger: &dyn Ledger) {
     let (left, right) = futures::join!(ledger.apply(one("left")), ledger.apply(one("right")));
     assert!(left.is_ok() != right.is_ok(), "{left:?} {right:?}");
     assert!([left.clone(), right].contains(&Err(Error::Stale)));
-    let heads = ledger.heads(&[desk().record("left"), desk().record("right")]).await.unwrap();
+    let heads = ledger
+        .heads(&[desk().record("left"), desk().record("right")])
+        .await
+        .unwrap();
     assert_eq!(heads[0].is_some(), left.is_ok());
     assert_eq!(heads[1].is_some(), left.is_err());
     assert_eq!(ledger.customer(&key(1)).await.unwrap().unwrap().version, 2);
@@ -431,7 +446,10 @@ async fn runs_add_up_what_commits_say(ledger: &dyn Ledger) {
 
 async fn streams_keep_their_first_and_last_arrival(ledger: &dyn Ledger) {
     let problem = Problem::new(Code::QuotaUsed, "tomorrow");
-    ledger.note_stream(&crm(), Some(problem.clone()), Some(at(7))).await.unwrap();
+    ledger
+        .note_stream(&crm(), Some(problem.clone()), Some(at(7)))
+        .await
+        .unwrap();
     for (version, caught_up) in [(0, false), (1, true), (2, true), (3, false)] {
         let mut page = Commit::new(Cause::Run(0), at(200 + i64::try_from(version).unwrap()));
         page.advance = Some(advance(version, caught_up));
@@ -478,7 +496,11 @@ async fn claims_are_oldest_first_and_exclusive(ledger: &dyn Ledger) {
     let first = ledger.claim(&crm(), at(40), 2).await.unwrap();
     let targets: Vec<_> = first.iter().map(|write| write.target.clone()).collect();
     assert_eq!(targets, [object("early"), object("middle")]);
-    assert!(first.iter().all(|write| write.state == WriteState::Leased && write.attempts == 1));
+    assert!(
+        first
+            .iter()
+            .all(|write| write.state == WriteState::Leased && write.attempts == 1)
+    );
     assert_eq!(ledger.next_due(&crm()).await.unwrap(), Some(at(30)));
     let second = ledger.claim(&crm(), at(40), 9).await.unwrap();
     assert_eq!(second.len(), 1);
@@ -494,10 +516,13 @@ async fn creates_become_uncertain_behind_the_claim(ledger: &dyn Ledger) {
         stream: crm(),
         slot: Slot::New(key(1)),
     };
-    put(ledger, [
-        WriteChange::Put(write(&target, 1, 1)),
-        WriteChange::Put(write(&object("1"), 1, 1)),
-    ])
+    put(
+        ledger,
+        [
+            WriteChange::Put(write(&target, 1, 1)),
+            WriteChange::Put(write(&object("1"), 1, 1)),
+        ],
+    )
     .await;
     let claimed = ledger.claim(&crm(), at(60), 9).await.unwrap();
     assert!(claimed.iter().all(|write| !write.is_uncertain), "not tried before");
@@ -550,7 +575,11 @@ async fn a_failed_attempt_does_not_undo_a_newer_wish(ledger: &dyn Ledger) {
             ..write(&target, 1, 1)
         };
         put(ledger, [WriteChange::Put(failed)]).await;
-        let row = pending(ledger).await.into_iter().find(|row| row.target == target).unwrap();
+        let row = pending(ledger)
+            .await
+            .into_iter()
+            .find(|row| row.target == target)
+            .unwrap();
         assert_eq!((row.state, row.due_at, row.attempts), expected);
         assert_eq!((row.generation, row.operation.as_str()), (2, "op-1"));
         assert_eq!(row.fields, write(&target, 1, 2).fields);
@@ -600,10 +629,13 @@ async fn a_removed_write_cannot_be_acknowledged_by_a_late_answer(ledger: &dyn Le
 
 async fn leases_are_released(ledger: &dyn Ledger) {
     seed(ledger, 1, "a@x.org").await;
-    put(ledger, [
-        WriteChange::Put(write(&object("1"), 1, 1)),
-        WriteChange::Put(write(&object("2"), 1, 1)),
-    ])
+    put(
+        ledger,
+        [
+            WriteChange::Put(write(&object("1"), 1, 1)),
+            WriteChange::Put(write(&object("2"), 1, 1)),
+        ],
+    )
     .await;
     ledger.claim(&crm(), at(60), 1).await.unwrap();
     assert_eq!(ledger.release_leases(at(70)).await.unwrap(), 1);
@@ -634,7 +666,10 @@ async fn writes_are_listed_in_pages(ledger: &dyn Ledger) {
     put(ledger, [WriteChange::Put(create)]).await;
     let mut seen = Vec::new();
     loop {
-        let page = ledger.writes(&[WriteState::Due, WriteState::Dead], seen.last(), 2).await.unwrap();
+        let page = ledger
+            .writes(&[WriteState::Due, WriteState::Dead], seen.last(), 2)
+            .await
+            .unwrap();
         if page.is_empty() {
             break;
         }
@@ -737,10 +772,13 @@ async fn the_trail_is_newest_first_with_that_of_aliases(ledger: &dyn Ledger) {
     note(2, What::Fields(fields.clone())).await;
     merge(ledger, 2, 1, &id).await;
     note(1, What::Merged(key(2), vec![id.clone()])).await;
-    let whats = |rows: Vec<nivel::ledger::ChangeRow>| -> Vec<What> {
-        rows.into_iter().map(|row| row.change.what).collect()
-    };
-    let all = [What::Merged(key(2), vec![id.clone()]), What::Fields(fields), What::Appeared];
+    let whats =
+        |rows: Vec<nivel::ledger::ChangeRow>| -> Vec<What> { rows.into_iter().map(|row| row.change.what).collect() };
+    let all = [
+        What::Merged(key(2), vec![id.clone()]),
+        What::Fields(fields),
+        What::Appeared,
+    ];
     for asked in [key(1), key(2)] {
         assert_eq!(whats(ledger.changes(&asked, 9).await.unwrap()), all);
     }
@@ -790,6 +828,12 @@ async fn settings_and_totals(ledger: &dyn Ledger) {
     }));
     ledger.apply(more).await.unwrap();
     let totals = ledger.totals().await.unwrap();
-    assert_eq!((totals.records, totals.customers, totals.merges, totals.rejected), (2, 1, 1, 1));
-    assert_eq!(totals.writes, BTreeMap::from([(WriteState::Due, 1), (WriteState::Held, 1)]));
+    assert_eq!(
+        (totals.records, totals.customers, totals.merges, totals.rejected),
+        (2, 1, 1, 1)
+    );
+    assert_eq!(
+        totals.writes,
+        BTreeMap::from([(WriteState::Due, 1), (WriteState::Held, 1)])
+    );
 }

@@ -56,7 +56,11 @@ impl State {
         for (record, key) in &commit.records {
             let owner = self.customers.get(key).ok_or_else(|| bug("no such customer"))?;
             if owner.merged_into.is_some() {
-                return Err(if of_commit.contains(key) { bug("alias") } else { Error::Stale });
+                return Err(if of_commit.contains(key) {
+                    bug("alias")
+                } else {
+                    Error::Stale
+                });
             }
             self.records.insert(record.id.clone(), (record.clone(), *key));
         }
@@ -64,6 +68,13 @@ impl State {
         if self.records.values().any(|(_, key)| is_alias(key)) {
             return Err(Error::Stale);
         }
+        let mut writes = std::mem::take(&mut self.writes);
+        for row in writes.values_mut() {
+            row.write.customer = self
+                .live(&row.write.customer)
+                .map_or(row.write.customer, |live| live.key);
+        }
+        self.writes = writes;
         for (id, asserted) in &commit.identifiers {
             if !self.records.contains_key(id) {
                 return Err(bug("no such record"));
@@ -146,8 +157,7 @@ impl State {
             is_removed: false,
         };
         if let Some(present) = self.writes.get_mut(&write.target) {
-            let is_outcome =
-                write.operation == present.write.operation && write.generation <= present.write.generation;
+            let is_outcome = write.operation == present.write.operation && write.generation <= present.write.generation;
             let newer = write.generation.max(present.write.generation + 1);
             let was_leased = present.write.state == WriteState::Leased;
             if present.is_removed && is_outcome {
@@ -208,8 +218,12 @@ impl State {
         let mut view = View::default();
         for identifier in &ask.identifiers {
             let holds = |held: &BTreeMap<Identifier, bool>| held.contains_key(identifier);
-            let holders: BTreeSet<_> =
-                self.identifiers.iter().filter(|(_, held)| holds(held)).map(|(id, _)| id.clone()).collect();
+            let holders: BTreeSet<_> = self
+                .identifiers
+                .iter()
+                .filter(|(_, held)| holds(held))
+                .map(|(id, _)| id.clone())
+                .collect();
             if !holders.is_empty() {
                 view.holders.insert(identifier.clone(), holders);
             }
@@ -226,7 +240,10 @@ impl State {
                 view.records.insert(id.clone(), (record.clone(), *key));
             }
         }
-        for write in self.pending().filter(|write| view.customers.contains_key(&write.customer)) {
+        for write in self
+            .pending()
+            .filter(|write| view.customers.contains_key(&write.customer))
+        {
             view.writes.insert(write.target.clone(), write.clone());
         }
         let about = |id: &RecordId| view.records.contains_key(id) || ask.records.contains(id);
@@ -321,9 +338,8 @@ impl Ledger for Model {
 
     async fn claim(&self, stream: &StreamId, now: UnixMillis, limit: usize) -> Result<Vec<Write>, Error> {
         let mut state = self.0.lock().unwrap();
-        let is_due = |write: &&Write| {
-            write.state == WriteState::Due && write.due_at <= now && write.target.stream == *stream
-        };
+        let is_due =
+            |write: &&Write| write.state == WriteState::Due && write.due_at <= now && write.target.stream == *stream;
         let mut due: Vec<Write> = state.pending().filter(is_due).cloned().collect();
         due.sort_by(|a, b| (a.due_at, &a.target).cmp(&(b.due_at, &b.target)));
         due.truncate(limit);
@@ -341,7 +357,11 @@ impl Ledger for Model {
         let mut state = self.0.lock().unwrap();
         state.writes.retain(|_, row| !row.is_removed);
         let mut released = 0;
-        for row in state.writes.values_mut().filter(|row| row.write.state == WriteState::Leased) {
+        for row in state
+            .writes
+            .values_mut()
+            .filter(|row| row.write.state == WriteState::Leased)
+        {
             row.write.state = WriteState::Due;
             row.write.due_at = row.write.due_at.min(now);
             released += 1;
@@ -361,7 +381,9 @@ impl Ledger for Model {
 
     async fn next_due(&self, stream: &StreamId) -> Result<Option<UnixMillis>, Error> {
         let state = self.0.lock().unwrap();
-        let due = state.pending().filter(|write| write.state == WriteState::Due && write.target.stream == *stream);
+        let due = state
+            .pending()
+            .filter(|write| write.state == WriteState::Due && write.target.stream == *stream);
         Ok(due.map(|write| write.due_at).min())
     }
 
@@ -371,7 +393,10 @@ impl Ledger for Model {
 
     async fn customers(&self, after: Option<&CustomerKey>, limit: usize) -> Result<Vec<Customer>, Error> {
         let state = self.0.lock().unwrap();
-        let live = state.customers.values().filter(|customer| customer.merged_into.is_none());
+        let live = state
+            .customers
+            .values()
+            .filter(|customer| customer.merged_into.is_none());
         let rest = live.filter(|customer| after.is_none_or(|after| customer.key > *after));
         Ok(rest.take(limit).cloned().collect())
     }
@@ -380,12 +405,22 @@ impl Ledger for Model {
         let state = self.0.lock().unwrap();
         let lower = text.trim().to_lowercase();
         let mut found = BTreeSet::new();
+        if lower.is_empty() {
+            return Ok(Vec::new());
+        }
         for (id, held) in &state.identifiers {
-            if held.keys().any(|identifier| identifier.value == lower || identifier.value == text.trim()) {
+            if held
+                .keys()
+                .any(|identifier| identifier.value == lower || identifier.value == text.trim())
+            {
                 found.insert(state.records[id].1);
             }
         }
-        for customer in state.customers.values().filter(|customer| customer.merged_into.is_none()) {
+        for customer in state
+            .customers
+            .values()
+            .filter(|customer| customer.merged_into.is_none())
+        {
             let says = |value: &nivel::model::Value| value.to_string().to_lowercase().contains(&lower);
             if customer.golden.0.values().flatten().any(says) {
                 found.insert(customer.key);
@@ -396,14 +431,20 @@ impl Ledger for Model {
 
     async fn rejected(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<Record>, Error> {
         let state = self.0.lock().unwrap();
-        let bad = state.records.values().map(|(record, _)| record).filter(|record| record.problem.is_some());
+        let bad = state
+            .records
+            .values()
+            .map(|(record, _)| record)
+            .filter(|record| record.problem.is_some());
         let rest = bad.filter(|record| after.is_none_or(|after| record.id > *after));
         Ok(rest.take(limit).cloned().collect())
     }
 
     async fn changes(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<ChangeRow>, Error> {
         let state = self.0.lock().unwrap();
-        let Some(live) = state.live(customer) else { return Ok(Vec::new()) };
+        let Some(live) = state.live(customer) else {
+            return Ok(Vec::new());
+        };
         let hers = |row: &&ChangeRow| {
             let Change { customer, .. } = &row.change;
             state.live(customer).is_some_and(|whose| whose.key == live.key)
@@ -423,7 +464,11 @@ impl Ledger for Model {
     }
 
     async fn set_setting(&self, name: &str, value: &str) -> Result<(), Error> {
-        self.0.lock().unwrap().settings.insert(name.to_owned(), value.to_owned());
+        self.0
+            .lock()
+            .unwrap()
+            .settings
+            .insert(name.to_owned(), value.to_owned());
         Ok(())
     }
 
