@@ -82,7 +82,10 @@ impl Engine {
         let mut outcomes = outcomes.into_iter();
         for write in writes {
             // A connection that loses count must not lose a write.
-            let outcome = outcomes.next().unwrap_or_else(|| Err(unanswered(&write)));
+            let outcome = match outcomes.next() {
+                Some(outcome) => outcome,
+                None => Err(unanswered(&write)),
+            };
             answers.push((write, outcome));
         }
         self.learn_existing(connection, stream, &answers).await?;
