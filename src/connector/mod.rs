@@ -43,7 +43,7 @@ pub trait Connection: Send + Sync {
     /// Looks an object up by one of [`StreamSpec::match_by`]; `None` when there is none.
     async fn find(&self, stream: &str, by: &FieldName, value: &Value) -> Result<Option<Incoming>, Failure>;
 
-    /// Carries out operations, at most [`StreamSpec::batch_max`] at once, and accounts for every one of them.
+    /// Carries out operations, split into as many requests as the system needs, and accounts for every one of them.
     async fn write(&self, stream: &str, operations: &[Operation]) -> Vec<Outcome>;
 }
 

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::cache::{self, IdentityCache};
 use crate::config::{Config, ConnectorFacts, FILE_CONNECTOR, SystemConfig};
 use crate::connector::file::FileDrop;
-use crate::connector::settings::ConnectionSettings;
+use crate::connector::ConnectionSettings;
 use crate::connector::{self, Connection, Connections};
 use crate::error::{Code, Problem};
 use crate::ledger::{self, Ledger, Sqlite};
@@ -122,9 +122,9 @@ fn manifest_files(dir: &Path) -> Result<Texts, Problem> {
 /// What the config check must know about a connector.
 #[must_use]
 pub fn facts(manifest: &Manifest) -> ConnectorFacts {
-    let fields = |object: &manifest::Object| object.fields.names().cloned().collect();
+    let fields = |object: &manifest::Object| object.spec().fields.into_keys().collect();
     ConnectorFacts {
-        config: manifest.config.iter().map(|(name, setting)| (name.clone(), !setting.is_required())).collect(),
+        config: manifest.config.iter().map(|(name, setting)| (name.clone(), setting.is_required())).collect(),
         streams: manifest.objects.iter().map(|(name, object)| (name.clone(), fields(object))).collect(),
     }
 }
@@ -151,7 +151,7 @@ fn connection(
         let problem = Problem::new(Code::ConfigDangling, format!("there is no connector `{}`", system.connector));
         return Err(vec![problem.about(format!("systems.{name}.connector"))]);
     };
-    connector::build(manifest, settings(config, name, system, manifest, clock))
+    connector::build(manifest.clone(), settings(config, name, system, manifest, clock))
 }
 
 fn settings(
@@ -222,8 +222,6 @@ async fn open_cache(config: &Config, ledger: &dyn Ledger) -> Result<Arc<dyn Iden
         }
     };
     let secret = SecretString::from(secret);
-    match &config.cache {
-        None => Ok(Arc::new(cache::Memory::default())),
-        Some(settings) => cache::redis(&settings.url, settings.ttl, &secret).await,
-    }
+    let (url, ttl) = config.cache.as_ref().map(|cache| (&cache.url, cache.ttl)).unzip();
+    cache::open(url, ttl.unwrap_or_default(), &secret).await
 }

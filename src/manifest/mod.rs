@@ -2,6 +2,8 @@
 //! a tool's objects and canonical records. Pure: files are read by the caller, requests are made by `connector`.
 
 mod body;
+#[cfg(test)]
+mod canned;
 mod cond;
 mod decode;
 mod dynamic;
@@ -11,13 +13,18 @@ mod filters;
 mod hook;
 mod lint;
 mod lint_sense;
+#[cfg(test)]
+mod lint_tests;
 mod map;
 mod map_out;
+#[cfg(test)]
+mod map_tests;
 mod object;
 mod paging;
 mod path;
 mod read;
 mod scalar;
+mod shipped;
 mod spec;
 pub mod tests;
 mod types;
@@ -40,6 +47,7 @@ pub use object::{
 pub use paging::{Guard, Paging};
 pub use path::{BadPath, Found, Path};
 pub use scalar::{Many, Method, Param, Period, Rate, Request, Start};
+pub use shipped::{shipped, shipped_tests};
 pub use types::{
     Auth, Basic, ErrorRule, FORMAT, Jwt, Limit, Manifest, OpName, Pattern, Per, Pick, Places, RateLimit,
     SecretEncoding, Setting, SettingType, Source, Support, Wait,
