@@ -161,7 +161,7 @@ class Tryton:
 class Ghost:
     """Ghost: marketing. A person is a member; phone and company have no place but as JSON in its note."""
 
-    name, role, credential = "ghost", "marketing", "key"
+    name, role, credential = "ghost", "marketing", "admin_key"
     fields = ("email", "name", "phone", "company")
 
     def __init__(self, env):
