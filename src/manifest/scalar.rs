@@ -306,12 +306,11 @@ impl<'de> Deserialize<'de> for FieldMap {
         let mut fields = from.deserialize_map(Entries(push, PhantomData::<(Field, BTreeMap<CompactString, Field>)>))?;
         // `_at: properties` reads as a field in its short form.
         let at = fields.remove("_at").map(|field| field.to);
-        if let Some(at) = &at {
-            for field in fields.values_mut() {
-                field.to = field.to.under(at);
-                if let WriteRule::Raw(raw) = &mut field.write {
-                    raw.at = raw.at.under(at);
-                }
+        let around = at.clone().unwrap_or_default();
+        for field in fields.values_mut() {
+            field.to = field.to.under(&around);
+            if let WriteRule::Raw(raw) = &mut field.write {
+                raw.at = raw.at.under(&around);
             }
         }
         Ok(Self {

@@ -1,9 +1,10 @@
 //! Everything that crosses a boundary, in one binary.
 
+mod cache;
+mod cli;
+mod cli;
 mod conformance;
 mod connector;
-mod cli;
-mod cache;
 mod fold;
 mod ledger;
 mod tidy;

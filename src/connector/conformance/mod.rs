@@ -12,8 +12,8 @@ use super::settings::ConnectionSettings;
 use super::timer::JumpTimer;
 use super::{Connection, build};
 use crate::error::{Code, Problem};
-use crate::manifest::tests::{Case, Exchange, OperationCase, ReadCase, Suite};
 use crate::manifest::Manifest;
+use crate::manifest::tests::{Case, Exchange, OperationCase, ReadCase, Suite};
 use crate::model::{Cursor, CustomerKey, FieldName, Kind, Operation, TestClock, UnixMillis, Value, WriteAction};
 
 mod compare;
@@ -64,10 +64,15 @@ pub async fn run(manifest: &Manifest, place: &str, text: &str) -> Report {
         });
     }
     cases.extend(standard::run(&runner).await);
-    let told = |case: &CaseReport, what: &String| Problem::new(Code::ConnectorTest, what).about(format!("{place}: {}", case.name));
+    let told = |case: &CaseReport, what: &String| {
+        Problem::new(Code::ConnectorTest, what).about(format!("{place}: {}", case.name))
+    };
     Report {
         cases: cases.len() as u64,
-        problems: cases.iter().flat_map(|case| case.problems.iter().map(move |what| told(case, what))).collect(),
+        problems: cases
+            .iter()
+            .flat_map(|case| case.problems.iter().map(move |what| told(case, what)))
+            .collect(),
     }
 }
 
@@ -86,7 +91,11 @@ struct Ran {
 
 impl Ran {
     fn problems(&self, case: &Case) -> Vec<String> {
-        self.wrong.iter().cloned().chain(differences(&case.expect, &self.came)).collect()
+        self.wrong
+            .iter()
+            .cloned()
+            .chain(differences(&case.expect, &self.came))
+            .collect()
     }
 }
 
@@ -100,7 +109,9 @@ struct Stage {
 impl Runner<'_> {
     async fn stage(&self, case: &Case, http: Vec<Exchange>) -> Result<Stage, String> {
         let now = case.now.or(self.suite.now).map_or(NOW, |now| now.0);
-        let server = Server::start(http, now).await.map_err(|error| format!("no port on loopback: {error}"))?;
+        let server = Server::start(http, now)
+            .await
+            .map_err(|error| format!("no port on loopback: {error}"))?;
         let timer = Arc::new(JumpTimer::default());
         let mut settings = ConnectionSettings::new("test");
         for (name, value) in self.suite.config.iter().chain(&case.config) {

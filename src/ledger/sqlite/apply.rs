@@ -389,7 +389,7 @@ fn put_write(
         WriteChange::Put(write) => {
             let stream = streams.make(conn, &write.target.stream)?;
             let customer = owners.live(conn, &write.customer)?;
-            outbox::put(conn, stream, write, customer, at)
+            outbox::put(conn, stream, write, customer)
         }
         WriteChange::Settle(write) => match streams.find(conn, &write.target.stream)? {
             Some(stream) => outbox::settle(conn, stream, write, at),

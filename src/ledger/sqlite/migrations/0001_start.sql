@@ -110,7 +110,7 @@ CREATE TABLE review (
 ) STRICT, WITHOUT ROWID;
 
 -- slot: text is the id of an object, a blob is the customer key for whom one is to be made.
--- state: 0 due, 1 leased, 2 dead, 3 held, 4 removed while it was leased (only its generation still matters).
+-- state: 0 due, 1 leased, 2 dead, 3 held, 4 removed while it was on its way or uncertain (a trace, not a wish).
 -- next_operation: the operation of what is wanted now, while an older one is still on its way.
 CREATE TABLE write (
     stream INTEGER NOT NULL REFERENCES stream (id),
