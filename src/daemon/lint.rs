@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use super::build::manifests;
 use crate::connector::conformance;
 use crate::error::{Code, Problem};
+use crate::identity;
+use crate::manifest::tests::Suite;
 use crate::manifest::{self, Manifest};
 
 /// Lints every shipped manifest: how many there are, and everything that is wrong with them.
@@ -51,9 +53,19 @@ pub async fn test_connectors(dir: Option<&Path>, only: Option<&str>) -> (u64, Ve
     for (name, manifest) in manifests.iter().filter(|(name, _)| only.is_none_or(|only| only == name.as_str())) {
         match tests_of(name, dir) {
             Ok((place, text)) => {
-                let report = conformance::run(manifest, &place, &text).await;
-                cases += report.cases;
-                problems.extend(report.problems);
+                let suite = match Suite::parse(&place, &text) {
+                    Ok(suite) => suite,
+                    Err(found) => {
+                        problems.extend(found);
+                        continue;
+                    }
+                };
+                for case in conformance::run(manifest, &suite, identity::phone::normalise).await.cases {
+                    cases += 1;
+                    let subject = format!("{place}: {}", case.name);
+                    let told = |why: String| Problem::new(Code::ConnectorTest, why).about(&subject);
+                    problems.extend(case.problems.into_iter().map(told));
+                }
             }
             Err(problem) => problems.push(problem),
         }

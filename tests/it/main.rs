@@ -1,10 +1,9 @@
 //! Everything that crosses a boundary, in one binary.
 
-mod conformance;
-mod connector;
-mod cli;
 mod cache;
 mod cli;
+mod conformance;
+mod connector;
 mod fold;
 mod ledger;
 mod tidy;
