@@ -22,7 +22,7 @@ use std::time::Duration;
 use compact_str::CompactString;
 use secrecy::SecretString;
 
-pub use check::{Catalog, ConnectorFacts, check};
+pub use check::{Catalog, ConnectorFacts, Need, check};
 pub use read::OPTIONS;
 pub use rules::{Specs, rules};
 

@@ -140,7 +140,8 @@ pub(super) fn path(section: &Section<'_>, key: &str) -> Option<PathBuf> {
 
 fn based(text: &str, file: Option<&str>) -> PathBuf {
     match file.and_then(|file| FilePath::new(file).parent()) {
-        Some(dir) => dir.join(text),
+        // Through its components: `dir/./data` reads as `dir/data`.
+        Some(dir) => dir.join(text).components().collect(),
         None => PathBuf::from(text),
     }
 }

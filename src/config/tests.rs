@@ -185,7 +185,7 @@ fn relative_paths_count_from_their_file() {
     let text = "data_dir: ./state\nsystems:\n  drop:\n    connector: csv\n    role: partner\n    config: {folder: in, id: No, \
                 delimiter: ;, settle: 5s, columns: {email: E-mail, tags: {column: Tags, type: set}}}\n";
     let config = load_in(dir.path(), text, &[]).unwrap();
-    assert_eq!(config.data_dir, dir.path().join("./state"));
+    assert_eq!(config.data_dir, dir.path().join("state"));
     let files = config.systems["drop"].files.as_ref().unwrap();
     assert_eq!(files.folder, dir.path().join("in"));
     assert_eq!(files.fields, ["email".into(), "tags".into()].into());
@@ -244,7 +244,7 @@ fn limits_have_a_short_form() {
 fn catalog() -> Catalog {
     let fields = |names: &[&str]| names.iter().map(|&name| FieldName::from(name)).collect();
     let acme = ConnectorFacts {
-        config: [("token".into(), false), ("region".into(), true)].into(),
+        config: [("token".into(), Need::Required), ("region".into(), Need::Optional)].into(),
         streams: [("contact".into(), fields(&["email", "phone", "customer_number"]))].into(),
     };
     [("acme".into(), acme)].into()
