@@ -16,7 +16,11 @@ async fn every_shipped_connector_passes() {
     let mut wrong = Vec::new();
     for name in shipped().keys() {
         for case in report(name).await.cases {
-            wrong.extend(case.problems.iter().map(|problem| format!("{name}: {}: {problem}", case.name)));
+            wrong.extend(
+                case.problems
+                    .iter()
+                    .map(|problem| format!("{name}: {}: {problem}", case.name)),
+            );
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -142,7 +142,11 @@ impl Reader {
 }
 
 fn ids(records: &[Incoming]) -> BTreeSet<String> {
-    records.iter().filter(|record| !record.deleted).map(|record| record.remote.to_string()).collect()
+    records
+        .iter()
+        .filter(|record| !record.deleted)
+        .map(|record| record.remote.to_string())
+        .collect()
 }
 
 fn create(number: u128, email: &str) -> Operation {
@@ -153,7 +157,12 @@ fn create(number: u128, email: &str) -> Operation {
     Operation {
         id: format!("op-{number}").into(),
         action: WriteAction::Create,
-        fields: Fields::from([("email", text(email)), ("full_name", text("Ana Li")), ("given_name", text("Ana"))]).0,
+        fields: Fields::from([
+            ("email", text(email)),
+            ("full_name", text("Ana Li")),
+            ("given_name", text("Ana")),
+        ])
+        .0,
         known: Fields::default(),
         key,
     }
@@ -172,7 +181,11 @@ fn text(text: &str) -> Value {
 }
 
 fn remote(outcome: &Outcome) -> CompactString {
-    outcome.as_ref().unwrap_or_else(|failure| panic!("{failure}")).remote.clone()
+    outcome
+        .as_ref()
+        .unwrap_or_else(|failure| panic!("{failure}"))
+        .remote
+        .clone()
 }
 
 #[tokio::test]
@@ -208,7 +221,10 @@ async fn no_fault_loses_a_record() {
         Kind::ClockSkew { ms: -300_000 },
         Kind::ClockSkew { ms: 300_000 },
         Kind::TypeChange,
-        Kind::SlowDrip { bytes: 4096, pause_ms: 1 },
+        Kind::SlowDrip {
+            bytes: 4096,
+            pause_ms: 1,
+        },
         Kind::HugeBody { bytes: 50 << 20 },
     ];
     let scene = Scene::seeded(1500).await;
@@ -231,16 +247,27 @@ async fn no_fault_loses_a_record() {
 async fn p33_a_throttle_answer_is_waited_for_as_told() {
     let scene = Scene::seeded(20).await;
     for retry in [Retry::Seconds(7), Retry::Date(7)] {
-        scene.tool(ToolName::Hubspot).set_faults(vec![Fault::once(Kind::Throttle(retry))]);
+        scene
+            .tool(ToolName::Hubspot)
+            .set_faults(vec![Fault::once(Kind::Throttle(retry))]);
         let mut reader = Reader::new(&scene, ToolName::Hubspot);
         reader.catch_up().await;
         assert!(reader.failures.is_empty());
         let waits = scene.timer.waits();
         assert!(waits.last().unwrap() >= &Duration::from_secs(6), "{retry:?}: {waits:?}");
     }
-    scene.tool(ToolName::Hubspot).set_faults(vec![Fault::once(Kind::Throttle(Retry::Seconds(7))).times(50)]);
-    let failure = scene.connect(ToolName::Hubspot).pull("contact", None).await.unwrap_err();
-    assert_eq!((failure.class, failure.wait), (Class::Throttle, Some(Duration::from_secs(7))));
+    scene
+        .tool(ToolName::Hubspot)
+        .set_faults(vec![Fault::once(Kind::Throttle(Retry::Seconds(7))).times(50)]);
+    let failure = scene
+        .connect(ToolName::Hubspot)
+        .pull("contact", None)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (failure.class, failure.wait),
+        (Class::Throttle, Some(Duration::from_secs(7)))
+    );
 }
 
 #[tokio::test]
@@ -257,12 +284,19 @@ async fn p04_same_second_rows_and_p11_edits_during_the_read() {
         reader.cursor = Some(first.next);
         // While the list is read, an object of its first page changes.
         let edited = first.records[0].remote.clone();
-        let patch = if name == ToolName::Hubspot { json!({"company": "New"}) } else { json!({"name": "New"}) };
+        let patch = if name == ToolName::Hubspot {
+            json!({"company": "New"})
+        } else {
+            json!({"name": "New"})
+        };
         tool.edit(&edited, &patch).unwrap();
         let mut records = reader.catch_up().await;
         scene.advance(Duration::from_secs(60));
         records.extend(reader.catch_up().await);
-        assert!(records.iter().any(|record| record.remote == edited), "{name}: the edit is seen");
+        assert!(
+            records.iter().any(|record| record.remote == edited),
+            "{name}: the edit is seen"
+        );
         assert_eq!(ids(&[first.records, records].concat()), scene.ids(name), "{name}");
     }
 }
@@ -282,8 +316,15 @@ async fn p50_deletions_arrive() {
         let mut is_told = false;
         let mut sweep_ended = false;
         for _ in 0..50 {
-            let page = reader.connection.pull(reader.stream, reader.cursor.as_ref()).await.unwrap();
-            is_told |= page.records.iter().any(|record| record.deleted && record.remote == gone.as_str());
+            let page = reader
+                .connection
+                .pull(reader.stream, reader.cursor.as_ref())
+                .await
+                .unwrap();
+            is_told |= page
+                .records
+                .iter()
+                .any(|record| record.deleted && record.remote == gone.as_str());
             seen.extend(ids(&page.records));
             sweep_ended |= page.sweep_ended;
             reader.cursor = Some(page.next);
@@ -292,7 +333,11 @@ async fn p50_deletions_arrive() {
             }
         }
         let is_absent = sweep_ended && !seen.contains(&gone) && seen.len() == before.len() - 1;
-        assert!(is_told || is_absent, "{name}: told {is_told}, sweep {sweep_ended}, seen {}", seen.len());
+        assert!(
+            is_told || is_absent,
+            "{name}: told {is_told}, sweep {sweep_ended}, seen {}",
+            seen.len()
+        );
     }
 }
 
@@ -305,11 +350,21 @@ async fn objects_are_read_by_id_and_found_by_field() {
         wanted.push("999999999".into());
         let got = connection.get(stream(name), &wanted).await.unwrap();
         assert_eq!(ids(&got), scene.ids(name), "{name}: the missing one is left out");
-        let person = scene.tool(name).people().into_iter().find(|person| person.email.is_some()).unwrap();
+        let person = scene
+            .tool(name)
+            .people()
+            .into_iter()
+            .find(|person| person.email.is_some())
+            .unwrap();
         let email = text(&person.email.unwrap().to_lowercase());
-        let found = connection.find(stream(name), &FieldName::from("email"), &email).await.unwrap();
+        let found = connection
+            .find(stream(name), &FieldName::from("email"), &email)
+            .await
+            .unwrap();
         assert_eq!(found.unwrap().fields.value("email"), Some(&email), "{name}");
-        let nobody = connection.find(stream(name), &FieldName::from("email"), &text("nobody@nowhere.example")).await;
+        let nobody = connection
+            .find(stream(name), &FieldName::from("email"), &text("nobody@nowhere.example"))
+            .await;
         assert_eq!(nobody.unwrap(), None, "{name}");
     }
 }
@@ -319,9 +374,16 @@ async fn p16_writing_twice_makes_one_object() {
     let scene = Scene::new().await;
     for name in ToolName::ALL {
         let connection = scene.connect(name);
-        let operations: Vec<_> = (0..120).map(|number| create(number, &format!("n{number}@example.com"))).collect();
+        let operations: Vec<_> = (0..120)
+            .map(|number| create(number, &format!("n{number}@example.com")))
+            .collect();
         let first = connection.write(stream(name), &operations).await;
-        assert!(first.iter().all(|outcome| outcome.as_ref().is_ok_and(|done| done.created)), "{name}: {first:?}");
+        assert!(
+            first
+                .iter()
+                .all(|outcome| outcome.as_ref().is_ok_and(|done| done.created)),
+            "{name}: {first:?}"
+        );
         scene.advance(Duration::from_secs(120));
         let second = connection.write(stream(name), &operations).await;
         assert_eq!(
@@ -329,29 +391,47 @@ async fn p16_writing_twice_makes_one_object() {
             second.iter().map(remote).collect::<Vec<_>>(),
             "{name}"
         );
-        assert!(second.iter().all(|outcome| outcome.as_ref().is_ok_and(|done| !done.created)), "{name}: {second:?}");
+        assert!(
+            second
+                .iter()
+                .all(|outcome| outcome.as_ref().is_ok_and(|done| !done.created)),
+            "{name}: {second:?}"
+        );
         assert_eq!(scene.tool(name).people().len(), 120, "{name}");
     }
 }
 
 #[tokio::test]
 async fn p18_a_lost_answer_is_ambiguous_and_trying_again_doubles_nothing() {
-    for fault in [Kind::BadGatewayAfter, Kind::ResetAfter, Kind::CutJson, Kind::ResetMidBody] {
+    for fault in [
+        Kind::BadGatewayAfter,
+        Kind::ResetAfter,
+        Kind::CutJson,
+        Kind::ResetMidBody,
+    ] {
         let scene = Scene::new().await;
         for name in ToolName::ALL {
             let connection = scene.connect(name);
-            let operations: Vec<_> = (0..3).map(|number| create(number, &format!("n{number}@example.com"))).collect();
+            let operations: Vec<_> = (0..3)
+                .map(|number| create(number, &format!("n{number}@example.com")))
+                .collect();
             let post = Fault::once(fault).method("POST").path(write_path(name)).times(9);
             scene.tool(name).set_faults(vec![post]);
             let lost = connection.write(stream(name), &operations).await;
             for outcome in &lost {
                 let failure = outcome.as_ref().unwrap_err();
-                assert!(failure.ambiguous && failure.class == Class::Transient, "{name} {fault:?}: {failure:?}");
+                assert!(
+                    failure.ambiguous && failure.class == Class::Transient,
+                    "{name} {fault:?}: {failure:?}"
+                );
             }
             scene.tool(name).set_faults(Vec::new());
             scene.advance(Duration::from_secs(120));
             let again = connection.write(stream(name), &operations).await;
-            assert!(again.iter().all(|outcome| outcome.is_ok()), "{name} {fault:?}: {again:?}");
+            assert!(
+                again.iter().all(|outcome| outcome.is_ok()),
+                "{name} {fault:?}: {again:?}"
+            );
             assert_eq!(scene.tool(name).people().len(), 3, "{name} {fault:?}");
         }
     }
@@ -370,7 +450,9 @@ async fn p13_one_bad_record_fails_alone() {
     let scene = Scene::new().await;
     for name in ToolName::ALL {
         let connection = scene.connect(name);
-        let mut operations: Vec<_> = (0..10).map(|number| create(number, &format!("n{number}@example.com"))).collect();
+        let mut operations: Vec<_> = (0..10)
+            .map(|number| create(number, &format!("n{number}@example.com")))
+            .collect();
         operations[4] = create(4, "not an address");
         let outcomes = connection.write(stream(name), &operations).await;
         let failed: Vec<usize> = (0..10).filter(|at| outcomes[*at].is_err()).collect();
@@ -388,22 +470,38 @@ async fn updates_and_removals_reach_their_objects() {
     let scene = Scene::new().await;
     for name in ToolName::ALL {
         let connection = scene.connect(name);
-        let made = connection.write(stream(name), &[create(1, "a@example.com"), create(2, "b@example.com")]).await;
+        let made = connection
+            .write(stream(name), &[create(1, "a@example.com"), create(2, "b@example.com")])
+            .await;
         let (one, two) = (remote(&made[0]), remote(&made[1]));
-        let field = if name == ToolName::Hubspot { "given_name" } else { "full_name" };
+        let field = if name == ToolName::Hubspot {
+            "given_name"
+        } else {
+            "full_name"
+        };
         let delete = Operation {
             action: WriteAction::Delete(two.clone()),
             ..create(2, "")
         };
-        let operations = [update(1, &one, field, "Changed"), delete.clone(), update(3, "999999999", field, "Nobody")];
+        let operations = [
+            update(1, &one, field, "Changed"),
+            delete.clone(),
+            update(3, "999999999", field, "Nobody"),
+        ];
         let outcomes = connection.write(stream(name), &operations).await;
         assert_eq!(remote(&outcomes[0]), one, "{name}");
         assert_eq!(remote(&outcomes[1]), two, "{name}");
         let gone = outcomes[2].as_ref().unwrap_err();
         assert_eq!(gone.class, Class::Gone, "{name}: {gone}");
         let person = scene.tool(name).person(&one).unwrap();
-        assert!(person.given.as_deref() == Some("Changed") || person.full_name.as_deref() == Some("Changed"), "{name}");
-        assert!(scene.tool(name).person(&two).is_none_or(|person| person.deleted), "{name}");
+        assert!(
+            person.given.as_deref() == Some("Changed") || person.full_name.as_deref() == Some("Changed"),
+            "{name}"
+        );
+        assert!(
+            scene.tool(name).person(&two).is_none_or(|person| person.deleted),
+            "{name}"
+        );
         let again = connection.write(stream(name), &[delete]).await;
         assert!(again[0].is_ok(), "{name}: to remove what is gone is done: {again:?}");
     }
@@ -413,7 +511,11 @@ async fn updates_and_removals_reach_their_objects() {
 async fn two_creates_of_one_person_in_one_call_make_one_object() {
     let scene = Scene::new().await;
     for name in ToolName::ALL {
-        let operations = [create(1, "same@example.com"), create(2, "other@example.com"), create(3, "Same@example.com")];
+        let operations = [
+            create(1, "same@example.com"),
+            create(2, "other@example.com"),
+            create(3, "Same@example.com"),
+        ];
         let outcomes = scene.connect(name).write(stream(name), &operations).await;
         assert_eq!(remote(&outcomes[0]), remote(&outcomes[2]), "{name}");
         assert_eq!(scene.tool(name).people().len(), 2, "{name}");
@@ -425,12 +527,23 @@ async fn a_refused_credential_is_told_without_the_secret() {
     let scene = Scene::seeded(5).await;
     for name in ToolName::ALL {
         let connection = scene.connect_with(name, |settings| {
-            settings.config.insert("token".into(), nivel::connector::ConfigValue::Secret(CANARY.to_owned().into()));
+            settings.config.insert(
+                "token".into(),
+                nivel::connector::ConfigValue::Secret(CANARY.to_owned().into()),
+            );
         });
         let before = scene.tool(name).requests_total();
         let failure = connection.check().await.unwrap_err();
-        assert_eq!((failure.class, failure.problem.code), (Class::Auth, Code::CredentialRefused), "{name}");
-        assert_eq!(scene.tool(name).requests_total() - before, 2, "{name}: tried once more, then told");
+        assert_eq!(
+            (failure.class, failure.problem.code),
+            (Class::Auth, Code::CredentialRefused),
+            "{name}"
+        );
+        assert_eq!(
+            scene.tool(name).requests_total() - before,
+            2,
+            "{name}: tried once more, then told"
+        );
         assert!(!format!("{failure:?} {failure}").contains(CANARY));
     }
 }
@@ -442,7 +555,10 @@ async fn a_tool_that_is_not_there_is_unreachable_and_surely_nothing_was_sent() {
         settings.base = Some("http://127.0.0.1:1".to_owned());
     });
     let failure = connection.check().await.unwrap_err();
-    assert_eq!((failure.class, failure.problem.code), (Class::Transient, Code::Unreachable));
+    assert_eq!(
+        (failure.class, failure.problem.code),
+        (Class::Transient, Code::Unreachable)
+    );
     let outcomes = connection.write("contact", &[create(1, "a@example.com")]).await;
     assert!(!outcomes[0].as_ref().unwrap_err().ambiguous);
 }

@@ -18,11 +18,21 @@ pub(super) fn differences(expect: &Expect, came: &Came) -> Vec<String> {
     let mut out = Vec::new();
     let class = came.failure.as_ref().map(|failure| failure.class);
     if expect.failure != class {
-        let words = came.failure.as_ref().map_or(String::new(), |failure| format!(" ({failure})"));
-        out.push(format!("failure: expected {:?}, found {class:?}{words}", expect.failure));
+        let words = came
+            .failure
+            .as_ref()
+            .map_or(String::new(), |failure| format!(" ({failure})"));
+        out.push(format!(
+            "failure: expected {:?}, found {class:?}{words}",
+            expect.failure
+        ));
     }
     if let Some(wait) = expect.wait_ms {
-        let found = came.failure.as_ref().and_then(|failure| failure.wait).map(|wait| wait.as_millis());
+        let found = came
+            .failure
+            .as_ref()
+            .and_then(|failure| failure.wait)
+            .map(|wait| wait.as_millis());
         if found != Some(u128::from(wait)) {
             out.push(format!("wait: expected {wait} ms, found {found:?}"));
         }
@@ -39,13 +49,7 @@ pub(super) fn differences(expect: &Expect, came: &Came) -> Vec<String> {
     out
 }
 
-fn compare<E, F>(
-    out: &mut Vec<String>,
-    what: &str,
-    expected: &[E],
-    found: &[F],
-    one: impl Fn(&E, &F) -> Vec<String>,
-) {
+fn compare<E, F>(out: &mut Vec<String>, what: &str, expected: &[E], found: &[F], one: impl Fn(&E, &F) -> Vec<String>) {
     if expected.len() != found.len() {
         out.push(format!("{what}s: expected {}, found {}", expected.len(), found.len()));
     }
@@ -69,12 +73,18 @@ fn record(expected: &ExpectedRecord, found: &Incoming) -> Vec<String> {
         differ("problem", expected.problem.to_string(), format!("{:?}", found.problem));
     }
     if let Some(at) = expected.updated_at {
-        differ("updated_at", format!("{:?}", Some(at.0)), format!("{:?}", found.updated_at));
+        differ(
+            "updated_at",
+            format!("{:?}", Some(at.0)),
+            format!("{:?}", found.updated_at),
+        );
     }
     if let Some(wanted) = &expected.fields {
         let mut found = found.fields.clone();
         // Names with `_` serve writing only and need not be written down.
-        found.0.retain(|name, _| !name.as_str().starts_with('_') || wanted.0.contains_key(name));
+        found
+            .0
+            .retain(|name, _| !name.as_str().starts_with('_') || wanted.0.contains_key(name));
         if *wanted != found {
             let text = |fields| serde_json::to_string(fields).unwrap_or_default();
             differ("fields", text(wanted), text(&found));
@@ -91,18 +101,30 @@ fn outcome(expected: &ExpectedOutcome, found: &Outcome) -> Vec<String> {
                 out.push(format!("id: expected {:?}, found {}", expected.id, done.remote));
             }
             if expected.created.is_some_and(|created| created != done.created) {
-                out.push(format!("created: expected {:?}, found {}", expected.created, done.created));
+                out.push(format!(
+                    "created: expected {:?}, found {}",
+                    expected.created, done.created
+                ));
             }
         }
         (Some(class), Err(failure)) => {
             if class != failure.class {
-                out.push(format!("class: expected {class:?}, found {:?} ({failure})", failure.class));
+                out.push(format!(
+                    "class: expected {class:?}, found {:?} ({failure})",
+                    failure.class
+                ));
             }
             if expected.ambiguous != failure.ambiguous {
-                out.push(format!("ambiguous: expected {}, found {}", expected.ambiguous, failure.ambiguous));
+                out.push(format!(
+                    "ambiguous: expected {}, found {}",
+                    expected.ambiguous, failure.ambiguous
+                ));
             }
             if expected.remote.is_some() && expected.remote != failure.remote {
-                out.push(format!("remote: expected {:?}, found {:?}", expected.remote, failure.remote));
+                out.push(format!(
+                    "remote: expected {:?}, found {:?}",
+                    expected.remote, failure.remote
+                ));
             }
         }
         (None, Err(failure)) => out.push(format!("failed: {failure}")),

@@ -88,7 +88,11 @@ struct Ran {
 
 impl Ran {
     fn problems(&self, case: &Case) -> Vec<String> {
-        self.wrong.iter().cloned().chain(differences(&case.expect, &self.came)).collect()
+        self.wrong
+            .iter()
+            .cloned()
+            .chain(differences(&case.expect, &self.came))
+            .collect()
     }
 }
 
@@ -102,7 +106,9 @@ struct Stage {
 impl Runner<'_> {
     async fn stage(&self, case: &Case, http: Vec<Exchange>) -> Result<Stage, String> {
         let now = case.now.or(self.suite.now).map_or(NOW, |now| now.0);
-        let server = Server::start(http, now).await.map_err(|error| format!("no port on loopback: {error}"))?;
+        let server = Server::start(http, now)
+            .await
+            .map_err(|error| format!("no port on loopback: {error}"))?;
         let timer = Arc::new(JumpTimer::default());
         let mut settings = ConnectionSettings::new("test");
         for (name, value) in self.suite.config.iter().chain(&case.config) {

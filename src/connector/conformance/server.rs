@@ -90,7 +90,10 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>, request: Request) -> R
 impl Script {
     fn play(&mut self, parts: &Parts, body: &Bytes) -> Response {
         self.requests += 1;
-        let next = self.exchanges.get(self.at).map(|exchange| differences(&exchange.request, parts, body));
+        let next = self
+            .exchanges
+            .get(self.at)
+            .map(|exchange| differences(&exchange.request, parts, body));
         if let Some(differences) = next.as_ref().filter(|differences| differences.is_empty()) {
             debug_assert!(differences.is_empty(), "an expected request is answered as written");
             self.at += 1;
@@ -99,7 +102,8 @@ impl Script {
         // A refused credential and a throttled call are tried again; that is the engine's and not written down.
         let before = self.at.checked_sub(1).and_then(|before| self.exchanges.get(before));
         let is_again = before.is_some_and(|before| {
-            matches!(before.response.status, 400 | 401 | 403 | 429) && differences(&before.request, parts, body).is_empty()
+            matches!(before.response.status, 400 | 401 | 403 | 429)
+                && differences(&before.request, parts, body).is_empty()
         });
         if is_again {
             return self.reply(self.at - 1);
@@ -126,7 +130,11 @@ impl Script {
         }
         // Without a date of ours the server library adds the real one.
         let date = jiff::Timestamp::from_millisecond(self.now.0).ok();
-        let date = date.and_then(|date| jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).ok());
+        let date = date.and_then(|date| {
+            jiff::fmt::rfc2822::DateTimePrinter::new()
+                .timestamp_to_rfc9110_string(&date)
+                .ok()
+        });
         if let Some(date) = date.and_then(|date| HeaderValue::from_str(&date).ok()) {
             headers.insert(header::DATE, date);
         }

@@ -19,10 +19,15 @@ pub(super) async fn run(runner: &Runner<'_>) -> Vec<CaseReport> {
     reports.push(report("a write of nothing asks nothing", empty_write(runner).await));
     // The first test that reads something and succeeds.
     let read = runner.suite.tests.iter().find(|case| {
-        case.read.is_some() && case.expect.failure.is_none() && case.http.iter().any(|exchange| exchange.response.status == 200)
+        case.read.is_some()
+            && case.expect.failure.is_none()
+            && case.http.iter().any(|exchange| exchange.response.status == 200)
     });
     let Some(read) = read else {
-        reports.push(report("a stream is read in a test", vec!["no test reads a page".to_owned()]));
+        reports.push(report(
+            "a stream is read in a test",
+            vec!["no test reads a page".to_owned()],
+        ));
         return reports;
     };
     let plain = match runner.run(read, read.http.clone()).await {
@@ -32,15 +37,33 @@ pub(super) async fn run(runner: &Runner<'_>) -> Vec<CaseReport> {
             return reports;
         }
     };
-    reports.push(report("a throttle answer is waited for", throttled(runner, read, &plain).await));
-    reports.push(report("a refused credential is tried once more", refused(runner, read, &plain).await));
-    reports.push(report("reading goes on in another process", resumed(runner, read, &plain).await));
-    reports.push(report("unknown fields are left out", unknown_fields(runner, read, &plain).await));
+    reports.push(report(
+        "a throttle answer is waited for",
+        throttled(runner, read, &plain).await,
+    ));
+    reports.push(report(
+        "a refused credential is tried once more",
+        refused(runner, read, &plain).await,
+    ));
+    reports.push(report(
+        "reading goes on in another process",
+        resumed(runner, read, &plain).await,
+    ));
+    reports.push(report(
+        "unknown fields are left out",
+        unknown_fields(runner, read, &plain).await,
+    ));
     reports.push(report("hostile values survive", hostile(runner, read, &plain).await));
     for (name, answer) in [
-        ("a login page is no empty list", text(200, "<html><form>log in</form></html>")),
+        (
+            "a login page is no empty list",
+            text(200, "<html><form>log in</form></html>"),
+        ),
         ("a cut answer is no short list", text(200, "{\"results\": [{\"id\": 1")),
-        ("an answer without its list is no empty list", body(200, json!({"unexpected": true}))),
+        (
+            "an answer without its list is no empty list",
+            body(200, json!({"unexpected": true})),
+        ),
     ] {
         reports.push(report(name, not_the_answer(runner, read, answer).await));
     }
@@ -128,7 +151,11 @@ async fn throttled(runner: &Runner<'_>, read: &Case, plain: &[Incoming]) -> Vec<
         Err(problem) => return vec![problem],
     };
     let mut problems = same_records(&ran, plain);
-    let rule = runner.manifest.errors.iter().find(|rule| rule.status.contains(&429) && rule.when.is_none());
+    let rule = runner
+        .manifest
+        .errors
+        .iter()
+        .find(|rule| rule.status.contains(&429) && rule.when.is_none());
     let is_told = rule.is_none_or(|rule| rule.wait.first() == Some(&Wait::Header("retry-after".into())));
     let longest = ran.waits.iter().max().map_or(0, std::time::Duration::as_secs);
     if longest < if is_told { 7 } else { 1 } {
@@ -178,12 +205,25 @@ async fn resumed(runner: &Runner<'_>, read: &Case, plain: &[Incoming]) -> Vec<St
 /// The exchanges with every row of every list changed.
 fn rows_changed(runner: &Runner<'_>, read: &Case, change: impl Fn(&mut Json)) -> Vec<Exchange> {
     let stream = read.read.as_ref().map_or("", |read| read.object.as_str());
-    let records = runner.manifest.objects.get(stream).and_then(|object| object.read.as_ref()).map(|read| &read.records);
+    let records = runner
+        .manifest
+        .objects
+        .get(stream)
+        .and_then(|object| object.read.as_ref())
+        .map(|read| &read.records);
     let mut exchanges = read.http.clone();
-    for answer in exchanges.iter_mut().filter_map(|exchange| exchange.response.body.as_mut()) {
-        let names: Vec<CompactString> = records.map(|path| path.names().into_iter().map(Into::into).collect()).unwrap_or_default();
+    for answer in exchanges
+        .iter_mut()
+        .filter_map(|exchange| exchange.response.body.as_mut())
+    {
+        let names: Vec<CompactString> = records
+            .map(|path| path.names().into_iter().map(Into::into).collect())
+            .unwrap_or_default();
         let list = names.iter().try_fold(answer, |at, name| at.get_mut(name.as_str()));
-        list.and_then(Json::as_array_mut).into_iter().flatten().for_each(&change);
+        list.and_then(Json::as_array_mut)
+            .into_iter()
+            .flatten()
+            .for_each(&change);
     }
     exchanges
 }
@@ -191,7 +231,10 @@ fn rows_changed(runner: &Runner<'_>, read: &Case, change: impl Fn(&mut Json)) ->
 async fn unknown_fields(runner: &Runner<'_>, read: &Case, plain: &[Incoming]) -> Vec<String> {
     let changed = rows_changed(runner, read, |row| {
         if let Some(row) = row.as_object_mut() {
-            row.insert("\u{1F600} unheard of.x[0]".to_owned(), json!({"deep": [1, {"x": null}]}));
+            row.insert(
+                "\u{1F600} unheard of.x[0]".to_owned(),
+                json!({"deep": [1, {"x": null}]}),
+            );
         }
     });
     match runner.run(read, changed).await {
@@ -207,7 +250,12 @@ async fn hostile(runner: &Runner<'_>, read: &Case, plain: &[Incoming]) -> Vec<St
         Ok(ran) => ran,
         Err(problem) => return vec![problem],
     };
-    let mut problems: Vec<String> = ran.came.failure.iter().map(|failure| format!("failed: {failure}")).collect();
+    let mut problems: Vec<String> = ran
+        .came
+        .failure
+        .iter()
+        .map(|failure| format!("failed: {failure}"))
+        .collect();
     if ran.came.records.len() != plain.len() {
         problems.push(format!("{} records instead of {}", ran.came.records.len(), plain.len()));
     }
