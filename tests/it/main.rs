@@ -2,7 +2,6 @@
 
 mod cache;
 mod cli;
-mod cli;
 mod conformance;
 mod connector;
 mod fold;
