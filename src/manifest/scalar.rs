@@ -329,13 +329,14 @@ impl<'de> Visitor<'de> for WriteRuleVisitor {
     type Value = WriteRule;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("always, create_only, forward_only, never, after, an expression, or `at` and `value`")
+        f.write_str("always, create_only, fill_only, forward_only, never, after, an expression, or `at` and `value`")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<WriteRule, E> {
         Ok(match text {
             "always" => WriteRule::Mode(WriteMode::Always),
             "create_only" => WriteRule::Mode(WriteMode::CreateOnly),
+            "fill_only" => WriteRule::Mode(WriteMode::FillOnly),
             "forward_only" => WriteRule::Mode(WriteMode::ForwardOnly),
             "never" => WriteRule::Mode(WriteMode::Never),
             "after" => WriteRule::After,

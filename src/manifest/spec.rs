@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 
-use super::field::Field;
+use super::field::{Field, FieldType};
 use super::object::Object;
 use super::value;
 use super::write::{Op, WriteOps};
@@ -86,8 +86,8 @@ impl WriteOps {
 impl Field {
     fn spec(&self) -> FieldSpec {
         FieldSpec {
-            // Our key is put there by the mapper itself.
-            write: if self.key.is_some() {
+            // Our key is put there by the mapper itself. The id of an object of one tool means nothing in another.
+            write: if self.key.is_some() || self.kind() == FieldType::Ref {
                 WriteMode::Never
             } else {
                 self.write.mode()
