@@ -223,13 +223,17 @@ fn files_that_cannot_be_read_are_told() {
 fn limits_have_a_short_form() {
     let text = "systems:\n  crm: {connector: a, role: sales, limits: [190/10s, {rate: 4/1s, path: /search$}, {parallel: 3}]}\n";
     let config = load(text, &[]).unwrap();
-    let said: Vec<String> = config.systems["crm"].limits.iter().map(|limit| match limit {
-        Limit::Rate(limit) => {
-            let path = limit.path.as_ref().map(|path| path.0.as_str());
-            format!("{} in {:?} {path:?}", limit.rate.count, limit.rate.every)
-        }
-        other => format!("{other:?}"),
-    }).collect();
+    let said: Vec<String> = config.systems["crm"]
+        .limits
+        .iter()
+        .map(|limit| match limit {
+            Limit::Rate(limit) => {
+                let path = limit.path.as_ref().map(|path| path.0.as_str());
+                format!("{} in {:?} {path:?}", limit.rate.count, limit.rate.every)
+            }
+            other => format!("{other:?}"),
+        })
+        .collect();
     assert_eq!(said, ["190 in 10s None", "4 in 1s Some(\"/search$\")", "Parallel(3)"]);
     check_wrong(
         "systems:\n  crm: {connector: a, role: sales, limits: [{path: x}, {rate: fast}, {parallel: 0}]}\n",
