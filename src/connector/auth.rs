@@ -269,7 +269,7 @@ mod tests {
         );
     }
 
-    const JWT: &str = "{jwt: {key_id: \"{{ config.key.split(':')[0] }}\", secret: \"{{ config.key.split(':')[1] }}\", encoding: hex, claims: {aud: /admin/}, ttl: 5m, scheme: Ghost}}";
+    const JWT: &str = "{jwt: {key_id: \"{{ config.key.split(':')[0] }}\", secret: \"{{ config.key.split(':')[1] }}\", encoding: hex, claims: {aud: /admin/}, ttl: 5m, scheme: Acme}}";
 
     #[test]
     fn a_token_is_signed_and_kept_until_a_minute_before_its_end() {
@@ -284,7 +284,7 @@ mod tests {
         // Reference: made in another language for the same key, header and claims.
         assert_eq!(
             first,
-            "Ghost eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImtpZDEifQ.eyJhdWQiOiIvYWRtaW4vIiwiaWF0IjoxNzY3MjI1NjAwLCJleHAiOjE3NjcyMjU5MDB9.qSoal1Ngag7e2jDL8pPBvHIplt2Ut3XD_u2zto_iHZo"
+            "Acme eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImtpZDEifQ.eyJhdWQiOiIvYWRtaW4vIiwiaWF0IjoxNzY3MjI1NjAwLCJleHAiOjE3NjcyMjU5MDB9.qSoal1Ngag7e2jDL8pPBvHIplt2Ut3XD_u2zto_iHZo"
         );
         clock.advance(Duration::from_secs(239));
         assert_eq!(token(), first);

@@ -8,7 +8,7 @@ use compact_str::CompactString;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::cache::{self, IdentityCache};
-use crate::config::{Config, ConnectorFacts, FILE_CONNECTOR, SystemConfig};
+use crate::config::{Config, ConnectorFacts, FILE_CONNECTOR, Need, SystemConfig};
 use crate::connector::ConnectionSettings;
 use crate::connector::file::FileDrop;
 use crate::connector::{self, Connection, Connections};
@@ -146,11 +146,18 @@ fn manifest_files(dir: &Path) -> Result<Texts, Problem> {
 #[must_use]
 pub fn facts(manifest: &Manifest) -> ConnectorFacts {
     let fields = |object: &manifest::Object| object.spec().fields.into_keys().collect();
+    let need = |setting: &manifest::Setting| {
+        if setting.is_required() {
+            Need::Required
+        } else {
+            Need::Optional
+        }
+    };
     ConnectorFacts {
         config: manifest
             .config
             .iter()
-            .map(|(name, setting)| (name.clone(), !setting.is_required()))
+            .map(|(name, setting)| (name.clone(), need(setting)))
             .collect(),
         streams: manifest
             .objects
@@ -211,6 +218,8 @@ fn settings(
         .as_ref()
         .map(|base| base.as_str().trim_end_matches('/').to_owned());
     settings.region = config.region_of(name).map(CompactString::from);
+    settings.phone = crate::identity::phone::normalise;
+    settings.limits = (!system.limits.is_empty()).then(|| system.limits.clone());
     settings.lag = system.lag;
     settings.overlap = system.overlap;
     settings.clock = Arc::clone(clock);

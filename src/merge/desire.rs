@@ -87,7 +87,12 @@ fn creation(
         return None;
     }
     let mut fields = BTreeMap::new();
-    for (field, field_spec) in spec.fields.iter().filter(|(_, spec)| spec.write != WriteMode::Never) {
+    // A mailbox of several people must not find, or be, the object of one of them.
+    let is_shared = |field: &FieldName| {
+        field.as_str() == "email" && spec.match_by.contains(field) && !names_one_person(golden, key.kind, rules)
+    };
+    let writable = spec.fields.iter().filter(|(_, spec)| spec.write != WriteMode::Never);
+    for (field, field_spec) in writable.filter(|(field, _)| !is_shared(field)) {
         match golden.value(field.as_str()) {
             Some(value) if fits(value, field_spec) => {
                 fields.insert(

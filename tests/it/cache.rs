@@ -2,129 +2,31 @@
 //!
 //! Without `redis-server` and `redis-cli` these tests are skipped, and say so.
 
-use std::collections::BTreeSet;
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "the lints spare test functions only, not what helps them"
+)]
+
+mod server;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use nivel::cache::{self, Ask, Hints, IdentityCache, Learned};
 use nivel::error::Code;
 use nivel::model::{CustomerKey, Identifier, IdentifierKind, RecordId, StreamId};
-use secrecy::SecretString;
-use tempfile::TempDir;
+
+use self::server::{Server, until};
 
 const TTL: Duration = Duration::from_secs(3_600);
 const SECRET: &str = "a secret of the ledger";
 
-/// A Redis of our own; killed when dropped.
-struct Server {
-    dir: TempDir,
-    port: u16,
-    options: Vec<String>,
-    process: Option<Child>,
-}
-
-impl Server {
-    /// `None`, with a word about it, when there is no Redis on this machine.
-    async fn start(options: &[&str]) -> Option<Self> {
-        let is_there = |program: &str| {
-            let paths = std::env::var_os("PATH").unwrap_or_default();
-            std::env::split_paths(&paths).any(|path: PathBuf| path.join(program).is_file())
-        };
-        if !is_there("redis-server") || !is_there("redis-cli") {
-            eprintln!(
-                "SKIPPED: no redis-server and redis-cli on this machine, so the cache is not tested against a real one"
-            );
-            return None;
-        }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self {
-            dir: tempfile::tempdir().unwrap(),
-            port,
-            options: options.iter().map(ToString::to_string).collect(),
-            process: None,
-        };
-        server.up().await;
-        Some(server)
-    }
-
-    async fn up(&mut self) {
-        let port = self.port.to_string();
-        let process = Command::new("redis-server")
-            .args([
-                "--port",
-                &port,
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--dir",
-            ])
-            .arg(self.dir.path())
-            .args(&self.options)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        self.process = Some(process);
-        until("redis answers", async || self.cli(&["PING"]).contains(['G', 'N'])).await;
-    }
-
-    fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill().unwrap();
-            process.wait().unwrap();
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.process.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-    }
-
-    fn cli(&self, arguments: &[&str]) -> String {
-        let port = self.port.to_string();
-        let output = Command::new("redis-cli")
-            .args(["-p", &port])
-            .args(arguments)
-            .output()
-            .unwrap();
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    }
-
-    /// Every name once: a scan may show one twice while Redis resizes its table.
-    fn names(&self) -> BTreeSet<String> {
-        self.cli(&["--scan"]).lines().map(str::to_owned).collect()
-    }
-
-    fn url(&self) -> SecretString {
-        format!("redis://127.0.0.1:{}", self.port).into()
-    }
-
-    async fn cache(&self) -> std::sync::Arc<dyn IdentityCache> {
-        cache::open(Some(&self.url()), TTL, &SECRET.into()).await.unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// Waits for something outside this process; there is nothing to be notified by.
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    for _ in 0..2_000 {
-        if is_so().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("waited in vain: {what}");
+async fn open(server: &Server) -> Arc<dyn IdentityCache> {
+    cache::open(Some(&server.url()), TTL, &SECRET.into()).await.unwrap()
 }
 
 /// A call must come back soon, whatever Redis does; the slack is for a busy machine.
@@ -207,7 +109,7 @@ async fn what_one_process_learns_another_one_knows() {
     let Some(server) = Server::start(&[]).await else {
         return;
     };
-    let (one, other) = (server.cache().await, server.cache().await);
+    let (one, other) = (open(&server).await, open(&server).await);
     assert_eq!(one.look_up(&ask()).await, nothing_known());
     learn_anna(&*one).await;
     knows(&*other, &all_known()).await;
@@ -236,7 +138,7 @@ async fn a_page_is_one_command() {
     let Some(server) = Server::start(&[]).await else {
         return;
     };
-    let cache = server.cache().await;
+    let cache = open(&server).await;
     let page = Ask {
         identifiers: (0..1_500).map(|n| email(&format!("{n}@acme.com"))).collect(),
         records: (0..500).map(|n| record(&n.to_string())).collect(),
@@ -262,7 +164,7 @@ async fn a_page_is_one_command() {
 #[tokio::test]
 async fn other_programs_find_a_customer_as_documented() {
     let Some(server) = Server::start(&[]).await else { return };
-    learn_anna(&*server.cache().await).await;
+    learn_anna(&*open(&server).await).await;
     assert_eq!(
         server.cli(&["GET", &name('i', "email:anna@acme.com")]),
         key(1).to_string()
@@ -277,7 +179,7 @@ async fn no_address_is_ever_in_redis() {
     let Some(server) = Server::start(&["--dbfilename", "dump.rdb", "--rdbcompression", "no"]).await else {
         return;
     };
-    let cache = server.cache().await;
+    let cache = open(&server).await;
     let learned = Learned {
         identifiers: vec![
             (email("canary@acme.com"), key(1)),
@@ -307,7 +209,7 @@ async fn a_killed_redis_is_missed_and_comes_back_by_itself() {
     let Some(mut server) = Server::start(&[]).await else {
         return;
     };
-    let cache = server.cache().await;
+    let cache = open(&server).await;
     learn_anna(&*cache).await;
     server.kill();
     for _ in 0..50 {
@@ -327,7 +229,7 @@ async fn a_killed_redis_is_missed_and_comes_back_by_itself() {
 #[tokio::test]
 async fn a_redis_that_hangs_holds_nobody_up() {
     let Some(server) = Server::start(&[]).await else { return };
-    let cache = server.cache().await;
+    let cache = open(&server).await;
     learn_anna(&*cache).await;
     server.signal("-STOP");
     assert_eq!(soon(cache.look_up(&ask())).await, nothing_known());
@@ -349,7 +251,7 @@ async fn a_redis_that_comes_late_is_used() {
         return;
     };
     server.kill();
-    let cache = soon(server.cache()).await;
+    let cache = soon(open(&server)).await;
     assert!(!cache.health().is_up);
     server.up().await;
     learn_anna(&*cache).await;
@@ -358,7 +260,7 @@ async fn a_redis_that_comes_late_is_used() {
 #[tokio::test]
 async fn a_flushed_redis_is_empty_and_nothing_else() {
     let Some(server) = Server::start(&[]).await else { return };
-    let cache = server.cache().await;
+    let cache = open(&server).await;
     learn_anna(&*cache).await;
     assert_eq!(server.cli(&["FLUSHALL"]), "OK");
     assert_eq!(cache.look_up(&ask()).await, nothing_known());
@@ -369,7 +271,7 @@ async fn a_flushed_redis_is_empty_and_nothing_else() {
 #[tokio::test]
 async fn what_others_wrote_there_is_not_believed() {
     let Some(server) = Server::start(&[]).await else { return };
-    let cache = server.cache().await;
+    let cache = open(&server).await;
     let (anna, bob, seven) = (
         name('i', "email:anna@acme.com"),
         name('i', "email:bob@acme.com"),
@@ -400,7 +302,7 @@ async fn what_others_wrote_there_is_not_believed() {
 #[tokio::test]
 async fn clearing_takes_our_own_entries_only() {
     let Some(server) = Server::start(&[]).await else { return };
-    let cache = server.cache().await;
+    let cache = open(&server).await;
     let other = cache::open(Some(&server.url()), TTL, &"another ledger".into())
         .await
         .unwrap();
@@ -431,7 +333,7 @@ async fn a_redis_that_drops_keys_is_reported() {
     let Some(server) = Server::start(&["--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru"]).await else {
         return;
     };
-    let cache = server.cache().await;
+    let cache = open(&server).await;
     let health = cache.health();
     assert!(health.is_up);
     let problem = health.problem.unwrap();
@@ -443,7 +345,7 @@ async fn a_redis_that_drops_keys_is_reported() {
 #[tokio::test]
 async fn a_full_redis_is_still_read() {
     let Some(server) = Server::start(&[]).await else { return };
-    let cache = server.cache().await;
+    let cache = open(&server).await;
     learn_anna(&*cache).await;
     assert_eq!(server.cli(&["CONFIG", "SET", "maxmemory", "1"]), "OK");
     let new = Learned {
@@ -470,13 +372,13 @@ async fn passwords_are_used_and_never_shown() {
     let Some(server) = Server::start(&["--requirepass", "opensesame"]).await else {
         return;
     };
-    let open = async |password: &str| {
+    let with = async |password: &str| {
         let url = format!("redis://:{password}@127.0.0.1:{}", server.port);
         cache::open(Some(&url.into()), TTL, &SECRET.into()).await.unwrap()
     };
-    let cache = open("opensesame").await;
+    let cache = with("opensesame").await;
     learn_anna(&*cache).await;
-    let cache = open("wrong-canary").await;
+    let cache = with("wrong-canary").await;
     assert_eq!(cache.look_up(&ask()).await, nothing_known());
     let problem = cache.health().problem.unwrap();
     assert_eq!(problem.code, Code::CacheDown);

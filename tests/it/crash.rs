@@ -19,13 +19,18 @@ const EFFECTS_MAX: u64 = 400;
 const AT_ONCE: usize = 2;
 
 fn seed() -> u64 {
-    std::env::vars().find(|(name, _)| name == "SEED").and_then(|(_, seed)| seed.parse().ok()).unwrap_or(7)
+    std::env::vars()
+        .find(|(name, _)| name == "SEED")
+        .and_then(|(_, seed)| seed.parse().ok())
+        .unwrap_or(7)
 }
 
 /// Dies (or fails) at effect `number`; then two whole syncs. True when there was such an effect.
 async fn interrupted(mode: &str, number: u64) -> bool {
     let trial = Trial::new(seed(), PEOPLE).await;
-    let output = trial.nivel(&["--output", "json", "sync"], Some(&format!("{mode}:{number}"))).await;
+    let output = trial
+        .nivel(&["--output", "json", "sync"], Some(&format!("{mode}:{number}")))
+        .await;
     let was_there = !output.status.success();
     trial.sync().await;
     let last = trial.sync().await;
@@ -50,7 +55,10 @@ async fn sweep(mode: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_before_every_effect() {
     let swept = sweep("kill-before").await;
-    assert!(swept > 20, "only {swept} effects were swept: does everything go through the door?");
+    assert!(
+        swept > 20,
+        "only {swept} effects were swept: does everything go through the door?"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +92,10 @@ async fn every_fault_of_every_tool() {
         Kind::EmptyPage,
         Kind::EqualEdge,
         Kind::ClockSkew { ms: -90_000 },
-        Kind::SlowDrip { bytes: 700, pause_ms: 1 },
+        Kind::SlowDrip {
+            bytes: 700,
+            pause_ms: 1,
+        },
         Kind::HugeBody { bytes: 1 << 20 },
     ];
     let mut played = BTreeSet::new();
@@ -97,7 +108,11 @@ async fn every_fault_of_every_tool() {
             played.insert(name);
         }
     }
-    assert_eq!(played.len(), kinds.iter().map(Kind::name).collect::<BTreeSet<_>>().len(), "played: {played:?}");
+    assert_eq!(
+        played.len(),
+        kinds.iter().map(Kind::name).collect::<BTreeSet<_>>().len(),
+        "played: {played:?}"
+    );
 }
 
 /// One fault in every tool, at its n-th request; true when at least one tool played it.
@@ -108,14 +123,23 @@ async fn faulty(kind: Kind, nth: u32) -> bool {
         tool.set_faults(vec![Fault::once(kind).nth(nth)]);
     }
     trial.nivel(&["sync"], None).await;
-    let was_played = tools.iter().any(|tool| tool.requests().iter().any(|request| request.fault.is_some()));
+    let was_played = tools
+        .iter()
+        .any(|tool| tool.requests().iter().any(|request| request.fault.is_some()));
     for tool in tools {
         tool.set_faults(Vec::new());
     }
     trial.sync().await;
     let last = trial.sync().await;
-    assert_eq!(last["written"], 0, "{kind:?} at {nth}: the last sync still wrote: {last}");
+    assert_eq!(
+        last["written"], 0,
+        "{kind:?} at {nth}: the last sync still wrote: {last}"
+    );
     let findings = trial.findings(3);
-    assert!(findings.is_empty(), "SEED={} {kind:?} at request {nth}: {findings:#?}", seed());
+    assert!(
+        findings.is_empty(),
+        "SEED={} {kind:?} at request {nth}: {findings:#?}",
+        seed()
+    );
     was_played
 }

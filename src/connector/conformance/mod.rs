@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use compact_str::CompactString;
 use uuid::Uuid;
 
 use super::settings::ConnectionSettings;
 use super::timer::JumpTimer;
 use super::{Connection, build};
+use crate::error::{Code, Problem};
+use crate::manifest::Manifest;
 use crate::manifest::tests::{Case, Exchange, OperationCase, ReadCase, Suite};
-use crate::manifest::{Manifest, PhoneNormaliser};
 use crate::model::{Cursor, CustomerKey, FieldName, Kind, Operation, TestClock, UnixMillis, Value, WriteAction};
 
 mod compare;
@@ -29,34 +29,32 @@ const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
 const PAGES_MAX: usize = 200;
 
 /// How a connector's tests went.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The connector.
-    pub connector: CompactString,
-    /// Every test, in order.
-    pub cases: Vec<CaseReport>,
+    /// How many tests there were.
+    pub cases: u64,
+    /// What was not as expected, each with the test it is about; empty when all passed.
+    pub problems: Vec<Problem>,
 }
 
 /// How one test went.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CaseReport {
-    /// The rule it states.
-    pub name: String,
+struct CaseReport {
+    name: String,
     /// What was not as expected; empty when it passed.
-    pub problems: Vec<String>,
+    problems: Vec<String>,
 }
 
-impl Report {
-    /// True when every test passed.
-    #[must_use]
-    pub fn is_passed(&self) -> bool {
-        self.cases.iter().all(|case| case.problems.is_empty())
-    }
-}
-
-/// Runs the tests of a connector and those that every connector must pass.
-pub async fn run(manifest: &Manifest, suite: &Suite, phone: PhoneNormaliser) -> Report {
-    let runner = Runner { manifest, suite, phone };
+/// Runs the tests of a connector (`text` of the `tests.yaml` at `place`) and those that every connector must pass.
+pub async fn run(manifest: &Manifest, place: &str, text: &str) -> Report {
+    let suite = match Suite::parse(place, text) {
+        Ok(suite) => suite,
+        Err(problems) => return Report { cases: 0, problems },
+    };
+    let runner = Runner {
+        manifest,
+        suite: &suite,
+    };
     let mut cases = Vec::new();
     for case in &suite.tests {
         let came = runner.run(case, case.http.clone()).await;
@@ -66,16 +64,21 @@ pub async fn run(manifest: &Manifest, suite: &Suite, phone: PhoneNormaliser) -> 
         });
     }
     cases.extend(standard::run(&runner).await);
+    let told = |case: &CaseReport, what: &String| {
+        Problem::new(Code::ConnectorTest, what).about(format!("{place}: {}", case.name))
+    };
     Report {
-        connector: manifest.connector.clone(),
-        cases,
+        cases: cases.len() as u64,
+        problems: cases
+            .iter()
+            .flat_map(|case| case.problems.iter().map(move |what| told(case, what)))
+            .collect(),
     }
 }
 
 struct Runner<'a> {
     manifest: &'a Manifest,
     suite: &'a Suite,
-    phone: PhoneNormaliser,
 }
 
 /// A test that was run.
@@ -121,7 +124,6 @@ impl Runner<'_> {
         settings.base = Some(server.base.clone());
         settings.clock = Arc::new(TestClock::at(now));
         settings.timer = timer.clone();
-        settings.phone = self.phone;
         settings.calls = 1;
         Ok(Stage {
             server,

@@ -85,6 +85,9 @@ pub(super) fn next(
             (!is_end).then_some(Position::Number(number + 1))
         }
         Paging::Keyset { key, size, until, .. } => match leaf.last {
+            None if until.as_ref().is_some_and(|until| !until.holds_on(leaf.body)) => {
+                return Err("is empty although it says that there is more");
+            }
             None => None,
             Some(_) if until.as_ref().is_some_and(|until| until.holds_on(leaf.body)) => None,
             Some(_) if size.is_some_and(|size| leaf.rows < size) => None,
@@ -285,6 +288,15 @@ mod tests {
             Ok(Some(Position::After("9".into()))),
         );
         check(keyset, &Position::After("9".into()), &json!({}), &[], Ok(None));
+        let until = "{by: keyset, key: id, start: \"0\", until: not more}";
+        check(until, &Position::First, &json!({}), &[json!({"id": 4})], Ok(None));
+        check(
+            until,
+            &Position::First,
+            &json!({"more": 1}),
+            &[],
+            Err("is empty although it says that there is more"),
+        );
         check(
             keyset,
             &Position::First,
