@@ -7,8 +7,16 @@ pub mod error;
 pub mod fault;
 pub mod model;
 
+pub mod identity;
+pub mod manifest;
 pub mod merge;
 
 pub mod cache;
+pub mod config;
 pub mod connector;
 pub mod ledger;
+
+pub mod sandbox;
+pub mod sync;
+
+pub mod http;

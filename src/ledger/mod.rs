@@ -2,6 +2,8 @@
 //!
 //! What one page, webhook, write result or operator's act changes is one [`Commit`], applied in one transaction.
 
+mod hash;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
@@ -9,6 +11,8 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
+pub use hash::{content_hash, content_hash_of};
+
 pub use crate::model::Wanted;
 use crate::model::{
     Cursor, Customer, CustomerKey, FieldName, Identifier, Record, RecordId, StreamId, UnixMillis, Value,

@@ -1,5 +1,13 @@
 //! Survivorship: which value of a field wins among a customer's records, and what each tool should say then.
 
+mod desire;
+mod name;
+mod observe;
 mod rules;
+mod survive;
 
+pub use desire::{Desire, KEY_FIELD, desires};
+pub use name::full as full_name;
+pub use observe::{BOUNCES_MAX, FieldChange, Seen, observe};
 pub use rules::{Create, FieldRule, OnClear, Pick, Role, Rules, StreamRules, SystemRules};
+pub use survive::{Candidate, Golden, Ranked, Survivorship, candidates, pick, survive};

@@ -68,7 +68,7 @@ impl FromStr for CustomerKey {
             .into_iter()
             .find_map(|kind| Some((kind, text.strip_prefix(kind.prefix())?)))
             .ok_or_else(bad)?;
-        let id = Uuid::try_parse(id).map_err(|_| bad())?;
+        let id = Uuid::try_parse(id).ok().ok_or_else(bad)?;
         Ok(Self { id, kind })
     }
 }

@@ -121,9 +121,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<Value, E> {
-        i64::try_from(number)
-            .map(Value::Int)
-            .map_err(|_| E::custom("number too large"))
+        i64::try_from(number).map(Value::Int).map_err(E::custom)
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {

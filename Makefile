@@ -1,0 +1,55 @@
+# Nivel: the commands a person types. Each does its own set-up and says what it does.
+#
+#   make demo    build Nivel and watch three sandbox tools become one (nothing else needed)
+#   make test    everything that can fail: format, lints, unit and integration tests, then real tools
+#   make bench   the figures of the README, measured here, ratios in one run
+#   make image   the container image
+#
+# REAL=none    leaves the real tools out of `make test`
+# REAL=some    Request Tracker and Tryton (the default)
+# REAL=all     Ghost as well (its first install compiles for several minutes)
+
+SHELL := /bin/bash
+CARGO ?= cargo
+REAL ?= some
+IMAGE ?= nivel
+DOCKER ?= docker
+ARGS ?=
+
+.NOTPARALLEL:
+.PHONY: help demo test setup fmt lint unit real bench image
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo:
+	@tests/setup.sh build
+	$(CARGO) run --release -- demo $(ARGS)
+
+test: setup fmt lint unit real
+
+setup:
+	@tests/setup.sh test
+
+fmt:
+	@echo "== format"
+	$(CARGO) fmt --check
+
+lint:
+	@echo "== lints"
+	$(CARGO) clippy --all-targets -- -D warnings
+
+unit:
+	@echo "== unit and integration tests"
+	$(CARGO) test
+
+real:
+	@if [ "$(REAL)" = none ]; then echo "== real tools: left out (REAL=none)"; else \
+	  echo "== real tools (REAL=$(REAL))" && $(CARGO) build && REAL=$(REAL) tests/real/run; fi
+
+bench:
+	@tests/setup.sh build
+	$(CARGO) bench --bench '*' $(if $(ARGS),-- $(ARGS))
+
+image:
+	$(DOCKER) build -t $(IMAGE) .

@@ -1,0 +1,173 @@
+//! Names that lead nowhere: the config is well-formed, but it speaks of a connector, system, stream or field there is not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use compact_str::CompactString;
+
+use super::words::suggestion;
+use super::{Config, FILE_CONNECTOR, SystemConfig};
+use crate::error::{Code, Problem};
+use crate::merge::Pick;
+use crate::model::FieldName;
+
+/// What the config must know about one connector.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectorFacts {
+    /// What it asks for under `config:`, and whether it can do without.
+    pub config: BTreeMap<CompactString, bool>,
+    /// The fields of each of its streams.
+    pub streams: BTreeMap<CompactString, BTreeSet<FieldName>>,
+}
+
+/// All connectors there are, by name.
+pub type Catalog = BTreeMap<CompactString, ConnectorFacts>;
+
+/// Every name in the config that leads nowhere, and every value a connector needs and does not get.
+#[must_use]
+pub fn check(config: &Config, catalog: &Catalog) -> Vec<Problem> {
+    let mut check = Check {
+        config,
+        catalog,
+        problems: Vec::new(),
+    };
+    check.systems();
+    check.fields();
+    super::read::sort(&mut check.problems);
+    check.problems
+}
+
+struct Check<'a> {
+    config: &'a Config,
+    catalog: &'a Catalog,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn tell(&mut self, code: Code, path: &[&str], message: String, hint: String) {
+        let path: Vec<String> = path.iter().map(|&key| key.to_owned()).collect();
+        let place = self.config.places.value(&path);
+        self.problems.push(Problem::new(code, message).about(place).hint(hint));
+    }
+
+    fn systems(&mut self) {
+        if self.config.systems.is_empty() {
+            let hint = "name a tool under `systems:`; `nivel init` shows how".to_owned();
+            self.tell(
+                Code::ConfigDangling,
+                &["systems"],
+                "there is no system".to_owned(),
+                hint,
+            );
+        }
+        for (name, system) in &self.config.systems {
+            if system.connector == FILE_CONNECTOR {
+                continue;
+            }
+            let Some(facts) = self.catalog.get(&system.connector) else {
+                let hint = suggestion(
+                    &system.connector,
+                    self.catalog.keys().map(CompactString::as_str).chain([FILE_CONNECTOR]),
+                );
+                let message = format!("there is no connector `{}`", system.connector);
+                self.tell(Code::ConfigDangling, &["systems", name, "connector"], message, hint);
+                continue;
+            };
+            self.system(name, system, facts);
+        }
+    }
+
+    fn system(&mut self, name: &str, system: &SystemConfig, facts: &ConnectorFacts) {
+        for key in system.config.keys().filter(|key| !facts.config.contains_key(*key)) {
+            let message = format!("connector `{}` knows no `{key}`", system.connector);
+            let hint = suggestion(key, facts.config.keys().map(CompactString::as_str));
+            let at = ["systems", name, "config", key.as_str()];
+            let place = self.config.places.key(&at.map(str::to_owned));
+            let problem = Problem::new(Code::ConfigDangling, message);
+            self.problems.push(problem.about(place).hint(hint));
+        }
+        let required = facts.config.iter().filter(|(_, is_required)| **is_required);
+        for (key, _) in required.filter(|(key, _)| !system.config.contains_key(*key)) {
+            let message = format!("connector `{}` needs `{key}`", system.connector);
+            let variable = format!("{name}_{key}").to_uppercase().replace('-', "_");
+            let hint = format!("write `config: {{{key}: \"${{{variable}}}\"}}`, or {{file: path}}");
+            self.tell(Code::SecretMissing, &["systems", name, "config"], message, hint);
+        }
+        for stream in system
+            .streams
+            .keys()
+            .filter(|stream| !facts.streams.contains_key(*stream))
+        {
+            let message = format!("connector `{}` has no stream `{stream}`", system.connector);
+            let hint = suggestion(stream, facts.streams.keys().map(CompactString::as_str));
+            self.tell(
+                Code::ConfigDangling,
+                &["systems", name, "streams", stream],
+                message,
+                hint,
+            );
+        }
+    }
+
+    /// The fields that some system maps; `None` when that cannot be known.
+    fn known_fields(&self) -> Option<BTreeSet<FieldName>> {
+        let mut known = BTreeSet::new();
+        for system in self.config.systems.values() {
+            match &system.files {
+                Some(files) => known.extend(files.fields.iter().cloned()),
+                None => {
+                    let facts = self.catalog.get(&system.connector)?;
+                    known.extend(facts.streams.values().flatten().cloned());
+                }
+            }
+        }
+        Some(known)
+    }
+
+    fn fields(&mut self) {
+        let config = self.config;
+        let known = self.known_fields();
+        let mut used: Vec<(Vec<&str>, &FieldName)> = Vec::new();
+        for (field, rule) in &config.fields {
+            used.push((vec!["fields", field.as_str()], field));
+            self.rule_systems(field.as_str(), &rule.pick);
+        }
+        if let Some(rule) = &config.default_rule {
+            self.rule_systems("*", &rule.pick);
+        }
+        for field in &config.identity.external_ids {
+            used.push((vec!["identity", "external_ids"], field));
+        }
+        for (name, system) in &config.systems {
+            if config.places.has(&["systems", name, "qualified_by"]) {
+                let fields = system.qualified_by.iter();
+                used.extend(fields.map(|field| (vec!["systems", name, "qualified_by"], field)));
+            }
+            for (stream, rules) in &system.streams {
+                let fields = rules.qualified_by.iter().flatten();
+                used.extend(fields.map(|field| (vec!["systems", name, "streams", stream, "qualified_by"], field)));
+            }
+        }
+        let Some(known) = known else { return };
+        for (path, field) in used {
+            if !known.contains(field) {
+                let hint = suggestion(field.as_str(), known.iter().map(FieldName::as_str));
+                let message = format!("no system has a field `{field}`");
+                self.tell(Code::ConfigDangling, &path, message, hint);
+            }
+        }
+    }
+
+    fn rule_systems(&mut self, field: &str, pick: &Pick) {
+        let (Pick::Own(systems) | Pick::Newest(systems)) = pick else {
+            return;
+        };
+        for system in systems
+            .iter()
+            .filter(|system| !self.config.systems.contains_key(*system))
+        {
+            let hint = suggestion(system, self.config.systems.keys().map(CompactString::as_str));
+            let message = format!("there is no system `{system}`");
+            self.tell(Code::ConfigDangling, &["fields", field, pick.name()], message, hint);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! `nivel.yaml`: what the admin wants. Defaults, then files in their order, then `NIVEL__…` environment variables.
+//!
+//! Loading finds every mistake at once and says for each where it stands and what was probably meant. It starts nothing and
+//! writes nothing. Secrets are held as [`SecretString`] and never printed.
+
+mod check;
+mod layers;
+mod place;
+mod read;
+mod reader;
+mod rules;
+mod substitute;
+mod words;
+mod yaml;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use compact_str::CompactString;
+use secrecy::SecretString;
+
+pub use check::{Catalog, ConnectorFacts, check};
+pub use read::OPTIONS;
+pub use rules::{Specs, rules};
+
+use self::place::Places;
+use crate::error::Problem;
+use crate::merge::{Create, FieldRule, Role};
+use crate::model::FieldName;
+
+/// The name of the connector that reads dropped files instead of speaking to a tool.
+pub const FILE_CONNECTOR: &str = "csv";
+
+/// Everything the admin can set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the ledger and other files of Nivel live.
+    pub data_dir: PathBuf,
+    /// Region for phone numbers without a country code, unless a system has its own: two letters (ISO 3166).
+    pub region: Option<CompactString>,
+    /// A folder whose connectors add to or replace the shipped ones.
+    pub connectors_dir: Option<PathBuf>,
+    /// The shared cache; in-process when `None`.
+    pub cache: Option<CacheConfig>,
+    /// The HTTP server.
+    pub http: HttpConfig,
+    /// The log.
+    pub log: LogConfig,
+    /// The configured tools by name.
+    pub systems: BTreeMap<CompactString, SystemConfig>,
+    /// Fields with a rule of their own.
+    pub fields: BTreeMap<FieldName, FieldRule>,
+    /// The rule of all other fields (`"*"` under `fields:`); own, in the order of the roles, when `None`.
+    pub default_rule: Option<FieldRule>,
+    /// How customers are told apart.
+    pub identity: IdentityConfig,
+    /// How long history is kept.
+    pub retention: Retention,
+    places: Places,
+}
+
+/// A cache shared by several processes.
+#[derive(Clone, Debug)]
+pub struct CacheConfig {
+    /// `redis://[:password@]host:port/db`.
+    pub url: SecretString,
+    /// How long an entry is kept without being asked for.
+    pub ttl: Duration,
+}
+
+/// The HTTP server of the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Where it listens; loopback by default.
+    pub listen: SocketAddr,
+}
+
+/// How the daemon logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Lines for people or for machines.
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,nivel::connector=debug`.
+    pub level: String,
+}
+
+/// The shape of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// One configured tool.
+#[derive(Clone, Debug)]
+pub struct SystemConfig {
+    /// The connector that speaks to it.
+    pub connector: CompactString,
+    /// The part it plays.
+    pub role: Role,
+    /// Time between two pulls.
+    pub every: Duration,
+    /// What the connector asks for: account names, tokens. All of them are treated as secrets.
+    pub config: BTreeMap<CompactString, SecretString>,
+    /// The dropped files, when the connector is [`FILE_CONNECTOR`].
+    pub files: Option<FileConfig>,
+    /// Another address than the manifest's.
+    pub base: Option<url::Url>,
+    /// Region for phone numbers without a country code.
+    pub region: Option<CompactString>,
+    /// When objects may be made there.
+    pub create: Create,
+    /// Fields a customer must have for [`Create::Qualified`].
+    pub qualified_by: Vec<FieldName>,
+    /// False when Nivel must not write there at all.
+    pub write: bool,
+    /// How late the tool's own index may be, when it differs from the manifest's figure.
+    pub lag: Option<Duration>,
+    /// How far back each window reaches over the last one, when it differs from the manifest's figure.
+    pub overlap: Option<Duration>,
+    /// Exceptions for single streams. A stream that is not listed follows the system.
+    pub streams: BTreeMap<CompactString, StreamConfig>,
+    /// Rate limits that replace the manifest's. Empty: the manifest's count.
+    pub limits: Vec<Limit>,
+}
+
+/// Exceptions for one stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamConfig {
+    /// When objects may be made.
+    pub create: Option<Create>,
+    /// Fields a customer must have for [`Create::Qualified`].
+    pub qualified_by: Option<Vec<FieldName>>,
+    /// Whether Nivel may write.
+    pub write: Option<bool>,
+}
+
+/// A folder into which somebody drops files with records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileConfig {
+    /// The watched folder.
+    pub folder: PathBuf,
+    /// The fields it maps.
+    pub fields: BTreeSet<FieldName>,
+    /// All options of the file drop, `folder` resolved, in the words its own type reads.
+    pub options: serde_json::Value,
+}
+
+/// One rate limit that the admin states.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limit {
+    /// So many requests in that time.
+    pub rate: Option<(u32, Duration)>,
+    /// At most so many requests at once.
+    pub parallel: Option<u32>,
+    /// Only for requests whose path matches this regular expression.
+    pub path: Option<String>,
+}
+
+/// How customers are told apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdentityConfig {
+    /// Fields that hold an id the company itself gives to its customers.
+    pub external_ids: Vec<FieldName>,
+}
+
+/// How long history is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The audit trail.
+    pub changes: Duration,
+    /// Finished runs.
+    pub runs: Duration,
+}
+
+impl Config {
+    /// Reads `paths` in order and then the variables of `env` that begin with `NIVEL__`. Relative paths in a file count from
+    /// the folder of that file.
+    ///
+    /// # Errors
+    /// Every problem there is, in the order of the places they stand at.
+    pub fn load(paths: &[PathBuf], env: &BTreeMap<String, String>) -> Result<Self, Vec<Problem>> {
+        read::config(layers::merge(paths, env))
+    }
+
+    /// The ledger's file.
+    #[must_use]
+    pub fn ledger_path(&self) -> PathBuf {
+        self.data_dir.join("nivel.db")
+    }
+
+    /// The region for phone numbers of a system.
+    #[must_use]
+    pub fn region_of(&self, system: &str) -> Option<&str> {
+        let own = self.systems.get(system).and_then(|system| system.region.as_deref());
+        own.or(self.region.as_deref())
+    }
+}
+
+/// The variables of this process, for [`Config::load`]. Those that are not UTF-8 are left out.
+#[must_use]
+pub fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// As [`words::nearest`], for other modules that meet a wrong name.
+#[must_use]
+pub fn did_you_mean<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    words::suggestion(wrong, candidates)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,520 @@
+//! From the merged tree to [`Config`]: every option, its default and its bounds stand here.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path as FilePath, PathBuf};
+use std::time::Duration;
+
+use compact_str::CompactString;
+use secrecy::SecretString;
+
+use super::layers::Merged;
+use super::reader::{Entry, Reader, Section};
+use super::substitute::secret_from_file;
+use super::words::{duration, rate, suggestion};
+use super::{
+    CacheConfig, Config, FILE_CONNECTOR, FileConfig, HttpConfig, IdentityConfig, Limit, LogConfig, LogFormat,
+    Retention, StreamConfig, SystemConfig,
+};
+use crate::error::Problem;
+use crate::merge::{Create, FieldRule, OnClear, Pick, Role};
+use crate::model::FieldName;
+
+const ROOT: &[&str] = &[
+    "data_dir",
+    "region",
+    "connectors_dir",
+    "cache",
+    "http",
+    "log",
+    "systems",
+    "fields",
+    "identity",
+    "retention",
+];
+const CACHE: &[&str] = &["url", "ttl"];
+const HTTP: &[&str] = &["listen"];
+const LOG: &[&str] = &["format", "level"];
+const SYSTEM: &[&str] = &[
+    "connector",
+    "role",
+    "every",
+    "config",
+    "base",
+    "region",
+    "create",
+    "qualified_by",
+    "write",
+    "lag",
+    "overlap",
+    "streams",
+    "limits",
+];
+const STREAM: &[&str] = &["create", "qualified_by", "write"];
+const LIMIT: &[&str] = &["rate", "parallel", "path"];
+const FILES: &[&str] = &[
+    "folder",
+    "files",
+    "stream",
+    "kind",
+    "encoding",
+    "delimiter",
+    "id",
+    "identify",
+    "columns",
+    "settle",
+];
+const COLUMN: &[&str] = &["column", "type"];
+const SECRET_FILE: &[&str] = &["file"];
+const FIELD: &[&str] = &["own", "newest", "union", "longest", "on_clear"];
+const IDENTITY: &[&str] = &["external_ids"];
+const RETENTION: &[&str] = &["changes", "runs"];
+
+/// Every option there is, by the place it stands in (`*` is a name the admin chose). `config/full.yaml` shows all of them.
+pub const OPTIONS: &[(&str, &[&str])] = &[
+    ("", ROOT),
+    ("cache", CACHE),
+    ("http", HTTP),
+    ("log", LOG),
+    ("systems.*", SYSTEM),
+    ("systems.*.streams.*", STREAM),
+    ("systems.*.limits.*", LIMIT),
+    ("systems.*.config", FILES),
+    ("systems.*.config.columns.*", COLUMN),
+    ("systems.*.config.*", SECRET_FILE),
+    ("fields.*", FIELD),
+    ("identity", IDENTITY),
+    ("retention", RETENTION),
+];
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Pulling more often than this asks for trouble with every vendor.
+const EVERY_MIN: Duration = Duration::from_secs(1);
+
+const ROLES: &[(&str, Role)] = &[
+    ("sales", Role::Sales),
+    ("support", Role::Support),
+    ("marketing", Role::Marketing),
+    ("partner", Role::Partner),
+    ("channel", Role::Channel),
+];
+const CREATE: &[(&str, Create)] = &[
+    ("never", Create::Never),
+    ("qualified", Create::Qualified),
+    ("always", Create::Always),
+];
+
+pub(super) fn config(merged: Merged) -> Result<Config, Vec<Problem>> {
+    let reader = Reader {
+        places: &merged.places,
+        problems: RefCell::new(merged.problems),
+    };
+    let root = reader.root(&merged.root, ROOT);
+    let (fields, default_rule) = fields(&root);
+    let config = Config {
+        data_dir: path(&root, "data_dir").unwrap_or_else(|| PathBuf::from("data")),
+        region: region(&root),
+        connectors_dir: path(&root, "connectors_dir"),
+        cache: cache(&root),
+        http: http(&root),
+        log: log(&root),
+        systems: systems(&root),
+        fields,
+        default_rule,
+        identity: IdentityConfig {
+            external_ids: field_names(&root.section("identity", IDENTITY), "external_ids").unwrap_or_default(),
+        },
+        retention: retention(&root),
+        places: merged.places.clone(),
+    };
+    let mut problems = reader.problems.into_inner();
+    sort(&mut problems);
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+/// Puts problems in the order in which the admin reads the files.
+pub(super) fn sort(problems: &mut [Problem]) {
+    problems.sort_by_cached_key(|problem| {
+        let mut parts = problem.subject.rsplitn(3, ':');
+        let column: Option<u64> = parts.next().and_then(|part| part.parse().ok());
+        let line: Option<u64> = parts.next().and_then(|part| part.parse().ok());
+        (parts.next().unwrap_or("").to_owned(), line, column)
+    });
+}
+
+/// A path; relative ones count from the folder of the file they stand in, so that it does not matter where Nivel is started.
+fn path(section: &Section<'_>, key: &str) -> Option<PathBuf> {
+    let text = section.text(key)?;
+    Some(based(text, section.file(key)))
+}
+
+fn based(text: &str, file: Option<&str>) -> PathBuf {
+    match file.and_then(|file| FilePath::new(file).parent()) {
+        Some(dir) => dir.join(text),
+        None => PathBuf::from(text),
+    }
+}
+
+fn region(section: &Section<'_>) -> Option<CompactString> {
+    section.parse("region", "two letters such as FI", |text| {
+        let is_region = text.len() == 2 && text.chars().all(|c| c.is_ascii_alphabetic());
+        is_region.then(|| text.to_ascii_uppercase().into())
+    })
+}
+
+fn time(section: &Section<'_>, key: &str) -> Option<Duration> {
+    section.parse(key, "a time such as 30s, 5m, 2h or 7d", duration)
+}
+
+fn cache(root: &Section<'_>) -> Option<CacheConfig> {
+    if !root.has("cache") {
+        return None;
+    }
+    let section = root.section("cache", CACHE);
+    let ttl = time(&section, "ttl").unwrap_or(7 * DAY);
+    let Some(entry) = section.get("url") else {
+        section.missing("url", "write `url: redis://127.0.0.1:6379`, or leave `cache` out");
+        return None;
+    };
+    let url = secret(&entry)?;
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    if !["redis", "rediss"].contains(&scheme) {
+        // The rest of the text may hold a password.
+        entry.wrong("`url` must begin with redis:// or rediss://", "");
+    }
+    Some(CacheConfig { url: url.into(), ttl })
+}
+
+fn http(root: &Section<'_>) -> HttpConfig {
+    let section = root.section("http", HTTP);
+    let listen = section.parse("listen", "an address and port such as 127.0.0.1:8440", |text| {
+        text.parse().ok()
+    });
+    HttpConfig {
+        listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8440))),
+    }
+}
+
+fn log(root: &Section<'_>) -> LogConfig {
+    let section = root.section("log", LOG);
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let level = section.parse("level", "error, warn, info, debug, trace or directives", |text| {
+        text.parse::<tracing_subscriber::filter::Targets>().ok()?;
+        Some(text.to_owned())
+    });
+    LogConfig {
+        format: section.word("format", &formats).unwrap_or_default(),
+        level: level.unwrap_or_else(|| "info".to_owned()),
+    }
+}
+
+fn retention(root: &Section<'_>) -> Retention {
+    let section = root.section("retention", RETENTION);
+    Retention {
+        changes: time(&section, "changes").unwrap_or(400 * DAY),
+        runs: time(&section, "runs").unwrap_or(90 * DAY),
+    }
+}
+
+fn systems(root: &Section<'_>) -> BTreeMap<CompactString, SystemConfig> {
+    let mut systems = BTreeMap::new();
+    for (name, entry) in root.entries("systems") {
+        let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_')
+            && name.len() <= 64;
+        if !is_name {
+            let hint = "small letters, digits, - and _, beginning with a letter";
+            entry.wrong(format!("`{name}` cannot be the name of a system"), hint);
+        }
+        if let Some(system) = system(&entry) {
+            systems.insert(name.into(), system);
+        }
+    }
+    systems
+}
+
+fn system(entry: &Entry<'_>) -> Option<SystemConfig> {
+    let section = entry.section(SYSTEM);
+    let connector = section.text("connector");
+    if !section.has("connector") {
+        section.missing("connector", "`nivel connector list` shows the choice");
+    }
+    let role = section.word("role", ROLES);
+    if !section.has("role") {
+        section.missing("role", "one of: sales, support, marketing, partner, channel");
+    }
+    let every = time(&section, "every").unwrap_or(Duration::from_secs(300));
+    if every < EVERY_MIN {
+        section.wrong("every", "`every` must be at least 1s", "");
+    }
+    let is_files = connector == Some(FILE_CONNECTOR);
+    let base = section.parse("base", "an address such as https://api.example.com", |text| {
+        let url = url::Url::parse(text).ok()?;
+        (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
+    });
+    let system = SystemConfig {
+        connector: connector.unwrap_or_default().into(),
+        role: role.unwrap_or(Role::Partner),
+        every,
+        config: if is_files { BTreeMap::new() } else { values(&section) },
+        files: if is_files { files(&section) } else { None },
+        base,
+        region: region(&section),
+        create: section.word("create", CREATE).unwrap_or_default(),
+        qualified_by: field_names(&section, "qualified_by").unwrap_or_else(|| vec![FieldName::from("email")]),
+        write: section.flag("write").unwrap_or(true),
+        lag: time(&section, "lag"),
+        overlap: time(&section, "overlap"),
+        streams: section
+            .entries("streams")
+            .into_iter()
+            .map(|(name, entry)| (name.into(), stream(&entry)))
+            .collect(),
+        limits: section.items("limits").iter().filter_map(limit).collect(),
+    };
+    (connector.is_some() && role.is_some()).then_some(system)
+}
+
+fn stream(entry: &Entry<'_>) -> StreamConfig {
+    let section = entry.section(STREAM);
+    StreamConfig {
+        create: section.word("create", CREATE),
+        qualified_by: field_names(&section, "qualified_by"),
+        write: section.flag("write"),
+    }
+}
+
+fn limit(entry: &Entry<'_>) -> Option<Limit> {
+    const RATE: &str = "a rate such as 190/10s";
+    if let Some(text) = entry.text() {
+        let found = rate(text);
+        if found.is_none() {
+            entry.wrong(format!("`{text}` is not {RATE}"), "");
+        }
+        return found.map(|rate| Limit {
+            rate: Some(rate),
+            ..Limit::default()
+        });
+    }
+    let section = entry.section(LIMIT);
+    let limit = Limit {
+        rate: section.parse("rate", RATE, rate),
+        parallel: section.parse("parallel", "a number from 1 to 1000", |text| {
+            text.parse().ok().filter(|n| (1..=1000).contains(n))
+        }),
+        path: section.parse("path", "a regular expression", |text| {
+            regex::Regex::new(text).ok().map(|_| text.to_owned())
+        }),
+    };
+    if !section.has("rate") && !section.has("parallel") {
+        entry.wrong("a limit needs `rate` or `parallel`", "");
+        return None;
+    }
+    Some(limit)
+}
+
+/// What the connector asks for. Which keys it knows is checked later, against its manifest.
+fn values(section: &Section<'_>) -> BTreeMap<CompactString, SecretString> {
+    let mut values = BTreeMap::new();
+    for (name, entry) in section.entries("config") {
+        if let Some(value) = secret(&entry) {
+            values.insert(name.into(), SecretString::from(value));
+        }
+    }
+    values
+}
+
+/// A value, or `{file: path}` of a file that holds it.
+fn secret(entry: &Entry<'_>) -> Option<String> {
+    if let Some(text) = entry.text() {
+        if text.is_empty() {
+            let problem = Problem::new(crate::error::Code::SecretMissing, "this value is empty");
+            entry.tell(problem.hint("leave the line out, or fill it in"));
+            return None;
+        }
+        return Some(text.to_owned());
+    }
+    if entry.is_nothing() {
+        let problem = Problem::new(crate::error::Code::SecretMissing, "this value is empty");
+        entry.tell(problem.hint("leave the line out, or fill it in"));
+        return None;
+    }
+    let section = entry.section(SECRET_FILE);
+    let Some(text) = section.text("file") else {
+        if section.is_table() && !section.has("file") {
+            section.missing("file", "write a value, or {file: path}");
+        }
+        return None;
+    };
+    match secret_from_file(&based(text, section.file("file"))) {
+        Ok(text) => Some(text),
+        Err(problem) => {
+            entry.tell(problem);
+            None
+        }
+    }
+}
+
+fn files(system: &Section<'_>) -> Option<FileConfig> {
+    if !system.has("config") {
+        system.missing(
+            "config",
+            "write `config: {folder: drop, id: Number, columns: {email: E-mail}}`",
+        );
+        return None;
+    }
+    let section = system.section("config", FILES);
+    for (key, hint) in [
+        ("folder", "the folder in which files are dropped"),
+        ("columns", "canonical field: column, for example {email: E-mail}"),
+    ] {
+        if !section.has(key) {
+            section.missing(key, hint);
+        }
+    }
+    if !section.has("id") && !section.has("identify") {
+        section.missing(
+            "id",
+            "name the column that identifies a row, or the fields under `identify:`",
+        );
+    }
+    let mut options = serde_json::Map::new();
+    for key in ["files", "stream", "encoding", "id"] {
+        options.extend(section.text(key).map(|text| (key.to_owned(), text.into())));
+    }
+    let kinds = [("person", "person"), ("organization", "organization")];
+    options.extend(
+        section
+            .word("kind", &kinds)
+            .map(|kind| ("kind".to_owned(), kind.into())),
+    );
+    let delimiter = section.parse("delimiter", "one character, or `tab`", |text| match text {
+        "tab" => Some('\t'),
+        _ => text.parse().ok().filter(char::is_ascii),
+    });
+    options.extend(delimiter.map(|delimiter| ("delimiter".to_owned(), delimiter.to_string().into())));
+    options.extend(
+        section
+            .names("identify")
+            .map(|names| ("identify".to_owned(), names.into())),
+    );
+    let settle = time(&section, "settle").map(|settle| settle.as_secs());
+    options.extend(settle.map(|settle| ("settle_seconds".to_owned(), settle.into())));
+    let columns: serde_json::Map<_, _> = section
+        .entries("columns")
+        .into_iter()
+        .filter_map(|(field, entry)| Some((field.to_owned(), column(field, &entry)?)))
+        .collect();
+    let fields = columns.keys().map(|field| FieldName::from(field.as_str())).collect();
+    options.insert("columns".to_owned(), columns.into());
+    let folder = path(&section, "folder")?;
+    options.insert("folder".to_owned(), folder.display().to_string().into());
+    Some(FileConfig {
+        folder,
+        fields,
+        options: options.into(),
+    })
+}
+
+fn column(field: &str, entry: &Entry<'_>) -> Option<serde_json::Value> {
+    if let Some(column) = entry.text() {
+        if column.is_empty() {
+            entry.wrong(format!("`{field}` must name a column"), "");
+        }
+        return Some(column.into());
+    }
+    let types = ["text", "bool", "int", "time", "set"].map(|kind| (kind, kind));
+    let section = entry.section(COLUMN);
+    if section.is_table() && !section.has("column") {
+        section.missing("column", "write {column: Name, type: set}");
+    }
+    let column = section.text("column")?;
+    let kind = section.word("type", &types).unwrap_or("text");
+    Some(serde_json::json!({"column": column, "type": kind}))
+}
+
+fn field_names(section: &Section<'_>, key: &str) -> Option<Vec<FieldName>> {
+    let names = section.names(key)?;
+    Some(names.iter().map(|name| FieldName::from(name.as_str())).collect())
+}
+
+fn fields(root: &Section<'_>) -> (BTreeMap<FieldName, FieldRule>, Option<FieldRule>) {
+    let mut rules = BTreeMap::new();
+    let mut default = None;
+    for (name, entry) in root.entries("fields") {
+        let Some(rule) = field(&entry) else {
+            continue;
+        };
+        if name == "*" {
+            default = Some(rule);
+        } else {
+            rules.insert(FieldName::from(name), rule);
+        }
+    }
+    (rules, default)
+}
+
+fn field(entry: &Entry<'_>) -> Option<FieldRule> {
+    let bare = [
+        ("newest", Pick::Newest(Vec::new())),
+        ("longest", Pick::Longest),
+        ("union", Pick::Union),
+    ];
+    if let Some(text) = entry.text() {
+        let Some((_, pick)) = bare.iter().find(|(word, _)| *word == text) else {
+            let hint = match text {
+                "own" => "write {own: [system, …]}, the first that has a value wins".to_owned(),
+                _ => suggestion(text, bare.iter().map(|(word, _)| *word)),
+            };
+            entry.wrong(format!("`{text}` is not a rule"), &hint);
+            return None;
+        };
+        return Some(FieldRule {
+            pick: pick.clone(),
+            on_clear: OnClear::default(),
+        });
+    }
+    let section = entry.section(FIELD);
+    let on_clear = section.word(
+        "on_clear",
+        &[
+            ("ignore", OnClear::Ignore),
+            ("propagate", OnClear::Propagate),
+            ("restore", OnClear::Restore),
+        ],
+    );
+    let systems = |key| -> Option<Vec<CompactString>> {
+        let names = section.names(key)?;
+        Some(names.into_iter().map(CompactString::from).collect())
+    };
+    let is_on = |key| section.flag(key).filter(|is_on| *is_on);
+    let picks: Vec<Pick> = [
+        systems("own").map(Pick::Own),
+        systems("newest").map(Pick::Newest),
+        is_on("longest").map(|_| Pick::Longest),
+        is_on("union").map(|_| Pick::Union),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let [pick] = picks.as_slice() else {
+        if section.is_table() || entry.is_nothing() {
+            entry.wrong("a field needs exactly one of own, newest, union, longest", "");
+        }
+        return None;
+    };
+    if *pick == Pick::Own(Vec::new()) {
+        section.wrong(
+            "own",
+            "`own` names no system",
+            "write {own: [system, …]}, the first that has a value wins",
+        );
+    }
+    Some(FieldRule {
+        pick: pick.clone(),
+        on_clear: on_clear.unwrap_or_default(),
+    })
+}

@@ -1,0 +1,46 @@
+//! What a fold needs of the config: the admin's wishes joined with what the connectors can do.
+
+use std::collections::BTreeMap;
+
+use compact_str::CompactString;
+
+use super::{Config, SystemConfig};
+use crate::merge::{Rules, StreamRules, SystemRules};
+use crate::model::StreamSpec;
+
+/// What each system's connection can do, by system and stream.
+pub type Specs = BTreeMap<CompactString, BTreeMap<CompactString, StreamSpec>>;
+
+/// The rules of the whole config. A system without specs has no streams: nothing is read from it or written to it.
+#[must_use]
+pub fn rules(config: &Config, specs: &Specs) -> Rules {
+    let nothing = BTreeMap::new();
+    let systems = config.systems.iter().map(|(name, system)| {
+        let streams = specs.get(name).unwrap_or(&nothing);
+        let streams = streams
+            .iter()
+            .map(|(stream, spec)| (stream.clone(), of_stream(system, stream, spec)));
+        let rules = SystemRules {
+            role: system.role,
+            streams: streams.collect(),
+        };
+        (name.clone(), rules)
+    });
+    Rules {
+        systems: systems.collect(),
+        fields: config.fields.clone(),
+        default: config.default_rule.clone(),
+        external_ids: config.identity.external_ids.clone(),
+    }
+}
+
+fn of_stream(system: &SystemConfig, stream: &str, spec: &StreamSpec) -> StreamRules {
+    let own = system.streams.get(stream).cloned().unwrap_or_default();
+    StreamRules {
+        spec: spec.clone(),
+        create: own.create.unwrap_or(system.create),
+        qualified_by: own.qualified_by.unwrap_or_else(|| system.qualified_by.clone()),
+        // A stream may narrow what its system allows, never widen it: `write: false` on a system is a promise.
+        write: system.write && own.write.unwrap_or(true),
+    }
+}

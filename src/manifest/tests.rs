@@ -1,0 +1,240 @@
+//! `tests.yaml`: canned exchanges of a connector and what must come of them. The runner lives where requests are made.
+
+use std::collections::BTreeMap;
+
+use compact_str::CompactString;
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use super::scalar::{Many, Start};
+use crate::error::Class;
+use crate::model::{CustomerKey, Fields};
+
+/// The tests of a connector.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suite {
+    /// Settings of every test.
+    #[serde(default)]
+    pub config: BTreeMap<CompactString, Json>,
+    /// The present of every test; 2026-01-01T00:00:00Z when left out.
+    #[serde(default)]
+    pub now: Option<Start>,
+    /// The tests, in the order of the file.
+    pub tests: Vec<Case>,
+}
+
+/// One test: what is done (exactly one of `check`, `read`, `get`, `find`, `write`), the exchanges, and the result.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// A sentence that states the rule.
+    pub name: String,
+    /// Settings over those of the suite.
+    #[serde(default)]
+    pub config: BTreeMap<CompactString, Json>,
+    /// The present, instead of the suite's.
+    #[serde(default)]
+    pub now: Option<Start>,
+    /// Address and credential are proven.
+    #[serde(default)]
+    pub check: bool,
+    /// A stream is read.
+    #[serde(default)]
+    pub read: Option<ReadCase>,
+    /// Objects are read by id.
+    #[serde(default)]
+    pub get: Option<GetCase>,
+    /// An object is looked up.
+    #[serde(default)]
+    pub find: Option<FindCase>,
+    /// Operations are carried out.
+    #[serde(default)]
+    pub write: Option<WriteCase>,
+    /// The exchanges, in their order; every one of them must happen, and no other.
+    #[serde(default)]
+    pub http: Vec<Exchange>,
+    /// What must come of it.
+    pub expect: Expect,
+}
+
+/// A stream is read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReadCase {
+    /// The stream.
+    pub object: CompactString,
+    /// Where reading goes on (the connection's own cursor text); the beginning when left out.
+    #[serde(default)]
+    pub cursor: Option<String>,
+    /// How many pages are read at most; until caught up when left out.
+    #[serde(default)]
+    pub pages: Option<usize>,
+}
+
+/// Objects are read by id.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GetCase {
+    /// The stream.
+    pub object: CompactString,
+    /// The ids.
+    pub ids: Vec<CompactString>,
+}
+
+/// An object is looked up.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FindCase {
+    /// The stream.
+    pub object: CompactString,
+    /// The field.
+    pub by: CompactString,
+    /// Its value.
+    pub value: CompactString,
+}
+
+/// Operations are carried out.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WriteCase {
+    /// The stream.
+    pub object: CompactString,
+    /// The operations.
+    pub operations: Vec<OperationCase>,
+}
+
+/// One operation: a create, or an update or delete of an id.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperationCase {
+    /// Names the operation; `op-1`, `op-2`, … when left out.
+    #[serde(default)]
+    pub id: Option<CompactString>,
+    /// The id of the object to change.
+    #[serde(default)]
+    pub update: Option<CompactString>,
+    /// The id of the object to remove.
+    #[serde(default)]
+    pub delete: Option<CompactString>,
+    /// The fields to set or (with null) to clear.
+    #[serde(default)]
+    pub fields: Fields,
+    /// Values the object had when last seen.
+    #[serde(default)]
+    pub known: Fields,
+    /// The customer it is about; one made up when left out.
+    #[serde(default)]
+    pub key: Option<CustomerKey>,
+}
+
+/// A request we must make and the answer it gets.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exchange {
+    /// The request; only what is written here is compared.
+    pub request: ExpectedRequest,
+    /// The answer.
+    pub response: Answered,
+}
+
+/// A request we must make.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedRequest {
+    /// The method.
+    pub method: CompactString,
+    /// The path behind `base`, without query, percent-encoded as sent.
+    pub path: String,
+    /// Parameters of the query by decoded value, all of them; a repeated one is a list.
+    #[serde(default)]
+    pub query: Option<BTreeMap<CompactString, Many<String>>>,
+    /// Headers that must be there.
+    #[serde(default)]
+    pub headers: BTreeMap<CompactString, String>,
+    /// The JSON body.
+    #[serde(default)]
+    pub body: Option<Json>,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answered {
+    /// The status.
+    pub status: u16,
+    /// Headers.
+    #[serde(default)]
+    pub headers: BTreeMap<CompactString, String>,
+    /// The JSON body; none when left out.
+    #[serde(default)]
+    pub body: Option<Json>,
+    /// A body that is not JSON.
+    #[serde(default)]
+    pub text: Option<String>,
+}
+
+/// What must come of a test.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// The records of all pages, of a get or of a find, in their order.
+    #[serde(default)]
+    pub records: Option<Vec<ExpectedRecord>>,
+    /// How the operations ended, in their order.
+    #[serde(default)]
+    pub outcomes: Option<Vec<ExpectedOutcome>>,
+    /// The whole thing fails with this class.
+    #[serde(default)]
+    pub failure: Option<Class>,
+    /// The last page said that nothing more is to be had.
+    #[serde(default)]
+    pub caught_up: Option<bool>,
+    /// The tool's wait, in milliseconds, that the failure carries.
+    #[serde(default)]
+    pub wait_ms: Option<u64>,
+}
+
+/// A record that must come.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedRecord {
+    /// Its id.
+    pub id: CompactString,
+    /// Its fields, all of them, when given; names with `_` in front may be left out.
+    #[serde(default)]
+    pub fields: Option<Fields>,
+    /// The tool's time of the last change.
+    #[serde(default)]
+    pub updated_at: Option<Start>,
+    /// It says that it is gone.
+    #[serde(default)]
+    pub deleted: bool,
+    /// Our key in it.
+    #[serde(default)]
+    pub key: Option<CustomerKey>,
+    /// Part of it could not be mapped.
+    #[serde(default)]
+    pub problem: bool,
+}
+
+/// How an operation must end: with an id, or with a class.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedOutcome {
+    /// The object's id.
+    #[serde(default)]
+    pub id: Option<CompactString>,
+    /// The object is new.
+    #[serde(default)]
+    pub created: Option<bool>,
+    /// It failed with this class.
+    #[serde(default)]
+    pub class: Option<Class>,
+    /// The id that the failure carries (the object in the way).
+    #[serde(default)]
+    pub remote: Option<CompactString>,
+    /// The outcome is unknown: it may have been carried out.
+    #[serde(default)]
+    pub ambiguous: bool,
+}

@@ -1,0 +1,224 @@
+//! What each tool should say, now that the golden record is known: only differences, only where the rules allow.
+
+use std::collections::BTreeMap;
+
+use compact_str::CompactString;
+
+use super::name;
+use super::observe::BOUNCES_MAX;
+use super::rules::{Create, OnClear, Rules, StreamRules};
+use super::survive::Survivorship;
+use crate::identity::{self, IdentityRules};
+use crate::model::{
+    CustomerKey, FieldName, FieldSpec, Fields, IdentifierKind, Kind, Record, RecordId, StreamId, Value, Wanted,
+    WriteMode,
+};
+
+/// What one stream should hold for a customer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desire {
+    /// The stream.
+    pub stream: StreamId,
+    /// The object to change; `None` when one is to be made.
+    pub object: Option<RecordId>,
+    /// The wanted fields. Empty: nothing to write.
+    pub fields: BTreeMap<FieldName, Wanted>,
+    /// Fields that differ but are frozen by the loop breaker.
+    pub frozen: Vec<FieldName>,
+}
+
+/// The field by which a system keeps our own key.
+pub const KEY_FIELD: &str = "key";
+
+/// What every stream that may be written should hold for a customer. One entry per object, also when nothing differs, so
+/// that a write that is no longer wanted can be withdrawn.
+#[must_use]
+pub fn desires(
+    key: &CustomerKey,
+    golden: &Fields,
+    members: &[&Record],
+    rules: &Rules,
+    survivorship: &Survivorship,
+) -> Vec<Desire> {
+    let mut desires = Vec::new();
+    for (system, system_rules) in &rules.systems {
+        for (stream, stream_rules) in &system_rules.streams {
+            if !stream_rules.write || stream_rules.spec.kind != key.kind {
+                continue;
+            }
+            let here = |record: &&&Record| record.id.stream.system == *system && record.id.stream.stream == *stream;
+            let mut objects: Vec<&Record> = members.iter().filter(here).copied().collect();
+            let id = StreamId::new(system.clone(), stream.clone());
+            if objects.is_empty() {
+                desires.extend(creation(id, key, golden, stream_rules, rules));
+                continue;
+            }
+            // The oldest id is the one that carries the identifiers; a second object of the same person in one tool would
+            // clash with it.
+            objects.sort_by_key(|record| (record.id.remote.len(), record.id.remote.clone()));
+            let live = objects
+                .into_iter()
+                .filter(|record| record.deleted_at.is_none() && record.problem.is_none());
+            for (place, record) in live.enumerate() {
+                desires.push(difference(record, place == 0, golden, stream_rules, survivorship));
+            }
+        }
+    }
+    desires
+}
+
+fn creation(
+    stream: StreamId,
+    key: &CustomerKey,
+    golden: &Fields,
+    stream_rules: &StreamRules,
+    rules: &Rules,
+) -> Option<Desire> {
+    let spec = &stream_rules.spec;
+    let qualifies = match stream_rules.create {
+        Create::Never => false,
+        Create::Always => true,
+        Create::Qualified => stream_rules
+            .qualified_by
+            .iter()
+            .all(|field| golden.value(field.as_str()).is_some()),
+    };
+    if !qualifies || !spec.can_create || !can_be_found_again(key, golden, stream_rules, rules) {
+        return None;
+    }
+    let mut fields = BTreeMap::new();
+    for (field, field_spec) in spec.fields.iter().filter(|(_, spec)| spec.write != WriteMode::Never) {
+        match golden.value(field.as_str()) {
+            Some(value) if fits(value, field_spec) => {
+                fields.insert(
+                    field.clone(),
+                    Wanted {
+                        value: Some(value.clone()),
+                        placeholder: false,
+                    },
+                );
+            }
+            _ => {
+                let stand_in = |value: &Value| Wanted {
+                    value: Some(value.clone()),
+                    placeholder: true,
+                };
+                fields.extend(
+                    field_spec
+                        .placeholder
+                        .as_ref()
+                        .map(|value| (field.clone(), stand_in(value))),
+                );
+            }
+        }
+    }
+    Some(Desire {
+        stream,
+        object: None,
+        fields,
+        frozen: Vec::new(),
+    })
+}
+
+/// A create whose answer gets lost must be looked up before it is repeated; without anything to look it up by, it would be
+/// a gamble. An e-mail counts only when it names one person.
+fn can_be_found_again(key: &CustomerKey, golden: &Fields, stream_rules: &StreamRules, rules: &Rules) -> bool {
+    stream_rules.spec.match_by.iter().any(|field| match field.as_str() {
+        KEY_FIELD => true,
+        "email" => names_one_person(golden, key.kind, rules),
+        other => golden.value(other).is_some(),
+    })
+}
+
+fn names_one_person(golden: &Fields, kind: Kind, rules: &Rules) -> bool {
+    let rules = IdentityRules {
+        external_ids: &rules.external_ids,
+        region: None,
+    };
+    let identifiers = identity::identifiers(golden, None, rules, kind);
+    identifiers
+        .iter()
+        .any(|identifier| identifier.kind == IdentifierKind::Email)
+}
+
+/// An enumeration can only say what is in its list.
+fn fits(value: &Value, spec: &FieldSpec) -> bool {
+    spec.order.is_empty() || value.as_text().is_some_and(|text| place(text, spec).is_some())
+}
+
+fn place(text: &str, spec: &FieldSpec) -> Option<usize> {
+    spec.order.iter().position(|item: &CompactString| item == text)
+}
+
+fn difference(
+    record: &Record,
+    is_primary: bool,
+    golden: &Fields,
+    stream_rules: &StreamRules,
+    survivorship: &Survivorship,
+) -> Desire {
+    let mut desire = Desire {
+        stream: record.id.stream.clone(),
+        object: Some(record.id.clone()),
+        fields: BTreeMap::new(),
+        frozen: Vec::new(),
+    };
+    if !stream_rules.spec.can_update {
+        return desire;
+    }
+    for (field, spec) in &stream_rules.spec.fields {
+        let Some(wanted) = golden.0.get(field) else { continue };
+        let identifies = stream_rules.spec.match_by.contains(field);
+        if matches!(spec.write, WriteMode::Never | WriteMode::CreateOnly) || (identifies && !is_primary) {
+            continue;
+        }
+        if !differs(record, field, wanted.as_ref(), spec, golden, survivorship) {
+            continue;
+        }
+        if record
+            .bounces
+            .get(field)
+            .is_some_and(|bounce| bounce.count >= BOUNCES_MAX)
+        {
+            desire.frozen.push(field.clone());
+        } else {
+            desire.fields.insert(
+                field.clone(),
+                Wanted {
+                    value: wanted.clone(),
+                    placeholder: false,
+                },
+            );
+        }
+    }
+    desire
+}
+
+fn differs(
+    record: &Record,
+    field: &FieldName,
+    wanted: Option<&Value>,
+    spec: &FieldSpec,
+    golden: &Fields,
+    survivorship: &Survivorship,
+) -> bool {
+    let stands = record.fields.0.get(field);
+    let Some(wanted) = wanted else {
+        return matches!(stands, Some(Some(_)));
+    };
+    if stands.is_some_and(|value| value.as_ref() == Some(wanted)) || !fits(wanted, spec) {
+        return false;
+    }
+    let was_emptied = matches!(stands, Some(None));
+    if was_emptied && survivorship.of(field.as_str()).rule.on_clear == OnClear::Ignore {
+        return false;
+    }
+    if name::is_part(field.as_str()) && name::same(&record.fields, golden) {
+        return false;
+    }
+    if spec.write == WriteMode::ForwardOnly {
+        let at = |value: Option<&Value>| value.and_then(Value::as_text).and_then(|text| place(text, spec));
+        return at(Some(wanted)) > at(stands.and_then(Option::as_ref));
+    }
+    true
+}

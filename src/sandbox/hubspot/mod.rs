@@ -1,0 +1,552 @@
+//! The shape of HubSpot's CRM objects API, contacts only (VENDORS.md A1).
+//!
+//! An object's body is its `properties` map; every value is a string (A1.3). Where the sheet is silent: a backward move
+//! of `lifecyclestage` is answered 200 and left undone, and batch rows come in reverse order, because none is promised.
+
+mod batch;
+mod search;
+
+use serde_json::{Map, Value, json};
+
+use super::clock::rfc3339_ms;
+use super::store::{Act, Object, Shape, Stamps, Store};
+use super::tool::{Person, Vendor, Wrong};
+use super::wire::{Ask, Page, Reply};
+use super::{By, Options, ToolName};
+
+const CONTACTS: &str = "/crm/v3/objects/contacts";
+/// The properties a contact has here without being declared (A1.11).
+const STANDARD: &[&str] = &[
+    "email",
+    "firstname",
+    "lastname",
+    "phone",
+    "mobilephone",
+    "company",
+    "jobtitle",
+    "website",
+    "address",
+    "city",
+    "zip",
+    "country",
+    "lifecyclestage",
+    "hs_lead_status",
+    "hubspot_owner_id",
+    "hs_language",
+    "hs_legal_basis",
+    "hs_marketable_status",
+    "hs_additional_emails",
+];
+/// Set by HubSpot alone (A1.11).
+const READ_ONLY: &[&str] = &[
+    "hs_object_id",
+    "createdate",
+    "lastmodifieddate",
+    "hs_email_optout",
+    "hs_merged_object_ids",
+];
+/// Returned when no property is asked for (A1.3: "only a few default properties").
+const DEFAULTS: &[&str] = &["email", "firstname", "lastname"];
+/// Always returned.
+const ALWAYS: &[&str] = &["createdate", "lastmodifieddate", "hs_object_id"];
+/// `lifecyclestage` moves to the right only (A1.5).
+const STAGES: &[&str] = &[
+    "subscriber",
+    "lead",
+    "marketingqualifiedlead",
+    "salesqualifiedlead",
+    "opportunity",
+    "customer",
+    "evangelist",
+    "other",
+];
+
+pub(super) struct Hubspot {
+    token: String,
+    echo_touch: bool,
+    custom: Vec<String>,
+}
+
+/// Why a write is refused.
+struct Reject {
+    status: u16,
+    category: &'static str,
+    message: String,
+}
+
+impl Reject {
+    fn invalid(message: String) -> Self {
+        Self {
+            status: 400,
+            category: "VALIDATION_ERROR",
+            message,
+        }
+    }
+
+    fn property(error: &str, name: &str, value: &str) -> Self {
+        let list =
+            json!([{"isValid": false, "message": format!("{value} was not valid"), "error": error, "name": name}]);
+        Self::invalid(format!("Property values were not valid: {list}"))
+    }
+
+    fn conflict(id: u64) -> Self {
+        Self {
+            status: 409,
+            category: "CONFLICT",
+            message: format!("Contact already exists. Existing ID: {id}"),
+        }
+    }
+
+    fn missing() -> Self {
+        Self {
+            status: 404,
+            category: "OBJECT_NOT_FOUND",
+            message: "resource not found".to_owned(),
+        }
+    }
+
+    fn reply(&self) -> Reply {
+        error(self.status, self.category, &self.message)
+    }
+}
+
+fn error(status: u16, category: &str, message: &str) -> Reply {
+    let correlation = "aeb5f871-7f07-4993-9211-075dc63e7cbf";
+    Reply::json(
+        status,
+        json!({"status": "error", "message": message, "correlationId": correlation, "category": category}),
+    )
+}
+
+impl Hubspot {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            token: format!("Bearer {}", options.hubspot_token),
+            echo_touch: options.echo_touch,
+            custom: options.hubspot_properties.clone(),
+        }
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        STANDARD.contains(&name) || READ_ONLY.contains(&name) || self.custom.iter().any(|custom| custom == name)
+    }
+
+    /// Checks written properties and makes them strings; the empty string stays and means "clear" (A1.5).
+    fn checked(&self, properties: Option<&Value>) -> Result<Map<String, Value>, Reject> {
+        let Some(properties) = properties.and_then(Value::as_object) else {
+            return Err(Reject::invalid(
+                "Invalid input JSON: properties must be an object".to_owned(),
+            ));
+        };
+        let mut clean = Map::new();
+        for (name, value) in properties {
+            let Some(text) = text_of(value) else {
+                return Err(Reject::property("INVALID_TYPE", name, "a value that is no text"));
+            };
+            if !self.knows(name) {
+                return Err(Reject::property("PROPERTY_DOESNT_EXIST", name, &text));
+            }
+            if READ_ONLY.contains(&name.as_str()) {
+                return Err(Reject::property("READ_ONLY_VALUE", name, &text));
+            }
+            if name == "email" && !text.trim().is_empty() && !is_address(text.trim()) {
+                return Err(Reject::property("INVALID_EMAIL", name, &text));
+            }
+            let text = if name == "email" {
+                text.trim().to_lowercase()
+            } else {
+                text
+            };
+            clean.insert(name.clone(), Value::String(text));
+        }
+        Ok(clean)
+    }
+
+    /// The e-mail of a write must not belong to another contact; compared without case (A1.12).
+    fn conflict(store: &Store, properties: &Map<String, Value>, own: Option<u64>) -> Result<(), Reject> {
+        let email = properties
+            .get("email")
+            .and_then(Value::as_str)
+            .filter(|email| !email.is_empty());
+        match email.and_then(|email| store.with_key(email)) {
+            Some(id) if Some(id) != own => Err(Reject::conflict(id)),
+            _ => Ok(()),
+        }
+    }
+
+    fn insert(store: &mut Store, ask: &Ask, properties: Map<String, Value>) -> u64 {
+        let mut body = Value::Object(Map::new());
+        lay(&mut body, &properties);
+        store.insert(
+            Act {
+                by: By::Api,
+                now_ms: ask.now_ms,
+            },
+            body,
+            ask.now_ms,
+            ask.now_ms,
+        )
+    }
+
+    fn update(&self, store: &mut Store, ask: &Ask, id: u64, properties: &Map<String, Value>) {
+        let Some(mut body) = store.live(id).map(|object| Value::clone(&object.body)) else {
+            return;
+        };
+        let properties = forward_only(&body, properties);
+        lay(&mut body, &properties);
+        store.revise(
+            Act {
+                by: By::Api,
+                now_ms: ask.now_ms,
+            },
+            id,
+            body,
+            self.echo_touch,
+        );
+    }
+
+    fn list(store: &Store, ask: &Ask) -> Reply {
+        let limit = match ask.get("limit").map_or(Ok(10), str::parse::<usize>) {
+            Ok(limit @ 1..=100) => limit,
+            _ => return Reject::invalid("limit must be between 1 and 100".to_owned()).reply(),
+        };
+        let here = ask.get("after").unwrap_or("0").to_owned();
+        let Ok(after) = here.trim_end_matches('~').parse::<u64>() else {
+            return Reject::invalid("after is not a valid token".to_owned()).reply();
+        };
+        let archived = ask.get("archived") == Some("true");
+        let wanted = wanted(ask.list("properties"));
+        let mut found = store
+            .objects
+            .range(after..)
+            .map(|(_, object)| object)
+            .filter(|object| object.is_live() != archived);
+        let rows: Vec<&Object> = found.by_ref().take(limit).collect();
+        let next = found.next().map(|object| object.id);
+        Reply::page(Page {
+            key: "results",
+            edge: rows.last().map(|object| object.id).zip(next),
+            rows: rows
+                .iter()
+                .map(|object| row(&object.body, object.deleted_ms, &wanted).into())
+                .collect(),
+            next: next.map(|id| id.to_string()),
+            again: format!("{here}~"),
+            here,
+            extra: Map::new(),
+            envelope: paging,
+        })
+    }
+
+    fn single(&self, store: &mut Store, ask: &Ask, key: &str) -> Reply {
+        let id = match ask.get("idProperty") {
+            Some("email") => store.with_key(key),
+            None | Some("hs_object_id") => key.parse::<u64>().ok(),
+            Some(_) => None,
+        };
+        let Some(id) = id.filter(|id| store.live(*id).is_some()) else {
+            // Deleting what is gone is fine; reading and changing it is not.
+            return if ask.method == "DELETE" {
+                Reply::empty(204)
+            } else {
+                Reject::missing().reply()
+            };
+        };
+        match ask.method.as_str() {
+            "GET" => answer_row(store, id, 200, &wanted(ask.list("properties"))),
+            "DELETE" => {
+                store.delete(
+                    Act {
+                        by: By::Api,
+                        now_ms: ask.now_ms,
+                    },
+                    id,
+                );
+                Reply::empty(204)
+            }
+            "PATCH" => {
+                let body = ask.json().unwrap_or_default();
+                let checked = self.checked(body.get("properties")).and_then(|properties| {
+                    Self::conflict(store, &properties, Some(id))?;
+                    Ok(properties)
+                });
+                match checked {
+                    Err(reject) => reject.reply(),
+                    Ok(properties) => {
+                        self.update(store, ask, id, &properties);
+                        answer_row(store, id, 200, &names_of(&properties))
+                    }
+                }
+            }
+            _ => error(405, "VALIDATION_ERROR", "method not allowed"),
+        }
+    }
+
+    fn create(&self, store: &mut Store, ask: &Ask) -> Reply {
+        let body = ask.json().unwrap_or_default();
+        let checked = self.checked(body.get("properties")).and_then(|properties| {
+            Self::conflict(store, &properties, None)?;
+            Ok(properties)
+        });
+        match checked {
+            Err(reject) => reject.reply(),
+            Ok(properties) => {
+                let names = names_of(&properties);
+                let id = Self::insert(store, ask, properties);
+                answer_row(store, id, 201, &names)
+            }
+        }
+    }
+}
+
+impl Vendor for Hubspot {
+    fn name(&self) -> ToolName {
+        ToolName::Hubspot
+    }
+
+    fn shape(&self) -> Shape {
+        Shape {
+            stamp,
+            keys: emails,
+            step_ms: 1,
+            moving: &["createdate", "lastmodifieddate", "hs_object_id"],
+        }
+    }
+
+    fn first_id(&self) -> u64 {
+        1_001
+    }
+
+    fn authorized(&self, ask: &Ask) -> bool {
+        ask.header("authorization") == Some(self.token.as_str())
+    }
+
+    fn answer(&self, store: &mut Store, ask: &Ask) -> Reply {
+        if ask.path.trim_end_matches('/') == "/crm/v3/owners" {
+            return owners();
+        }
+        let Some(rest) = ask.path.strip_prefix(CONTACTS) else {
+            return self.wrong(Wrong::NotFound);
+        };
+        match (ask.method.as_str(), rest.trim_matches('/')) {
+            ("GET", "") => Self::list(store, ask),
+            ("POST", "") => self.create(store, ask),
+            ("POST", "search") => self.search(store, ask),
+            ("POST", "batch/read") => batch::read(store, ask),
+            ("POST", "batch/create" | "batch/update" | "batch/upsert") => self.batch(store, ask),
+            ("POST", "batch/archive") => batch::archive(store, ask),
+            (_, key) if !key.is_empty() && !key.contains('/') => self.single(store, ask, key),
+            _ => self.wrong(Wrong::NotFound),
+        }
+    }
+
+    fn wrong(&self, wrong: Wrong) -> Reply {
+        match wrong {
+            Wrong::Unauthorized => error(
+                401,
+                "INVALID_AUTHENTICATION",
+                "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can find more \
+                 details at https://developers.hubspot.com/docs/methods/auth/oauth-overview",
+            ),
+            Wrong::Throttled => rate_limit(
+                "You have reached your ten_secondly_rolling limit.",
+                "TEN_SECONDLY_ROLLING",
+            ),
+            Wrong::DailyQuota => rate_limit("You have reached your daily limit.", "DAILY"),
+            Wrong::Server => Reply::json(500, json!({"status": "error", "message": "internal error"})),
+            Wrong::NotFound => Reject::missing().reply(),
+        }
+    }
+
+    fn person(&self, body: &Value, stamps: &Stamps) -> Person {
+        let text = |name: &str| {
+            body.get(name)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
+        let (given, family) = (text("firstname"), text("lastname"));
+        let full_name = [given.as_deref(), family.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" ");
+        Person {
+            id: stamps.id.to_string(),
+            email: text("email"),
+            emails: emails(body),
+            given,
+            family,
+            full_name: Some(full_name).filter(|name| !name.is_empty()),
+            phone: text("phone"),
+            company: text("company"),
+            external_id: None,
+            updated_ms: stamps.updated_ms,
+            deleted: stamps.deleted_ms.is_some(),
+            raw: body.clone(),
+        }
+    }
+
+    fn compose(&self, typed: &Value) -> Value {
+        self.amend(&Value::Object(Map::new()), typed)
+    }
+
+    fn amend(&self, body: &Value, patch: &Value) -> Value {
+        let mut body = body.clone();
+        let mut properties = Map::new();
+        for (name, value) in patch.as_object().into_iter().flatten() {
+            let text = text_of(value).unwrap_or_default();
+            let text = if name == "email" {
+                text.trim().to_lowercase()
+            } else {
+                text
+            };
+            properties.insert(name.clone(), Value::String(text));
+        }
+        lay(&mut body, &properties);
+        body
+    }
+
+    fn twist(&self, row: &mut Value) {
+        if let Some(email) = row.pointer_mut("/properties/email") {
+            *email = json!({"value": email.take()});
+        }
+    }
+}
+
+/// The text of a JSON scalar, as HubSpot stores all values (A1.3).
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => Some(String::new()),
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    text.split_once('@')
+        .is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
+        && !text.contains(char::is_whitespace)
+}
+
+/// Lays properties over a body; the empty string removes (A1.5).
+fn lay(body: &mut Value, properties: &Map<String, Value>) {
+    let Some(map) = body.as_object_mut() else { return };
+    for (name, value) in properties {
+        if value.as_str() == Some("") {
+            map.shift_remove(name);
+        } else {
+            map.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+fn forward_only(body: &Value, properties: &Map<String, Value>) -> Map<String, Value> {
+    let place = |value: Option<&Value>| {
+        value
+            .and_then(Value::as_str)
+            .and_then(|stage| STAGES.iter().position(|s| *s == stage))
+    };
+    let mut properties = properties.clone();
+    let moves = (
+        place(body.get("lifecyclestage")),
+        place(properties.get("lifecyclestage")),
+    );
+    if matches!(moves, (Some(old), Some(new)) if new < old) {
+        properties.shift_remove("lifecyclestage");
+    }
+    properties
+}
+
+fn names_of(properties: &Map<String, Value>) -> Vec<String> {
+    wanted(Some(properties.keys().cloned().collect()))
+}
+
+fn wanted(asked: Option<Vec<String>>) -> Vec<String> {
+    let mut names = asked
+        .filter(|names| !names.is_empty())
+        .unwrap_or_else(|| DEFAULTS.iter().map(|n| (*n).to_owned()).collect());
+    for name in ALWAYS {
+        if !names.iter().any(|known| known == name) {
+            names.push((*name).to_owned());
+        }
+    }
+    names
+}
+
+/// An object as answers show it: the wanted properties, null where there is no value.
+fn row(body: &Value, deleted_ms: Option<i64>, wanted: &[String]) -> Value {
+    let mut properties = Map::new();
+    for name in wanted {
+        properties.insert(name.clone(), body.get(name).cloned().unwrap_or_default());
+    }
+    let stamp = |name: &str| body.get(name).cloned().unwrap_or_default();
+    let mut row = Map::new();
+    row.insert("id".to_owned(), stamp("hs_object_id"));
+    row.insert("properties".to_owned(), Value::Object(properties));
+    row.insert("createdAt".to_owned(), stamp("createdate"));
+    row.insert("updatedAt".to_owned(), stamp("lastmodifieddate"));
+    row.insert("archived".to_owned(), Value::Bool(deleted_ms.is_some()));
+    if let Some(ms) = deleted_ms {
+        row.insert("archivedAt".to_owned(), Value::String(rfc3339_ms(ms)));
+    }
+    Value::Object(row)
+}
+
+fn answer_row(store: &Store, id: u64, status: u16, wanted: &[String]) -> Reply {
+    match store.objects.get(&id) {
+        Some(object) => Reply::json(status, row(&object.body, object.deleted_ms, wanted)),
+        None => Reject::missing().reply(),
+    }
+}
+
+fn paging(page: &Page) -> Map<String, Value> {
+    let mut map = page.extra.clone();
+    if let Some(next) = &page.next {
+        map.insert(
+            "paging".to_owned(),
+            json!({"next": {"after": next, "link": format!("?after={next}")}}),
+        );
+    }
+    map
+}
+
+fn rate_limit(message: &str, policy: &str) -> Reply {
+    let body = json!({
+        "status": "error", "message": message, "errorType": "RATE_LIMIT",
+        "correlationId": "c033cdaa-2c40-4a64-ae48-b4cec88dad24", "policyName": policy,
+        "requestId": "3d3e35b7-0dae-4b9f-a6e3-9c230cbcf8dd",
+    });
+    Reply::json(429, body)
+}
+
+/// One owner, so that `hubspot_owner_id` can be resolved (A1.5).
+fn owners() -> Reply {
+    let stamp = rfc3339_ms(1_704_067_200_000);
+    let owner = json!({
+        "id": "101", "email": "owner@example.com", "firstName": "Olli", "lastName": "Owner", "userId": 1,
+        "createdAt": stamp, "updatedAt": stamp, "archived": false,
+    });
+    Reply::json(200, json!({"results": [owner]}))
+}
+
+fn stamp(body: &mut Value, stamps: &Stamps) {
+    let Some(map) = body.as_object_mut() else { return };
+    map.insert("hs_object_id".to_owned(), Value::String(stamps.id.to_string()));
+    map.insert("createdate".to_owned(), Value::String(rfc3339_ms(stamps.created_ms)));
+    map.insert(
+        "lastmodifieddate".to_owned(),
+        Value::String(rfc3339_ms(stamps.updated_ms)),
+    );
+}
+
+/// E-mail is unique over the main and the additional addresses (A1.12).
+fn emails(body: &Value) -> Vec<String> {
+    let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+    let more = text("hs_additional_emails").split(';');
+    let all = std::iter::once(text("email")).chain(more);
+    all.map(|email| email.trim().to_lowercase())
+        .filter(|email| !email.is_empty())
+        .collect()
+}

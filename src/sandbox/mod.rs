@@ -1,0 +1,276 @@
+//! Tools to try things on: in-process HTTP servers that speak the shapes of three vendors.
+//!
+//! The demo, the crash sweep and a user's own rehearsal run against these instead of real accounts. They hold invented
+//! people, keep a history of every write, and play every fault of the nemesis list on demand. What they know about the
+//! vendors stands in VENDORS.md (parts A1, B2, C1, G, H1); where the sheet is silent the doc comment says what was chosen.
+//!
+//! This module never reads Nivel's ledger: the checker judges by what the tools saw.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+pub mod checker;
+pub mod clock;
+pub mod faults;
+pub mod history;
+mod hubspot;
+pub mod people;
+mod pipedrive;
+mod play;
+mod store;
+#[cfg(test)]
+mod tests;
+mod tool;
+mod wire;
+mod zendesk;
+
+pub use clock::Clock;
+pub use faults::{Fault, Kind, Retry, When};
+pub use history::{By, Event, Op, RequestLog};
+pub use tool::{Person, Tool};
+
+/// Which vendor's shape a tool speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ToolName {
+    /// Marketing.
+    Hubspot,
+    /// Sales.
+    Pipedrive,
+    /// Support.
+    Zendesk,
+}
+
+impl ToolName {
+    /// All three, in the order of the customer's way.
+    pub const ALL: [Self; 3] = [Self::Hubspot, Self::Pipedrive, Self::Zendesk];
+}
+
+impl fmt::Display for ToolName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Hubspot => "HubSpot",
+            Self::Pipedrive => "Pipedrive",
+            Self::Zendesk => "Zendesk",
+        })
+    }
+}
+
+/// What can go wrong with the sandbox itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A port could not be taken.
+    #[error("{tool} sandbox cannot listen on 127.0.0.1:{port}")]
+    Listen {
+        /// Which tool.
+        tool: ToolName,
+        /// The wanted port.
+        port: u16,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An id that is not there.
+    #[error("{tool} sandbox has no live object {id}")]
+    Missing {
+        /// Which tool.
+        tool: ToolName,
+        /// The id asked for.
+        id: String,
+    },
+}
+
+/// How the three tools behave. [`Options::default`] is a friendly account.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Port of the HubSpot shape; 0 takes a free one.
+    pub hubspot_port: u16,
+    /// Port of the Pipedrive shape.
+    pub pipedrive_port: u16,
+    /// Port of the Zendesk shape.
+    pub zendesk_port: u16,
+    /// Bearer token of the HubSpot shape.
+    pub hubspot_token: String,
+    /// `x-api-token` of the Pipedrive shape.
+    pub pipedrive_token: String,
+    /// Agent the Zendesk token belongs to.
+    pub zendesk_email: String,
+    /// API token of the Zendesk shape; sent as Basic `email/token:token`.
+    pub zendesk_token: String,
+    /// HubSpot: a write that changes nothing moves `lastmodifieddate` all the same.
+    pub echo_touch: bool,
+    /// HubSpot: how late the search index is (VENDORS.md A1.4).
+    pub index_lag_ms: i64,
+    /// HubSpot: names of custom properties the account has beside the standard ones.
+    pub hubspot_properties: Vec<String>,
+    /// Pipedrive: whether the list of persons shows deleted ones with `is_deleted` (the sheet does not say; default no).
+    pub pipedrive_list_deleted: bool,
+    /// Zendesk: Support has enabled bulk imports; without it `create_or_update_many` is 403 (VENDORS.md C1.6).
+    pub zendesk_bulk_import: bool,
+    /// How many requests each tool remembers.
+    pub log_rows_max: usize,
+    /// Where the tools' clocks start; `None` follows real time. Each tool has a clock of its own.
+    pub clock_ms: Option<i64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            hubspot_port: 0,
+            pipedrive_port: 0,
+            zendesk_port: 0,
+            hubspot_token: "pat-eu1-sandbox".to_owned(),
+            pipedrive_token: "pipedrive-sandbox".to_owned(),
+            zendesk_email: "agent@example.com".to_owned(),
+            zendesk_token: "zendesk-sandbox".to_owned(),
+            echo_touch: true,
+            index_lag_ms: 0,
+            hubspot_properties: vec!["nivel_key".to_owned()],
+            pipedrive_list_deleted: false,
+            zendesk_bulk_import: false,
+            log_rows_max: 10_000,
+            clock_ms: None,
+        }
+    }
+}
+
+/// The three running tools.
+pub struct Sandbox {
+    /// Marketing.
+    pub hubspot: Tool,
+    /// Sales.
+    pub pipedrive: Tool,
+    /// Support.
+    pub zendesk: Tool,
+}
+
+impl Sandbox {
+    /// Starts three servers on 127.0.0.1.
+    ///
+    /// # Errors
+    /// When a port is taken.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        let clock = || Arc::new(options.clock_ms.map_or_else(Clock::real, Clock::fixed));
+        let rows = options.log_rows_max;
+        let hubspot = tool::Service::new(
+            Box::new(hubspot::Hubspot::new(&options)),
+            clock(),
+            rows,
+            options.index_lag_ms,
+        );
+        let pipedrive = tool::Service::new(Box::new(pipedrive::Pipedrive::new(&options)), clock(), rows, 0);
+        let zendesk = tool::Service::new(Box::new(zendesk::Zendesk::new(&options)), clock(), rows, 0);
+        Ok(Self {
+            hubspot: Tool::start(hubspot, options.hubspot_port).await?,
+            pipedrive: Tool::start(pipedrive, options.pipedrive_port).await?,
+            zendesk: Tool::start(zendesk, options.zendesk_port).await?,
+        })
+    }
+
+    /// The tool of this name.
+    #[must_use]
+    pub fn tool(&self, name: ToolName) -> &Tool {
+        match name {
+            ToolName::Hubspot => &self.hubspot,
+            ToolName::Pipedrive => &self.pipedrive,
+            ToolName::Zendesk => &self.zendesk,
+        }
+    }
+
+    /// Moves all three clocks by `ms`.
+    pub fn advance(&self, ms: i64) {
+        for name in ToolName::ALL {
+            self.tool(name).clock.advance(ms);
+        }
+    }
+
+    /// Fills the tools with generated people; their ages are counted back from each tool's clock.
+    pub fn seed(&self, people: &people::People) -> people::Truth {
+        let mut truth = people::Truth::default();
+        for object in &people.objects {
+            let tool = self.tool(object.tool);
+            let now_ms = tool.clock.now_ms();
+            let id = tool.seed(
+                &object.body,
+                now_ms - object.created_ago_ms,
+                now_ms - object.updated_ago_ms,
+            );
+            truth.insert(object.tool, id, object.persona);
+        }
+        truth
+    }
+
+    /// Stops all servers and waits for them.
+    pub async fn shutdown(self) {
+        self.hubspot.shutdown().await;
+        self.pipedrive.shutdown().await;
+        self.zendesk.shutdown().await;
+    }
+}
+
+/// What [`serve`] put up.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// Name, base address and number of objects of each tool.
+    pub tools: Vec<ToolSummary>,
+    /// How many people stand behind the objects.
+    pub people: usize,
+    /// The seed that makes them again.
+    pub seed: u64,
+}
+
+/// One line of a [`Summary`].
+#[derive(Debug, Clone, Serialize)]
+pub struct ToolSummary {
+    /// Which tool.
+    pub name: ToolName,
+    /// `http://127.0.0.1:port`
+    pub base_url: String,
+    /// Live objects.
+    pub objects: usize,
+}
+
+/// A seeded sandbox, ready for the command line.
+pub struct Served {
+    /// The running tools; dropping them stops the servers.
+    pub sandbox: Sandbox,
+    /// What a caller may print.
+    pub summary: Summary,
+    /// The people behind the objects.
+    pub people: people::People,
+    /// Which object belongs to whom.
+    pub truth: people::Truth,
+}
+
+/// Starts the tools and fills them with `count` people made from `seed`. Prints nothing.
+///
+/// # Errors
+/// When a port is taken.
+pub async fn serve(options: Options, seed: u64, count: usize) -> Result<Served, Error> {
+    let sandbox = Sandbox::start(options).await?;
+    let people = people::generate(seed, count);
+    let truth = sandbox.seed(&people);
+    let tools = ToolName::ALL
+        .iter()
+        .map(|name| {
+            let tool = sandbox.tool(*name);
+            ToolSummary {
+                name: *name,
+                base_url: tool.base_url.clone(),
+                objects: tool.people().len(),
+            }
+        })
+        .collect();
+    let summary = Summary {
+        tools,
+        people: people.personas.len(),
+        seed,
+    };
+    Ok(Served {
+        sandbox,
+        summary,
+        people,
+        truth,
+    })
+}

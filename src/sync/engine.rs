@@ -1,0 +1,347 @@
+//! Holds the parts together and runs one whole pass over all systems.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use compact_str::CompactString;
+use futures::future::join_all;
+use serde::Serialize;
+
+use super::progress::{Event, Progress};
+use super::settle::Aftermath;
+use crate::cache::IdentityCache;
+use crate::connector::Connections;
+use crate::error::Problem;
+use crate::ledger::{Error as LedgerError, Ledger, WriteState};
+use crate::merge::{Rules, Survivorship};
+use crate::model::{Clock, CustomerKey, Kind, StreamId};
+
+/// How long one pass waits for writes that are to be tried again soon.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// What an engine is made of.
+pub struct Parts {
+    /// The durable store.
+    pub ledger: Arc<dyn Ledger>,
+    /// The identity cache.
+    pub cache: Arc<dyn IdentityCache>,
+    /// Every configured system.
+    pub connections: Connections,
+    /// The admin's rules.
+    pub rules: Rules,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Who wants to know what happens.
+    pub progress: Arc<dyn Progress>,
+}
+
+/// Pulls, folds, pushes and settles. Cheap to share behind an [`Arc`].
+pub struct Engine {
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) cache: Arc<dyn IdentityCache>,
+    pub(super) connections: Connections,
+    pub(super) rules: Rules,
+    pub(super) survivorship: Survivorship,
+    pub(super) clock: Arc<dyn Clock>,
+    progress: Arc<dyn Progress>,
+    /// One fold at a time: with one node nobody else writes, so no commit is ever stale.
+    pub(super) gate: tokio::sync::Mutex<()>,
+    /// Rung when a commit may have put writes into the outbox.
+    pub(super) bell: tokio::sync::Notify,
+}
+
+/// Why work on a stream stopped early.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Stop {
+    /// The stream has a problem; the others go on.
+    #[error("{0}")]
+    Stream(Problem),
+    /// The ledger cannot be used: everything stops.
+    #[error("{0}")]
+    Ledger(#[from] LedgerError),
+}
+
+impl Stop {
+    /// What a person reads.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Stream(problem) | Self::Ledger(LedgerError::Broken(problem)) => problem.clone(),
+            Self::Ledger(LedgerError::Stale) => Problem::new(
+                crate::error::Code::Bug,
+                "the ledger kept moving on while a commit was tried",
+            ),
+        }
+    }
+}
+
+/// When to look at an outbox again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing waits.
+    Idle,
+    /// The next write is due after this time.
+    In(Duration),
+    /// The tool takes no writes for this time.
+    Parked(Duration),
+}
+
+/// Figures of one system in one pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SystemFigures {
+    /// Records read.
+    pub read: u64,
+    /// Records that said something new.
+    pub changed: u64,
+    /// Records that could not be mapped.
+    pub rejected: u64,
+    /// Objects made.
+    pub created: u64,
+    /// Objects changed.
+    pub updated: u64,
+    /// Writes given up.
+    pub dead: u64,
+    /// Why it stopped early; empty when it did not.
+    pub problems: Vec<Problem>,
+}
+
+/// Figures of one pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Per system.
+    pub systems: BTreeMap<CompactString, SystemFigures>,
+    /// Live customers in the ledger.
+    pub customers: u64,
+    /// Customers that were merged into another.
+    pub merges: u64,
+    /// Writes that wait, by state.
+    pub waiting: BTreeMap<WriteState, u64>,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+impl Summary {
+    /// Writes carried out.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.systems
+            .values()
+            .map(|figures| figures.created + figures.updated)
+            .sum()
+    }
+
+    /// True when nothing is left to do and nothing went wrong.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.waiting.values().all(|count| *count == 0) && self.systems.values().all(|f| f.problems.is_empty())
+    }
+}
+
+impl Engine {
+    /// Puts an engine together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            survivorship: Survivorship::new(&parts.rules),
+            ledger: parts.ledger,
+            cache: parts.cache,
+            connections: parts.connections,
+            rules: parts.rules,
+            clock: parts.clock,
+            progress: parts.progress,
+            gate: tokio::sync::Mutex::new(()),
+            bell: tokio::sync::Notify::new(),
+        }
+    }
+
+    /// The durable store.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<dyn Ledger> {
+        &self.ledger
+    }
+
+    /// The identity cache.
+    #[must_use]
+    pub fn cache(&self) -> &Arc<dyn IdentityCache> {
+        &self.cache
+    }
+
+    /// The systems.
+    #[must_use]
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// The rules.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Every stream of every system.
+    #[must_use]
+    pub fn streams(&self) -> Vec<StreamId> {
+        let of = |(system, connection): (&CompactString, &Arc<dyn crate::connector::Connection>)| {
+            connection
+                .streams()
+                .keys()
+                .map(|stream| StreamId::new(system.clone(), stream.clone()))
+                .collect::<Vec<_>>()
+        };
+        self.connections.iter().flat_map(of).collect()
+    }
+
+    pub(super) fn tell(&self, event: &Event) {
+        self.progress.on(event);
+    }
+
+    /// A key that was never given out before; later keys sort after earlier ones.
+    pub(super) fn mint(kind: Kind) -> CustomerKey {
+        CustomerKey {
+            id: uuid::Uuid::now_v7(),
+            kind,
+        }
+    }
+
+    /// True when every stream was read to its end at least once. Until then nothing is written anywhere: an object that is
+    /// about to be made might stand on a page that was not read yet.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn is_initial_read_done(&self) -> Result<bool, LedgerError> {
+        let states = self.ledger.streams().await?;
+        Ok(self
+            .streams()
+            .iter()
+            .all(|stream| states.get(stream).is_some_and(|state| state.initial_done_at.is_some())))
+    }
+
+    /// Reads every stream up to the present.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used. A system's own problem is in the figures, the others go on.
+    pub async fn pull_all(&self) -> Result<BTreeMap<CompactString, SystemFigures>, LedgerError> {
+        let streams = self.streams();
+        let reports = join_all(streams.iter().map(|stream| self.pull_stream(stream))).await;
+        let mut figures: BTreeMap<CompactString, SystemFigures> = BTreeMap::new();
+        for (stream, report) in streams.iter().zip(reports) {
+            let mine = figures.entry(stream.system.clone()).or_default();
+            mine.read += report.read;
+            mine.changed += report.changed;
+            mine.rejected += report.rejected;
+            match report.stop {
+                Some(Stop::Ledger(error)) => return Err(error),
+                Some(Stop::Stream(problem)) => mine.problems.push(problem),
+                None => {}
+            }
+        }
+        Ok(figures)
+    }
+
+    /// Reads every stream of one system up to the present. A stream's own problem is noted with the stream.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used.
+    pub async fn pull_system(&self, system: &str) -> Result<(), LedgerError> {
+        let streams: Vec<StreamId> = self
+            .streams()
+            .into_iter()
+            .filter(|stream| stream.system == system)
+            .collect();
+        let reports = join_all(streams.iter().map(|stream| self.pull_stream(stream))).await;
+        for report in reports {
+            if let Some(Stop::Ledger(error)) = report.stop {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Delivers what is due in one stream, and says when to look again.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used.
+    pub async fn push_due(&self, stream: &StreamId) -> Result<Next, LedgerError> {
+        if !self.is_initial_read_done().await? {
+            return Ok(Next::Idle);
+        }
+        let aftermath = self.push_stream(stream, None).await?;
+        let now = self.clock.now();
+        if let Some((until, _)) = aftermath.parked {
+            return Ok(Next::Parked(until.since(now)));
+        }
+        Ok(self
+            .ledger
+            .next_due(stream)
+            .await?
+            .map_or(Next::Idle, |due| Next::In(due.since(now))))
+    }
+
+    /// Resolves when a commit may have put writes into the outbox.
+    pub async fn rung(&self) {
+        self.bell.notified().await;
+    }
+
+    /// Delivers what is due everywhere, and waits a little for what is to be tried again soon.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used.
+    pub async fn push_all(&self) -> Result<BTreeMap<CompactString, Aftermath>, LedgerError> {
+        let streams = self.streams();
+        let give_up_at = self.clock.now().plus(PATIENCE);
+        let results = join_all(streams.iter().map(|stream| self.push_stream(stream, Some(give_up_at)))).await;
+        let mut all: BTreeMap<CompactString, Aftermath> = BTreeMap::new();
+        for (stream, result) in streams.iter().zip(results) {
+            *all.entry(stream.system.clone()).or_default() += result?;
+        }
+        Ok(all)
+    }
+
+    /// One whole pass: reads every stream, then delivers everything that follows.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used.
+    pub async fn sync(&self) -> Result<Summary, LedgerError> {
+        let started = self.clock.now();
+        self.ledger.release_leases(started).await?;
+        let mut systems = self.pull_all().await?;
+        if self.is_initial_read_done().await? {
+            for (system, aftermath) in self.push_all().await? {
+                let figures = systems.entry(system).or_default();
+                figures.created += aftermath.created;
+                figures.updated += aftermath.done - aftermath.created;
+                figures.dead += aftermath.dead;
+                figures.problems.extend(aftermath.parked.map(|(_, problem)| problem));
+            }
+        }
+        self.summary(systems, started).await
+    }
+
+    /// Reads every stream and says what would be written, without writing.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used.
+    pub async fn plan(&self) -> Result<Summary, LedgerError> {
+        let started = self.clock.now();
+        self.ledger.release_leases(started).await?;
+        let systems = self.pull_all().await?;
+        self.summary(systems, started).await
+    }
+
+    async fn summary(
+        &self,
+        systems: BTreeMap<CompactString, SystemFigures>,
+        started: crate::model::UnixMillis,
+    ) -> Result<Summary, LedgerError> {
+        let totals = self.ledger.totals().await?;
+        let took = self.clock.now().since(started);
+        Ok(Summary {
+            systems,
+            customers: totals.customers,
+            merges: totals.merges,
+            waiting: totals.writes,
+            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+}

@@ -1,0 +1,13 @@
+//! Moves data: pulls pages, folds them into the ledger, pushes what is due, settles the answers.
+
+pub mod consequence;
+pub mod fold;
+pub mod settle;
+
+mod engine;
+mod progress;
+mod pull;
+mod push;
+
+pub use engine::{Engine, Next, Parts, Stop, Summary, SystemFigures};
+pub use progress::{Event, Progress, Silent};

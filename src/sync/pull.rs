@@ -1,0 +1,295 @@
+//! Reads one stream up to the present, page by page; every page is one commit.
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+
+use super::engine::{Engine, Stop};
+use super::fold::{Context, Folded, Objects, ask, fold};
+use super::progress::Event;
+use crate::cache;
+use crate::connector::Connection;
+use crate::error::{Class, Code, Failure, Problem};
+use crate::ledger::{Advance, Ask, Cause, Commit, Error as LedgerError, Run, content_hash_of};
+use crate::model::{Cursor, Incoming, Page, RecordId, StreamId, UnixMillis};
+
+/// How often a fold may be repeated because the view was too small or out of date. Reached only by a bug.
+const FOLDS_MAX: usize = 16;
+
+/// What came of reading a stream.
+#[derive(Debug, Default)]
+pub(super) struct PullReport {
+    pub(super) read: u64,
+    pub(super) changed: u64,
+    pub(super) rejected: u64,
+    pub(super) stop: Option<Stop>,
+}
+
+impl Engine {
+    /// Reads a stream up to the present. What goes wrong is noted with the stream and in the report.
+    pub(super) async fn pull_stream(&self, stream: &StreamId) -> PullReport {
+        let mut report = PullReport::default();
+        let result = self.pull_pages(stream, &mut report).await;
+        if let Err(stop) = result {
+            if let Stop::Stream(problem) = &stop {
+                tracing::warn!(%stream, code = %problem.code, %problem, "reading stopped");
+                self.tell(&Event::Stopped {
+                    stream: stream.clone(),
+                    why: problem.to_string(),
+                });
+            }
+            report.stop = Some(stop);
+        }
+        report
+    }
+
+    async fn pull_pages(&self, stream: &StreamId, report: &mut PullReport) -> Result<(), Stop> {
+        let Some(connection) = self.connections.get(&stream.system) else {
+            return Ok(());
+        };
+        let state = self.ledger.stream(stream).await?;
+        if state.parked_until.is_some_and(|until| until > self.clock.now()) {
+            return state.problem.map_or(Ok(()), |problem| Err(Stop::Stream(problem)));
+        }
+        let started_at = self.clock.now();
+        let id = self.ledger.open_run(stream, started_at).await?;
+        let result = self
+            .pull_run(connection.as_ref(), stream, id, state.cursor, state.version, report)
+            .await;
+        let problem = result.as_ref().err().map(Stop::problem);
+        let run = Run {
+            id,
+            stream: stream.clone(),
+            started_at,
+            ended_at: Some(self.clock.now()),
+            read: report.read,
+            changed: report.changed,
+            rejected: report.rejected,
+            problem: problem.clone(),
+        };
+        self.ledger.close_run(run).await?;
+        if problem.is_none() && state.problem.is_some() {
+            self.ledger.note_stream(stream, None, None).await?;
+        }
+        tracing::info!(%stream, read = report.read, changed = report.changed, rejected = report.rejected, "run ended");
+        result
+    }
+
+    async fn pull_run(
+        &self,
+        connection: &dyn Connection,
+        stream: &StreamId,
+        run: i64,
+        cursor: Option<Cursor>,
+        mut version: u64,
+        report: &mut PullReport,
+    ) -> Result<(), Stop> {
+        let mut next = self.ask_page(connection, stream, cursor.as_ref()).await;
+        loop {
+            let page = match next {
+                Ok(page) => page,
+                Err(failure) => return Err(self.stop(stream, failure).await?),
+            };
+            // The next page is on its way while this one is folded: its cursor is known, and reading changes nothing.
+            let ahead = (!page.is_caught_up).then(|| page.next.clone());
+            let ahead = self.ask_ahead(connection, stream, ahead.as_ref());
+            let (committed, ahead) = tokio::join!(self.commit_page(stream, run, page, version), ahead);
+            let advance = committed?;
+            version += 1;
+            report.read += advance.read;
+            report.changed += advance.changed;
+            report.rejected += advance.rejected;
+            self.tell(&Event::Read {
+                stream: stream.clone(),
+                records: advance.read,
+                changed: advance.changed,
+                rejected: advance.rejected,
+            });
+            match ahead {
+                Some(ahead) => next = ahead,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn ask_ahead(
+        &self,
+        connection: &dyn Connection,
+        stream: &StreamId,
+        cursor: Option<&Cursor>,
+    ) -> Option<Result<Page, Failure>> {
+        match cursor {
+            Some(cursor) => Some(self.ask_page(connection, stream, Some(cursor)).await),
+            None => None,
+        }
+    }
+
+    /// Asks for one page; passing faults are retried a few times, because nothing is lost by reading again.
+    async fn ask_page(
+        &self,
+        connection: &dyn Connection,
+        stream: &StreamId,
+        cursor: Option<&Cursor>,
+    ) -> Result<Page, Failure> {
+        let ask = || async { connection.pull(&stream.stream, cursor).await };
+        let pace = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_delay(Duration::from_secs(20))
+            .with_max_times(5)
+            .with_jitter();
+        ask.retry(pace).when(|failure| failure.class == Class::Transient).await
+    }
+
+    /// Notes with the stream why reading stopped, and until when it makes no sense to go on.
+    async fn stop(&self, stream: &StreamId, failure: Failure) -> Result<Stop, LedgerError> {
+        let wait = match failure.class {
+            Class::Quota => Some(failure.wait.unwrap_or(Duration::from_hours(1))),
+            Class::Throttle => Some(failure.wait.unwrap_or(Duration::from_secs(30))),
+            _ => failure.wait,
+        };
+        let until = wait.map(|wait| self.clock.now().plus(wait));
+        self.ledger
+            .note_stream(stream, Some(failure.problem.clone()), until)
+            .await?;
+        Ok(Stop::Stream(failure.problem))
+    }
+
+    async fn commit_page(
+        &self,
+        stream: &StreamId,
+        run: i64,
+        page: Page,
+        from_version: u64,
+    ) -> Result<Advance, LedgerError> {
+        let Page {
+            records,
+            next,
+            is_caught_up,
+            asked_at,
+            ..
+        } = page;
+        let mut advance = Advance {
+            stream: stream.clone(),
+            from_version,
+            cursor: next,
+            is_caught_up,
+            read: records.len() as u64,
+            changed: 0,
+            rejected: records.iter().filter(|record| record.problem.is_some()).count() as u64,
+        };
+        let news = self.news(stream, records).await?;
+        advance.changed = news.len() as u64;
+        if news.is_empty() {
+            let mut commit = Commit::new(Cause::Run(run), self.clock.now());
+            commit.advance = Some(advance.clone());
+            self.ledger.apply(commit).await?;
+            return Ok(advance);
+        }
+        self.fold_objects(stream, &news, asked_at, Cause::Run(run), Some(&advance))
+            .await?;
+        Ok(advance)
+    }
+
+    /// Leaves out the objects that say exactly what their record says.
+    async fn news(&self, stream: &StreamId, records: Vec<Incoming>) -> Result<Vec<Incoming>, LedgerError> {
+        let ids: Vec<RecordId> = records
+            .iter()
+            .map(|record| stream.record(record.remote.clone()))
+            .collect();
+        let heads = self.ledger.heads(&ids).await?;
+        let is_news = |(incoming, head): (Incoming, Option<crate::ledger::Head>)| {
+            let hash = content_hash_of(&incoming.fields, incoming.deleted, incoming.problem.is_some());
+            let unknown_and_gone = head.is_none() && incoming.deleted;
+            (head.is_none_or(|head| head.hash != hash) && !unknown_and_gone).then_some(incoming)
+        };
+        Ok(records.into_iter().zip(heads).filter_map(is_news).collect())
+    }
+
+    /// Folds objects into the ledger: view, fold, apply, until it fits.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used.
+    pub(super) async fn fold_objects(
+        &self,
+        stream: &StreamId,
+        incoming: &[Incoming],
+        asked_at: UnixMillis,
+        cause: Cause,
+        advance: Option<&Advance>,
+    ) -> Result<(), LedgerError> {
+        let objects = Objects {
+            stream,
+            incoming,
+            asked_at,
+        };
+        let mut asked = ask(objects, &self.rules);
+        self.add_hints(&mut asked).await;
+        let gate = self.gate.lock().await;
+        for _ in 0..FOLDS_MAX {
+            let view = self.ledger.view(asked.clone()).await?;
+            let context = Context {
+                rules: &self.rules,
+                survivorship: &self.survivorship,
+                now: self.clock.now(),
+                cause: cause.clone(),
+                mint: &mut Self::mint,
+            };
+            let mut commit = match fold(&view, &asked, objects, context) {
+                Folded::NeedsMore(identifiers) => {
+                    asked.identifiers.extend(identifiers);
+                    continue;
+                }
+                Folded::Done(commit) => *commit,
+            };
+            commit.advance = advance.cloned();
+            let learned = learned(&commit);
+            let has_writes = !commit.writes.is_empty();
+            match self.ledger.apply(commit).await {
+                Err(LedgerError::Stale) => continue,
+                Err(error) => return Err(error),
+                Ok(()) => {}
+            }
+            drop(gate);
+            self.cache.learn(&learned).await;
+            if has_writes {
+                self.bell.notify_waiters();
+            }
+            return Ok(());
+        }
+        Err(LedgerError::Broken(
+            Problem::new(Code::Bug, format!("a page could not be folded in {FOLDS_MAX} tries")).about(stream),
+        ))
+    }
+
+    /// Customers the cache knows for the page's identifiers and records are loaded with the view. Only a hint: the ledger
+    /// still looks every identifier up.
+    async fn add_hints(&self, asked: &mut Ask) {
+        let question = cache::Ask {
+            identifiers: asked.identifiers.iter().cloned().collect(),
+            records: asked.records.iter().cloned().collect(),
+        };
+        let hints = self.cache.look_up(&question).await;
+        asked
+            .customers
+            .extend(hints.identifiers.into_iter().chain(hints.records).flatten());
+    }
+}
+
+/// What the cache should remember of a commit.
+fn learned(commit: &Commit) -> cache::Learned {
+    let homes: std::collections::BTreeMap<&RecordId, _> = commit
+        .records
+        .iter()
+        .map(|(record, customer)| (&record.id, *customer))
+        .collect();
+    let mut learned = cache::Learned::default();
+    for (record, identifiers) in &commit.identifiers {
+        if let Some(customer) = homes.get(record) {
+            learned
+                .identifiers
+                .extend(identifiers.iter().map(|identifier| (identifier.clone(), *customer)));
+        }
+    }
+    learned.records = homes.into_iter().map(|(id, customer)| (id.clone(), customer)).collect();
+    learned
+}

@@ -1,0 +1,195 @@
+//! Delivers one stream's due writes and settles the answers.
+
+use std::time::Duration;
+
+use compact_str::CompactString;
+
+use super::engine::Engine;
+use super::progress::Event;
+use super::settle::{Aftermath, settle};
+use crate::connector::Connection;
+use crate::error::{Class, Code, Failure, Problem};
+use crate::ledger::{Ask, Cause, Error as LedgerError, Slot, View, Write};
+use crate::model::{Fields, Operation, Outcome, StreamId, UnixMillis, WriteAction};
+
+/// How often the answers to a batch may be folded again. Reached only by a bug.
+const FOLDS_MAX: usize = 16;
+
+impl Engine {
+    /// Delivers a stream's due writes. With `give_up_at`, waits until then for writes that are to be tried again.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used. A tool's own problem is in the aftermath.
+    pub(super) async fn push_stream(
+        &self,
+        stream: &StreamId,
+        give_up_at: Option<UnixMillis>,
+    ) -> Result<Aftermath, LedgerError> {
+        let Some(connection) = self.connections.get(&stream.system) else {
+            return Ok(Aftermath::default());
+        };
+        let batch_max = connection
+            .streams()
+            .get(&stream.stream)
+            .map_or(1, |spec| spec.batch_max.max(1));
+        let mut total = Aftermath::default();
+        loop {
+            let writes = self.ledger.claim(stream, self.clock.now(), batch_max).await?;
+            if writes.is_empty() && self.wait_for_retry(stream, give_up_at).await? {
+                continue;
+            }
+            if writes.is_empty() {
+                return Ok(total);
+            }
+            let aftermath = self.deliver(connection.as_ref(), stream, writes).await?;
+            self.tell(&Event::Wrote {
+                stream: stream.clone(),
+                done: aftermath.done,
+                created: aftermath.created,
+                dead: aftermath.dead,
+            });
+            let parked = aftermath.parked.clone();
+            total += aftermath;
+            if let Some((until, problem)) = parked {
+                tracing::warn!(%stream, code = %problem.code, %problem, %until, "writing is parked");
+                return Ok(total);
+            }
+        }
+    }
+
+    /// Waits until the next write of the stream is due; false when that is too far away.
+    async fn wait_for_retry(&self, stream: &StreamId, give_up_at: Option<UnixMillis>) -> Result<bool, LedgerError> {
+        let (Some(give_up_at), Some(due)) = (give_up_at, self.ledger.next_due(stream).await?) else {
+            return Ok(false);
+        };
+        if due > give_up_at {
+            return Ok(false);
+        }
+        tokio::time::sleep(due.since(self.clock.now()).max(Duration::from_millis(5))).await;
+        Ok(true)
+    }
+
+    async fn deliver(
+        &self,
+        connection: &dyn Connection,
+        stream: &StreamId,
+        writes: Vec<Write>,
+    ) -> Result<Aftermath, LedgerError> {
+        let view = self.ledger.view(ask_for(&writes, &[])).await?;
+        let operations: Vec<Operation> = writes.iter().map(|write| operation(write, &view)).collect();
+        let outcomes = connection.write(&stream.stream, &operations).await;
+        let mut answers: Vec<(Write, Outcome)> = Vec::with_capacity(writes.len());
+        let mut outcomes = outcomes.into_iter();
+        for write in writes {
+            // A connection that loses count must not lose a write.
+            let outcome = outcomes.next().unwrap_or_else(|| Err(unanswered(&write)));
+            answers.push((write, outcome));
+        }
+        self.learn_existing(connection, stream, &answers).await?;
+        self.settle_answers(answers).await
+    }
+
+    /// An object that turned out to exist already is read and folded before anything is written to it, so that it gets its
+    /// say like any other record.
+    async fn learn_existing(
+        &self,
+        connection: &dyn Connection,
+        stream: &StreamId,
+        answers: &[(Write, Outcome)],
+    ) -> Result<(), LedgerError> {
+        let found: Vec<CompactString> = answers
+            .iter()
+            .filter_map(|(_, outcome)| outcome.as_ref().err())
+            .filter(|failure| matches!(failure.class, Class::Exists | Class::Merged))
+            .filter_map(|failure| failure.remote.clone())
+            .collect();
+        if found.is_empty() {
+            return Ok(());
+        }
+        let asked_at = self.clock.now();
+        match connection.get(&stream.stream, &found).await {
+            Ok(objects) => {
+                let cause = Cause::Write(answers[0].0.operation.clone());
+                self.fold_objects(stream, &objects, asked_at, cause, None).await
+            }
+            Err(failure) => {
+                tracing::warn!(%stream, code = %failure.problem.code, %failure, "objects that exist already could not be read");
+                Ok(())
+            }
+        }
+    }
+
+    async fn settle_answers(&self, answers: Vec<(Write, Outcome)>) -> Result<Aftermath, LedgerError> {
+        let writes: Vec<Write> = answers.iter().map(|(write, _)| write.clone()).collect();
+        let made: Vec<_> = answers
+            .iter()
+            .filter_map(|(write, outcome)| {
+                let remote = match outcome {
+                    Ok(done) => Some(done.remote.clone()),
+                    Err(failure) => failure.remote.clone(),
+                };
+                Some(write.target.stream.record(remote?))
+            })
+            .collect();
+        let gate = self.gate.lock().await;
+        for _ in 0..FOLDS_MAX {
+            let view = self.ledger.view(ask_for(&writes, &made)).await?;
+            let (commit, aftermath) = settle(view, &answers, &self.rules, &self.survivorship, self.clock.now());
+            match self.ledger.apply(commit).await {
+                Err(LedgerError::Stale) => {}
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    drop(gate);
+                    return Ok(aftermath);
+                }
+            }
+        }
+        Err(LedgerError::Broken(Problem::new(
+            Code::Bug,
+            format!("answers could not be settled in {FOLDS_MAX} tries"),
+        )))
+    }
+}
+
+fn ask_for(writes: &[Write], made: &[crate::model::RecordId]) -> Ask {
+    let mut ask = Ask::default();
+    for write in writes {
+        ask.customers.insert(write.customer);
+        if let Slot::Object(remote) = &write.target.slot {
+            ask.records.insert(write.target.stream.record(remote.clone()));
+        }
+    }
+    ask.records.extend(made.iter().cloned());
+    ask
+}
+
+fn operation(write: &Write, view: &View) -> Operation {
+    let (action, known) = match &write.target.slot {
+        Slot::New(_) => (WriteAction::Create, Fields::default()),
+        Slot::Object(remote) => {
+            let record = view.records.get(&write.target.stream.record(remote.clone()));
+            let known = record.map(|(record, _)| record.fields.clone()).unwrap_or_default();
+            (WriteAction::Update(remote.clone()), known)
+        }
+    };
+    Operation {
+        id: write.operation.clone(),
+        action,
+        fields: write
+            .fields
+            .iter()
+            .map(|(name, wanted)| (name.clone(), wanted.value.clone()))
+            .collect(),
+        known,
+        key: write.customer,
+    }
+}
+
+fn unanswered(write: &Write) -> Failure {
+    let problem =
+        Problem::new(Code::WriteUnanswered, "the connection gave no outcome for this write").about(&write.operation);
+    Failure {
+        ambiguous: true,
+        ..Failure::new(Class::Transient, problem)
+    }
+}

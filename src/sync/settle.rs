@@ -1,0 +1,324 @@
+//! What an answer to a write means: pure decisions from outcome to commit.
+
+use std::time::Duration;
+
+use super::consequence::{Affected, consequences};
+use crate::error::{Class, Code, Failure, Problem};
+use crate::ledger::{Cause, Change, Commit, Slot, View, What, Write, WriteChange, WriteState};
+use crate::merge::{Rules, Survivorship};
+use crate::model::{CustomerKey, Done, Ours, Outcome, Record, RecordId, UnixMillis};
+
+/// How long after each failed try the next one comes. After the last, the write is dead and waits for a person.
+const DELAYS: [Duration; 8] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_mins(5),
+    Duration::from_mins(30),
+    Duration::from_hours(2),
+    Duration::from_hours(5),
+    Duration::from_hours(10),
+];
+
+/// What a batch of answers asks of the one who sends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aftermath {
+    /// Operations that were carried out.
+    pub done: u64,
+    /// Of these, the ones that made an object.
+    pub created: u64,
+    /// Operations that will be tried again.
+    pub again: u64,
+    /// Operations that were given up.
+    pub dead: u64,
+    /// Nothing more may be sent to this stream until then, and why.
+    pub parked: Option<(UnixMillis, Problem)>,
+}
+
+impl std::ops::AddAssign for Aftermath {
+    fn add_assign(&mut self, other: Self) {
+        self.done += other.done;
+        self.created += other.created;
+        self.again += other.again;
+        self.dead += other.dead;
+        self.parked = other.parked.or(self.parked.take());
+    }
+}
+
+/// Folds the answers to a batch into a commit.
+#[must_use]
+pub fn settle(
+    view: View,
+    answers: &[(Write, Outcome)],
+    rules: &Rules,
+    survivorship: &Survivorship,
+    now: UnixMillis,
+) -> (Commit, Aftermath) {
+    let operation = answers
+        .first()
+        .map(|(write, _)| write.operation.clone())
+        .unwrap_or_default();
+    let homes = view
+        .records
+        .iter()
+        .map(|(id, (_, customer))| (id.clone(), *customer))
+        .collect();
+    let mut settling = Settling {
+        view,
+        now,
+        affected: Affected {
+            homes,
+            ..Affected::default()
+        },
+        commit: Commit::new(Cause::Write(operation), now),
+        aftermath: Aftermath::default(),
+    };
+    for (write, outcome) in answers {
+        // A customer that is not there any more was erased meanwhile; nothing is left to settle.
+        let Some(owner) = settling.owner(write) else { continue };
+        match outcome {
+            Ok(done) => settling.acknowledge(write, owner, done),
+            Err(failure) => settling.fail(write, owner, failure),
+        }
+    }
+    let Settling {
+        view,
+        affected,
+        mut commit,
+        aftermath,
+        ..
+    } = settling;
+    for (id, record) in &affected.fresh {
+        commit
+            .records
+            .extend(affected.homes.get(id).map(|home| (record.clone(), *home)));
+    }
+    consequences(&view, &affected, rules, survivorship, now, &mut commit);
+    (commit, aftermath)
+}
+
+struct Settling {
+    /// The ledger as this commit will leave it, as far as the outbox is concerned.
+    view: View,
+    now: UnixMillis,
+    affected: Affected,
+    commit: Commit,
+    aftermath: Aftermath,
+}
+
+impl Settling {
+    /// The customer a write serves now: she may have been merged into another meanwhile.
+    fn owner(&self, write: &Write) -> Option<CustomerKey> {
+        let home = match &write.target.slot {
+            Slot::Object(remote) => self
+                .affected
+                .homes
+                .get(&write.target.stream.record(remote.clone()))
+                .copied(),
+            Slot::New(_) => None,
+        };
+        home.or_else(|| {
+            self.view
+                .customers
+                .contains_key(&write.customer)
+                .then_some(write.customer)
+        })
+        .or_else(|| self.view.aliases.get(&write.customer).copied())
+    }
+
+    fn known(&self, id: &RecordId) -> Option<&Record> {
+        self.affected
+            .fresh
+            .get(id)
+            .or_else(|| self.view.records.get(id).map(|(record, _)| record))
+    }
+
+    fn acknowledge(&mut self, write: &Write, owner: CustomerKey, done: &Done) {
+        let id = write.target.stream.record(done.remote.clone());
+        if let Some(holder) = self.affected.homes.get(&id).copied().filter(|holder| *holder != owner) {
+            self.bury(write, owner, taken(&id, holder, owner));
+            return;
+        }
+        let known = self
+            .known(&id)
+            .cloned()
+            .unwrap_or_else(|| Record::new(id.clone(), self.now));
+        let record = written(known, write, done, self.now);
+        let fields = write
+            .fields
+            .iter()
+            .map(|(name, wanted)| (name.clone(), wanted.value.clone()))
+            .collect();
+        self.note(owner, Some(id.clone()), What::Wrote(fields));
+        self.affected.fresh.insert(id.clone(), record);
+        self.affected.homes.insert(id, owner);
+        self.affected.customers.insert(owner);
+        // What is still wanted (also wishes that came in meanwhile) is compared with what now stands in the tool, as if
+        // this row had never been; the customer's version guards against wishes that come in from here on.
+        self.drop_row(write);
+        self.aftermath.done += 1;
+        self.aftermath.created += u64::from(done.created);
+    }
+
+    fn fail(&mut self, write: &Write, owner: CustomerKey, failure: &Failure) {
+        match failure.class {
+            Class::Throttle | Class::Quota | Class::Auth | Class::Forbidden => {
+                let until = self
+                    .now
+                    .plus(failure.wait.unwrap_or_else(|| default_wait(failure.class)));
+                self.aftermath.parked = Some((until, failure.problem.clone()));
+                self.again(write, failure, until, write.attempts.saturating_sub(1));
+            }
+            Class::Transient | Class::Conflict => self.again_or_bury(write, owner, failure),
+            Class::Exists | Class::Merged => self.adopt(write, owner, failure),
+            Class::Gone => self.lose(write, owner),
+            Class::Ignore => {
+                self.aftermath.done += 1;
+                self.drop_row(write);
+            }
+            Class::Invalid | Class::Compliance => self.bury(write, owner, failure.problem.clone()),
+        }
+    }
+
+    fn again_or_bury(&mut self, write: &Write, owner: CustomerKey, failure: &Failure) {
+        if let Some(delay) = DELAYS.get(write.attempts.saturating_sub(1) as usize) {
+            let due = self.now.plus(failure.wait.unwrap_or(*delay));
+            self.again(write, failure, due, write.attempts);
+            return;
+        }
+        let message = format!("{} tries failed, the last: {}", write.attempts, failure.problem.message);
+        let problem = Problem::new(Code::WriteExhausted, message)
+            .about(&failure.problem.subject)
+            .hint("`nivel dead retry` once the cause is gone");
+        self.bury(write, owner, problem);
+    }
+
+    fn again(&mut self, write: &Write, failure: &Failure, due_at: UnixMillis, attempts: u32) {
+        self.aftermath.again += 1;
+        // A create that surely was not carried out need not be looked up.
+        let is_uncertain = matches!(write.target.slot, Slot::New(_)) && (failure.ambiguous || write.is_uncertain);
+        let problem = Some(failure.problem.clone());
+        self.end_lease(write, |row| Write {
+            due_at,
+            attempts,
+            problem,
+            is_uncertain,
+            state: WriteState::Due,
+            ..row
+        });
+    }
+
+    fn bury(&mut self, write: &Write, owner: CustomerKey, problem: Problem) {
+        self.aftermath.dead += 1;
+        let record = match &write.target.slot {
+            Slot::Object(remote) => Some(write.target.stream.record(remote.clone())),
+            Slot::New(_) => None,
+        };
+        self.note(owner, record, What::Died(problem.clone()));
+        self.end_lease(write, |row| Write {
+            problem: Some(problem),
+            state: WriteState::Dead,
+            ..row
+        });
+    }
+
+    /// The object is there already, or lives on under another id: what it still lacks is written to it. It was read and
+    /// folded before this (see `push`); if that did not work, the write is tried again.
+    fn adopt(&mut self, write: &Write, owner: CustomerKey, failure: &Failure) {
+        let id = failure
+            .remote
+            .as_ref()
+            .map(|remote| write.target.stream.record(remote.clone()));
+        let found = id.and_then(|id| self.affected.homes.get(&id).copied().map(|holder| (id, holder)));
+        match found {
+            None => self.again_or_bury(write, owner, failure),
+            Some((id, holder)) if holder != owner => self.bury(write, owner, taken(&id, holder, owner)),
+            Some(_) => {
+                if let Slot::Object(old) = &write.target.slot {
+                    self.mark_deleted(&write.target.stream.record(old.clone()));
+                }
+                self.aftermath.again += 1;
+                self.affected.customers.insert(owner);
+                self.drop_row(write);
+            }
+        }
+    }
+
+    /// The object to change is gone: its record says so from now on, and it is not made again.
+    fn lose(&mut self, write: &Write, owner: CustomerKey) {
+        if let Slot::Object(remote) = &write.target.slot {
+            let id = write.target.stream.record(remote.clone());
+            self.mark_deleted(&id);
+            self.note(owner, Some(id), What::Deleted);
+        }
+        self.affected.customers.insert(owner);
+        self.drop_row(write);
+    }
+
+    fn mark_deleted(&mut self, id: &RecordId) {
+        if let Some(mut record) = self.known(id).cloned() {
+            record.deleted_at = Some(self.now);
+            self.affected.fresh.insert(id.clone(), record);
+        }
+    }
+
+    fn drop_row(&mut self, write: &Write) {
+        self.view.writes.remove(&write.target);
+        self.commit.writes.push(WriteChange::Remove(write.target.clone()));
+    }
+
+    /// Ends the lease of a row that stays. Wishes that came in while it was under way are kept by the ledger.
+    fn end_lease(&mut self, write: &Write, change: impl FnOnce(Write) -> Write) {
+        let row = change(write.clone());
+        if let Some(now) = self.view.writes.get_mut(&write.target) {
+            if now.generation == write.generation {
+                *now = row.clone();
+            } else {
+                now.state = WriteState::Due;
+            }
+        }
+        self.commit.writes.push(WriteChange::Settle(row));
+    }
+
+    fn note(&mut self, customer: CustomerKey, record: Option<RecordId>, what: What) {
+        self.commit.changes.push(Change { customer, record, what });
+    }
+}
+
+fn taken(id: &RecordId, holder: CustomerKey, owner: CustomerKey) -> Problem {
+    Problem::new(
+        Code::WriteRefused,
+        format!("the object {id} already belongs to {holder}"),
+    )
+    .about(owner)
+    .hint("the tool sees one object where Nivel sees two customers; compare them with `nivel customer show`")
+}
+
+fn default_wait(class: Class) -> Duration {
+    match class {
+        Class::Throttle => Duration::from_secs(10),
+        Class::Quota => Duration::from_hours(1),
+        _ => Duration::from_mins(5),
+    }
+}
+
+/// The record after a write arrived: what was written stands there, and it is ours.
+fn written(mut record: Record, write: &Write, done: &Done, now: UnixMillis) -> Record {
+    for (name, wanted) in &write.fields {
+        if !wanted.placeholder {
+            record.fields.0.insert(name.clone(), wanted.value.clone());
+            record.observed.set(name, now);
+        }
+        record.ours.insert(
+            name.clone(),
+            Ours {
+                value: wanted.value.clone(),
+                placeholder: wanted.placeholder,
+            },
+        );
+    }
+    record.written_at = Some(now);
+    record.updated_at = done.updated_at.or(record.updated_at);
+    record.version = done.version.clone().or(record.version);
+    record
+}
