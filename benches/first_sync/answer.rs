@@ -15,7 +15,7 @@ use super::serve::{Server, json};
 use super::shapes::{Tool, rfc3339};
 
 /// The answer to one request.
-pub fn answer(server: &Server, method: &Method, uri: &Uri, body: Bytes) -> Response {
+pub(crate) fn answer(server: &Server, method: &Method, uri: &Uri, body: Bytes) -> Response {
     let path = uri.path().trim_end_matches('/').trim_end_matches(".json");
     let query = uri.query().unwrap_or_default();
     let answer = match server.tool {
@@ -25,7 +25,10 @@ pub fn answer(server: &Server, method: &Method, uri: &Uri, body: Bytes) -> Respo
     };
     answer.unwrap_or_else(|| {
         server.count(|counts| *counts.unknown.entry(format!("{method} {path}?{query}")).or_default() += 1);
-        json(StatusCode::NOT_FOUND, "{\"status\":\"error\",\"message\":\"not found\"}")
+        json(
+            StatusCode::NOT_FOUND,
+            "{\"status\":\"error\",\"message\":\"not found\"}",
+        )
     })
 }
 
@@ -49,7 +52,10 @@ fn page(server: &Server, place: usize, empty: &'static str) -> Option<Response> 
     }
     match store.page(place).filter(|_| !is_over) {
         Some(bytes) => {
-            let rows = server.tool.page_rows().min(store.len() - place * server.tool.page_rows());
+            let rows = server
+                .tool
+                .page_rows()
+                .min(store.len() - place * server.tool.page_rows());
             server.count(|counts| {
                 counts.pages += 1;
                 counts.rows += rows as u64;
@@ -127,7 +133,9 @@ fn marketing(server: &Server, method: &Method, path: &str, query: &str, body: &B
             if let Some(filter) = filters.clone().find(|filter| filter.operator == "EQ") {
                 server.count(|counts| counts.lookups += 1);
                 let store = server.store();
-                let found = (filter.property_name == "email").then(|| store.with_email(&filter.value)).flatten();
+                let found = (filter.property_name == "email")
+                    .then(|| store.with_email(&filter.value))
+                    .flatten();
                 return listed(server, &[found], "{\"results\":[", "]}");
             }
             let after = filters.find(|filter| filter.operator == "GT" && filter.property_name == "hs_object_id");
@@ -142,7 +150,9 @@ fn marketing(server: &Server, method: &Method, path: &str, query: &str, body: &B
             let rows: Vec<_> = inputs.inputs.iter().map(row).collect();
             listed(server, &rows, "{\"status\":\"COMPLETE\",\"results\":[", "]}")
         }
-        ("POST", "/batch/update" | "/batch/create" | "/batch/upsert") => batch(server, &rest[7..], body),
+        ("POST", "/batch/update" | "/batch/create" | "/batch/upsert") => {
+            batch(server, rest.trim_start_matches("/batch/"), body)
+        }
         _ => None,
     }
 }
@@ -164,7 +174,15 @@ fn batch(server: &Server, kind: &str, body: &Bytes) -> Option<Response> {
         let id = known.unwrap_or_else(|| server.next_id.fetch_add(1, Ordering::SeqCst));
         let comma = if ids.is_empty() { "" } else { "," };
         let trace = input.object_write_trace_id.as_deref().unwrap_or_default();
-        let new = if kind == "upsert" { if known.is_some() { "\"new\":false," } else { "\"new\":true," } } else { "" };
+        let new = if kind == "upsert" {
+            if known.is_some() {
+                "\"new\":false,"
+            } else {
+                "\"new\":true,"
+            }
+        } else {
+            ""
+        };
         write!(
             answer,
             "{comma}{{\"id\":\"{id}\",\"properties\":{{\"hs_object_id\":\"{id}\",\"lastmodifieddate\":\"{at}\"}},{new}\
@@ -175,7 +193,11 @@ fn batch(server: &Server, kind: &str, body: &Bytes) -> Option<Response> {
     }
     write!(answer, "],\"startedAt\":\"{at}\",\"completedAt\":\"{at}\"}}").ok()?;
     server.take(ids, body.clone());
-    let status = if kind == "create" { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if kind == "create" {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     Some(json(status, answer))
 }
 
@@ -186,7 +208,9 @@ fn sales(server: &Server, method: &Method, path: &str, query: &str, body: &Bytes
     let done = |id: u64| {
         let at = rfc3339(jiff::Timestamp::now().as_second());
         server.take(vec![id], body.clone());
-        ok(format!("{{\"success\":true,\"data\":{{\"id\":{id},\"update_time\":\"{at}\",\"is_deleted\":false}}}}"))
+        ok(format!(
+            "{{\"success\":true,\"data\":{{\"id\":{id},\"update_time\":\"{at}\",\"is_deleted\":false}}}}"
+        ))
     };
     let store = server.store();
     match (method.as_str(), rest.trim_start_matches('/')) {
@@ -194,7 +218,12 @@ fn sales(server: &Server, method: &Method, path: &str, query: &str, body: &Bytes
             let ids = asked(query, "ids")?;
             let rows: Vec<_> = ids.split(',').map(|id| store.row(id.parse().ok()?)).collect();
             server.count(|counts| counts.gets += rows.len() as u64);
-            listed(server, &rows, "{\"success\":true,\"data\":[", "],\"additional_data\":{\"next_cursor\":null}}")
+            listed(
+                server,
+                &rows,
+                "{\"success\":true,\"data\":[",
+                "],\"additional_data\":{\"next_cursor\":null}}",
+            )
         }
         ("GET", "") => {
             let cursor = asked(query, "cursor").unwrap_or_else(|| "p0".to_owned());
@@ -202,10 +231,15 @@ fn sales(server: &Server, method: &Method, path: &str, query: &str, body: &Bytes
         }
         ("GET", "search") => {
             server.count(|counts| counts.lookups += 1);
-            let found = asked(query, "term").and_then(|term| store.with_email(&term).map(|row| (row.id, row.email.clone())));
-            let item = |(id, email)| json!({"result_score": 1.0, "item": {"id": id, "type": "person", "emails": [email]}});
+            let found =
+                asked(query, "term").and_then(|term| store.with_email(&term).map(|row| (row.id, row.email.clone())));
+            let item =
+                |(id, email)| json!({"result_score": 1.0, "item": {"id": id, "type": "person", "emails": [email]}});
             let items: Vec<Value> = found.into_iter().map(item).collect();
-            ok(json!({"success": true, "data": {"items": items}, "additional_data": {"next_cursor": null}}).to_string())
+            ok(
+                json!({"success": true, "data": {"items": items}, "additional_data": {"next_cursor": null}})
+                    .to_string(),
+            )
         }
         ("POST", "") => done(server.next_id.fetch_add(1, Ordering::SeqCst)),
         ("PATCH", id) => done(id.parse().ok()?),
@@ -237,9 +271,15 @@ struct User<'a> {
 impl User<'_> {
     /// The user's id, and whether she is new.
     fn resolve(&self, server: &Server) -> (u64, bool) {
-        let own = self.id.as_ref().and_then(|id| id.as_u64().or_else(|| id.as_str()?.parse().ok()));
+        let own = self
+            .id
+            .as_ref()
+            .and_then(|id| id.as_u64().or_else(|| id.as_str()?.parse().ok()));
         let known = own.or_else(|| Some(server.store().with_email(self.email.as_ref()?)?.id));
-        known.map_or_else(|| (server.next_id.fetch_add(1, Ordering::SeqCst), true), |id| (id, false))
+        known.map_or_else(
+            || (server.next_id.fetch_add(1, Ordering::SeqCst), true),
+            |id| (id, false),
+        )
     }
 }
 
@@ -256,7 +296,11 @@ fn support(server: &Server, method: &Method, path: &str, query: &str, body: &Byt
         ("GET", "incremental/users/cursor") => {
             let cursor = asked(query, "cursor").unwrap_or_else(|| "p0".to_owned());
             // The cursor of the end is where the next reading begins.
-            page(server, cursor.trim_start_matches('p').parse().unwrap_or_default(), NO_USERS)
+            page(
+                server,
+                cursor.trim_start_matches('p').parse().unwrap_or_default(),
+                NO_USERS,
+            )
         }
         ("GET", "users/show_many") => {
             let ids = asked(query, "ids")?;
@@ -274,7 +318,12 @@ fn support(server: &Server, method: &Method, path: &str, query: &str, body: &Byt
         ("POST", "users/create_or_update" | "users") => {
             let one: One<'_> = serde_json::from_slice(body).ok()?;
             let (id, is_new) = one.user.resolve(server);
-            single(server, id, if is_new { StatusCode::CREATED } else { StatusCode::OK }, body)
+            single(
+                server,
+                id,
+                if is_new { StatusCode::CREATED } else { StatusCode::OK },
+                body,
+            )
         }
         ("PUT", rest) => single(server, rest.strip_prefix("users/")?.parse().ok()?, StatusCode::OK, body),
         ("GET", rest) => ok(server.job(rest.strip_prefix("job_statuses/")?)?),
@@ -285,7 +334,10 @@ fn support(server: &Server, method: &Method, path: &str, query: &str, body: &Byt
 fn single(server: &Server, id: u64, status: StatusCode, body: &Bytes) -> Option<Response> {
     let at = rfc3339(jiff::Timestamp::now().as_second());
     server.take(vec![id], body.clone());
-    Some(json(status, format!("{{\"user\":{{\"id\":{id},\"updated_at\":\"{at}\",\"active\":true}}}}")))
+    Some(json(
+        status,
+        format!("{{\"user\":{{\"id\":{id},\"updated_at\":\"{at}\",\"active\":true}}}}"),
+    ))
 }
 
 /// A bulk call: its job is done before it is answered, because a queue's waiting is not what is measured.
@@ -295,9 +347,15 @@ fn job(server: &Server, body: &Bytes) -> Option<Response> {
     let mut ids = Vec::with_capacity(users.users.len());
     for (index, user) in users.users.iter().enumerate() {
         let (id, is_new) = user.resolve(server);
-        let (action, status) = if is_new { ("create", "Created") } else { ("update", "Updated") };
+        let (action, status) = if is_new {
+            ("create", "Created")
+        } else {
+            ("update", "Updated")
+        };
         let comma = if index > 0 { "," } else { "" };
-        let row = format_args!("\"index\":{index},\"id\":{id},\"action\":\"{action}\",\"status\":\"{status}\",\"success\":true");
+        let row = format_args!(
+            "\"index\":{index},\"id\":{id},\"action\":\"{action}\",\"status\":\"{status}\",\"success\":true"
+        );
         write!(rows, "{comma}{{{row}}}").ok()?;
         ids.push(id);
     }

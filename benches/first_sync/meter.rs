@@ -10,7 +10,7 @@ const TICKS: f64 = 100.0;
 
 /// What a piece of work cost.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Cost {
+pub(crate) struct Cost {
     /// Seconds on the wall.
     pub wall: f64,
     /// Seconds of processor time, user and system, all threads.
@@ -20,19 +20,26 @@ pub struct Cost {
 }
 
 /// Measures this process from here on.
-pub struct Meter {
+pub(crate) struct Meter {
     began: std::time::Instant,
     cpu: f64,
 }
 
 impl Meter {
     #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-    pub fn start() -> Result<Self> {
-        Ok(Self { began: std::time::Instant::now(), cpu: cpu()? })
+    pub(crate) fn start() -> Result<Self> {
+        Ok(Self {
+            began: std::time::Instant::now(),
+            cpu: cpu()?,
+        })
     }
 
-    pub fn stop(&self) -> Result<Cost> {
-        Ok(Cost { wall: self.began.elapsed().as_secs_f64(), cpu: cpu()? - self.cpu, peak_mib: peak_mib()? })
+    pub(crate) fn stop(&self) -> Result<Cost> {
+        Ok(Cost {
+            wall: self.began.elapsed().as_secs_f64(),
+            cpu: cpu()? - self.cpu,
+            peak_mib: peak_mib()?,
+        })
     }
 }
 
@@ -46,7 +53,10 @@ fn cpu() -> Result<f64> {
 
 fn peak_mib() -> Result<f64> {
     let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .context("no VmHWM")?;
     let kib: f64 = line.split_whitespace().next().context("empty VmHWM")?.parse()?;
     Ok(kib / 1024.0)
 }

@@ -9,7 +9,7 @@ use super::shapes::Tool;
 
 /// One object of one tool, in the words of nobody.
 #[derive(Clone, Debug, Default)]
-pub struct Row {
+pub(crate) struct Row {
     pub id: u64,
     /// Seconds since 1970.
     pub updated_at: i64,
@@ -23,26 +23,67 @@ pub struct Row {
 }
 
 const GIVEN: &[&str] = &[
-    "Aino", "Eino", "Helmi", "Väinö", "Lumi", "Onni", "Saga", "Otso", "Frida", "Björn", "Maja", "Emil", "Clara", "Jürgen",
-    "Lotte", "Karl", "Amélie", "Hugo", "Inès", "Louis", "Zofia", "Jakub", "Chiara", "Matteo", "Paula", "Diego", "Nora",
-    "Sean", "Aoife", "Tom", "Mila", "Luka",
+    "Aino", "Eino", "Helmi", "Väinö", "Lumi", "Onni", "Saga", "Otso", "Frida", "Björn", "Maja", "Emil", "Clara",
+    "Jürgen", "Lotte", "Karl", "Amélie", "Hugo", "Inès", "Louis", "Zofia", "Jakub", "Chiara", "Matteo", "Paula",
+    "Diego", "Nora", "Sean", "Aoife", "Tom", "Mila", "Luka",
 ];
 const FAMILY: &[&str] = &[
-    "Virtanen", "Korhonen", "Mäkinen", "Nieminen", "Laine", "Heikkilä", "Lindqvist", "Åkesson", "Nyström", "Bergman",
-    "Müller", "Schäfer", "Vogel", "Brandt", "Keller", "Dubois", "Lefèvre", "Moreau", "Girard", "Nowak", "Kowalczyk",
-    "Rossi", "Ferrari", "Conti", "García", "Navarro", "Ortega", "Murphy", "Byrne", "Walsh", "Novak", "Horvat", "Kovač",
+    "Virtanen",
+    "Korhonen",
+    "Mäkinen",
+    "Nieminen",
+    "Laine",
+    "Heikkilä",
+    "Lindqvist",
+    "Åkesson",
+    "Nyström",
+    "Bergman",
+    "Müller",
+    "Schäfer",
+    "Vogel",
+    "Brandt",
+    "Keller",
+    "Dubois",
+    "Lefèvre",
+    "Moreau",
+    "Girard",
+    "Nowak",
+    "Kowalczyk",
+    "Rossi",
+    "Ferrari",
+    "Conti",
+    "García",
+    "Navarro",
+    "Ortega",
+    "Murphy",
+    "Byrne",
+    "Walsh",
+    "Novak",
+    "Horvat",
+    "Kovač",
 ];
-const TRADE: &[&str] = &["metalli", "puu", "logistik", "bau", "conseil", "transporte", "soft", "energia", "medic", "food"];
+const TRADE: &[&str] = &[
+    "metalli",
+    "puu",
+    "logistik",
+    "bau",
+    "conseil",
+    "transporte",
+    "soft",
+    "energia",
+    "medic",
+    "food",
+];
 /// 2023-11-14; every person was changed a few seconds after the one before.
 const START: i64 = 1_700_000_000;
 
 /// How many people stand behind `per_tool` contacts in each tool (see [`stands_in`]).
-pub fn count(per_tool: usize) -> usize {
+pub(crate) fn count(per_tool: usize) -> usize {
     per_tool * 5 / 4
 }
 
 /// The contacts of one tool, in the order in which it lists them. The order differs from tool to tool.
-pub fn contacts(tool: Tool, per_tool: usize) -> Vec<Row> {
+pub(crate) fn contacts(tool: Tool, per_tool: usize) -> Vec<Row> {
     let mut numbers: Vec<usize> = (0..count(per_tool)).filter(|number| stands_in(*number, tool)).collect();
     numbers.sort_unstable_by_key(|number| mix(*number as u64 ^ (tool as u64) << 40));
     let rows = numbers.into_iter().enumerate();
@@ -66,18 +107,28 @@ fn stands_in(number: usize, tool: Tool) -> bool {
 
 fn person(number: usize, tool: Tool) -> Row {
     let luck = mix(number as u64);
-    let pick = |list: &[&'static str], bits: u32| list[(luck >> bits) as usize % list.len()];
+    let pick = |list: &[&'static str], bits: u32| {
+        list[usize::try_from((luck >> bits) & 0xFFFF).unwrap_or_default() % list.len()]
+    };
     let (given, family) = (pick(GIVEN, 0), pick(FAMILY, 8));
     let firm = format!("{}-{}", pick(TRADE, 16), luck % 20_011);
     let email = format!("{}.{}{number}@{firm}.eu", ascii(given), ascii(family));
     // The sales tool keeps what people typed.
-    let email = if tool == Tool::Sales && luck % 7 == 0 { email.to_uppercase() } else { email };
+    let email = if tool == Tool::Sales && luck.is_multiple_of(7) {
+        email.to_uppercase()
+    } else {
+        email
+    };
     Row {
         email,
         given: given.to_owned(),
         family: family.to_owned(),
         phone: phone(number, (luck >> 24) % 100, tool),
-        company: format!("{} {}", pick(TRADE, 16).to_uppercase(), luck % 20_011),
+        company: if luck.is_multiple_of(2) {
+            firm.to_uppercase()
+        } else {
+            String::new()
+        },
         ..Row::default()
     }
 }

@@ -19,11 +19,11 @@ use tokio::net::TcpListener;
 
 use super::shapes::{TOOLS, Tool};
 use super::store::{Agreement, Store, Written, agreement};
-use super::{answer, Addresses};
+use super::{Addresses, answer};
 
 /// What a tool was asked for since the last reset or settle.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Pages of the listing, and contacts on them.
     pub pages: u64,
     pub rows: u64,
@@ -39,7 +39,7 @@ pub struct Counts {
 }
 
 /// One running tool.
-pub struct Server {
+pub(crate) struct Server {
     pub tool: Tool,
     original: Arc<Store>,
     store: RwLock<Arc<Store>>,
@@ -70,12 +70,13 @@ impl Server {
         }
     }
 
-    pub fn store(&self) -> Arc<Store> {
+    pub(crate) fn store(&self) -> Arc<Store> {
         Arc::clone(&self.store.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn put(&self, store: Arc<Store>) {
-        self.next_id.store(self.tool.first_id() + store.len() as u64, Ordering::SeqCst);
+        self.next_id
+            .store(self.tool.first_id() + store.len() as u64, Ordering::SeqCst);
         *self.store.write().unwrap_or_else(PoisonError::into_inner) = store;
         self.is_read.store(false, Ordering::SeqCst);
         *lock(&self.counts) = Counts::default();
@@ -83,12 +84,12 @@ impl Server {
         lock(&self.jobs).clear();
     }
 
-    pub fn count(&self, act: impl FnOnce(&mut Counts)) {
+    pub(crate) fn count(&self, act: impl FnOnce(&mut Counts)) {
         act(&mut lock(&self.counts));
     }
 
     /// Takes a write in.
-    pub fn take(&self, ids: Vec<u64>, body: Bytes) {
+    pub(crate) fn take(&self, ids: Vec<u64>, body: Bytes) {
         self.count(|counts| {
             counts.writes += 1;
             counts.written += ids.len() as u64;
@@ -97,11 +98,11 @@ impl Server {
         lock(&self.log).push(Written { ids, body });
     }
 
-    pub fn keep_job(&self, id: String, answer: Bytes) {
+    pub(crate) fn keep_job(&self, id: String, answer: Bytes) {
         lock(&self.jobs).insert(id, answer);
     }
 
-    pub fn job(&self, id: &str) -> Option<Bytes> {
+    pub(crate) fn job(&self, id: &str) -> Option<Bytes> {
         lock(&self.jobs).get(id).cloned()
     }
 
@@ -133,7 +134,7 @@ impl Servers {
 }
 
 /// JSON bytes as an answer.
-pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Response {
+pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json")];
     (status, headers, body.into()).into_response()
 }
@@ -158,7 +159,7 @@ async fn control(State(servers): State<Arc<Servers>>, uri: Uri) -> Response {
 }
 
 /// Renders the pages, says where it listens, and serves until standard input ends.
-pub async fn serve(per_tool: usize) -> Result<()> {
+pub(crate) async fn serve(per_tool: usize) -> Result<()> {
     let servers = Arc::new(Servers(TOOLS.map(|tool| Arc::new(Server::new(tool, per_tool)))));
     let mut addresses = Vec::new();
     for server in &servers.0 {
@@ -166,7 +167,10 @@ pub async fn serve(per_tool: usize) -> Result<()> {
     }
     let control = listen(Router::new().fallback(control).with_state(servers)).await?;
     let [marketing, sales, support] = <[String; 3]>::try_from(addresses).ok().context("three tools")?;
-    super::say(&Addresses { tools: [marketing, sales, support], control })?;
+    super::say(&Addresses {
+        tools: [marketing, sales, support],
+        control,
+    })?;
     // The parent holds the other end; when it dies, so do we.
     tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink())).await??;
     Ok(())

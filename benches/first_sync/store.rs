@@ -10,7 +10,7 @@ use super::people::{self, Row};
 use super::shapes::{TOOLS, Tool};
 
 /// One state of one tool; never changed, only replaced.
-pub struct Store {
+pub(crate) struct Store {
     tool: Tool,
     rows: Vec<Row>,
     pages: Vec<Bytes>,
@@ -18,14 +18,14 @@ pub struct Store {
 }
 
 /// A write request that was accepted: the ids that were answered, and the body as it came.
-pub struct Written {
+pub(crate) struct Written {
     pub ids: Vec<u64>,
     pub body: Bytes,
 }
 
 /// How well three tools agree once the writes are in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Agreement {
+pub(crate) struct Agreement {
     /// People, by e-mail.
     pub people: usize,
     /// People whose phones differ, or who have none in a tool where they stand.
@@ -37,7 +37,7 @@ pub struct Agreement {
 }
 
 impl Store {
-    pub fn new(tool: Tool, per_tool: usize) -> Self {
+    pub(crate) fn new(tool: Tool, per_tool: usize) -> Self {
         Self::render(tool, people::contacts(tool, per_tool))
     }
 
@@ -47,37 +47,43 @@ impl Store {
         let page = |(place, chunk): (usize, &&[Row])| Bytes::from(tool.page(chunk, rows.len(), next(place)));
         let pages = chunks.iter().enumerate().map(page).collect();
         let by_email = rows.iter().map(|row| (row.email.to_lowercase(), row.id)).collect();
-        Self { tool, rows, pages, by_email }
+        Self {
+            tool,
+            rows,
+            pages,
+            by_email,
+        }
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 
-    pub fn page(&self, place: usize) -> Option<&Bytes> {
+    pub(crate) fn page(&self, place: usize) -> Option<&Bytes> {
         self.pages.get(place)
     }
 
-    pub fn is_last(&self, place: usize) -> bool {
+    pub(crate) fn is_last(&self, place: usize) -> bool {
         place + 1 >= self.pages.len()
     }
 
     /// The page that begins behind an id.
-    pub fn place_behind(&self, id: u64) -> usize {
+    pub(crate) fn place_behind(&self, id: u64) -> usize {
         let behind = (id + 1).saturating_sub(self.tool.first_id());
         usize::try_from(behind).unwrap_or(usize::MAX) / self.tool.page_rows()
     }
 
-    pub fn row(&self, id: u64) -> Option<&Row> {
-        self.rows.get(usize::try_from(id.checked_sub(self.tool.first_id())?).ok()?)
+    pub(crate) fn row(&self, id: u64) -> Option<&Row> {
+        self.rows
+            .get(usize::try_from(id.checked_sub(self.tool.first_id())?).ok()?)
     }
 
-    pub fn with_email(&self, email: &str) -> Option<&Row> {
+    pub(crate) fn with_email(&self, email: &str) -> Option<&Row> {
         self.row(*self.by_email.get(&email.to_lowercase())?)
     }
 
     /// The state after these writes. Rows that were written are changed `now`.
-    pub fn settled(&self, log: &[Written], next_id: u64, now: i64) -> Self {
+    pub(crate) fn settled(&self, log: &[Written], next_id: u64, now: i64) -> Self {
         let mut rows = self.rows.clone();
         for id in self.tool.first_id() + rows.len() as u64..next_id {
             rows.push(Row { id, ..Row::default() });
@@ -86,10 +92,9 @@ impl Store {
             let body: Value = serde_json::from_slice(&written.body).unwrap_or_default();
             for (id, fields) in written.ids.iter().zip(self.tool.written(&body)) {
                 let place = usize::try_from(id - self.tool.first_id()).unwrap_or(usize::MAX);
-                if let Some(row) = rows.get_mut(place) {
-                    self.tool.lay(row, fields);
-                    row.updated_at = now;
-                }
+                let Some(row) = rows.get_mut(place) else { continue };
+                self.tool.lay(row, fields);
+                row.updated_at = now;
             }
         }
         Self::render(self.tool, rows)
@@ -101,7 +106,7 @@ impl Store {
 }
 
 /// Compares the three tools, in the order of [`TOOLS`]. Everybody is wanted in `wanted`.
-pub fn agreement(stores: &[std::sync::Arc<Store>; 3], wanted: &[Tool]) -> Agreement {
+pub(crate) fn agreement(stores: &[std::sync::Arc<Store>; 3], wanted: &[Tool]) -> Agreement {
     let mut people: BTreeMap<String, [Option<String>; 3]> = BTreeMap::new();
     for tool in TOOLS {
         for row in &stores[tool as usize].rows {
@@ -117,7 +122,10 @@ pub fn agreement(stores: &[std::sync::Arc<Store>; 3], wanted: &[Tool]) -> Agreem
     Agreement {
         people: people.len(),
         disagreeing: people.values().filter(|phones| !agree(phones)).count(),
-        missing: people.values().filter(|phones| wanted.iter().any(|tool| phones[*tool as usize].is_none())).count(),
+        missing: people
+            .values()
+            .filter(|phones| wanted.iter().any(|tool| phones[*tool as usize].is_none()))
+            .count(),
         doubled: stores.iter().map(|store| store.doubled()).sum(),
     }
 }

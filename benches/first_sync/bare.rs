@@ -1,0 +1,296 @@
+//! The bare job: what somebody would write in an afternoon. It asks the same questions, keeps everything in a hash map by
+//! e-mail, picks winners and sends the same writes. No ledger, no history, no retries, nothing survives it.
+
+#![expect(clippy::disallowed_types, reason = "the bare job does what a plain script would do")]
+
+use std::collections::HashMap;
+
+use anyhow::{Context as _, Result, ensure};
+use futures::TryStreamExt as _;
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+
+use super::Addresses;
+use super::joint::{BASIC, PARALLEL};
+use super::meter::{Cost, Meter};
+use super::shapes::{TOOLS, Tool};
+
+/// A contact as far as the job looks at it.
+struct Contact {
+    id: String,
+    email: String,
+    given: String,
+    family: String,
+    phone: String,
+    company: String,
+}
+
+type Customers = HashMap<String, [Option<Contact>; 3]>;
+
+/// Reads, matches and writes back once.
+pub(crate) async fn run(addresses: &Addresses) -> Result<Cost> {
+    let meter = Meter::start()?;
+    let client = Client::builder().tcp_nodelay(true).build()?;
+    let readers = TOOLS.map(|tool| {
+        let (client, base) = (client.clone(), addresses.tools[tool as usize].clone());
+        tokio::spawn(async move { read(tool, &client, &base).await })
+    });
+    let mut customers = Customers::new();
+    for (tool, reader) in TOOLS.into_iter().zip(readers) {
+        for contact in reader.await?? {
+            let customer = customers.entry(contact.email.to_lowercase()).or_default();
+            customer[tool as usize] = Some(contact);
+        }
+    }
+    let mut wishes = [Vec::new(), Vec::new(), Vec::new()];
+    for (email, contacts) in &customers {
+        let golden = Golden::of(contacts);
+        for tool in TOOLS {
+            wishes[tool as usize].extend(golden.wish(email, tool, contacts[tool as usize].as_ref()));
+        }
+    }
+    let writers = TOOLS.into_iter().zip(wishes).map(|(tool, wishes)| {
+        let (client, base) = (client.clone(), addresses.tools[tool as usize].clone());
+        tokio::spawn(async move { write(tool, &client, &base, wishes).await })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await??;
+    }
+    meter.stop()
+}
+
+async fn send(client: &Client, method: Method, url: &str, body: Option<&Value>) -> Result<Value> {
+    let mut request = client.request(method, url).header("authorization", BASIC);
+    if let Some(body) = body {
+        request = request.json(body);
+    }
+    let response = request.send().await?.error_for_status()?;
+    Ok(serde_json::from_slice(&response.bytes().await?)?)
+}
+
+/// Reads a tool to its end.
+async fn read(tool: Tool, client: &Client, base: &str) -> Result<Vec<Contact>> {
+    let mut contacts: Vec<Contact> = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let page = match tool {
+            Tool::Marketing => {
+                let body = search(cursor.as_deref().unwrap_or("0"));
+                send(
+                    client,
+                    Method::POST,
+                    &format!("{base}/crm/v3/objects/contacts/search"),
+                    Some(&body),
+                )
+                .await?
+            }
+            Tool::Sales => {
+                let more = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+                let query = format!("limit=500&sort_by=update_time&sort_direction=asc{more}");
+                send(client, Method::GET, &format!("{base}/api/v2/persons?{query}"), None).await?
+            }
+            Tool::Support => {
+                let from = cursor.map_or_else(|| "start_time=0".to_owned(), |cursor| format!("cursor={cursor}"));
+                let url = format!("{base}/api/v2/incremental/users/cursor?per_page=1000&{from}");
+                send(client, Method::GET, &url, None).await?
+            }
+        };
+        let rows = page
+            .get(["results", "data", "users"][tool as usize])
+            .and_then(Value::as_array);
+        let rows = rows.context("a page without rows")?;
+        contacts.extend(rows.iter().map(|row| contact(tool, row)));
+        cursor = match tool {
+            Tool::Marketing if rows.len() == tool.page_rows() => contacts.last().map(|contact| contact.id.clone()),
+            Tool::Marketing => None,
+            Tool::Sales => page
+                .pointer("/additional_data/next_cursor")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+            Tool::Support if page.get("end_of_stream") == Some(&Value::Bool(true)) => None,
+            Tool::Support => page.get("after_cursor").and_then(Value::as_str).map(str::to_owned),
+        };
+        if cursor.is_none() {
+            return Ok(contacts);
+        }
+    }
+}
+
+fn search(after: &str) -> Value {
+    json!({
+        "filterGroups": [{"filters": [
+            {"propertyName": "lastmodifieddate", "operator": "GTE", "value": "1136073600000"},
+            {"propertyName": "lastmodifieddate", "operator": "LT", "value": "4102444800000"},
+            {"propertyName": "hs_object_id", "operator": "GT", "value": after},
+        ]}],
+        "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
+        "properties": ["email", "firstname", "lastname", "phone", "company", "hs_language", "lifecyclestage"],
+        "limit": 200,
+    })
+}
+
+fn contact(tool: Tool, row: &Value) -> Contact {
+    let text = |path: &str| row.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let id = row
+        .get("id")
+        .map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned))
+        .unwrap_or_default();
+    let full = text("/name");
+    let (given, family) = full.split_once(' ').unwrap_or((&full, ""));
+    match tool {
+        Tool::Marketing => Contact {
+            id,
+            email: text("/properties/email"),
+            given: text("/properties/firstname"),
+            family: text("/properties/lastname"),
+            phone: text("/properties/phone"),
+            company: text("/properties/company"),
+        },
+        Tool::Sales | Tool::Support => {
+            let paths = if tool == Tool::Sales {
+                ["/emails/0/value", "/phones/0/value"]
+            } else {
+                ["/email", "/phone"]
+            };
+            let [email, phone] = paths.map(text);
+            let (given, family) = (given.to_owned(), family.to_owned());
+            Contact {
+                id,
+                email,
+                given,
+                family,
+                phone,
+                company: String::new(),
+            }
+        }
+    }
+}
+
+/// The winning values of one customer.
+struct Golden<'a> {
+    given: &'a str,
+    family: &'a str,
+    phone: String,
+    company: &'a str,
+}
+
+/// One object to be changed or made.
+struct Wish {
+    id: Option<String>,
+    fields: Value,
+}
+
+fn digits(phone: &str) -> String {
+    phone.chars().filter(char::is_ascii_digit).collect()
+}
+
+impl<'a> Golden<'a> {
+    /// The first tool that has a value wins: sales, support, marketing.
+    fn of(contacts: &'a [Option<Contact>; 3]) -> Self {
+        let order = [Tool::Sales, Tool::Support, Tool::Marketing].map(|tool| contacts[tool as usize].as_ref());
+        let pick = |field: fn(&Contact) -> &str| {
+            order
+                .into_iter()
+                .flatten()
+                .map(field)
+                .find(|value| !value.is_empty())
+                .unwrap_or_default()
+        };
+        let phone = digits(pick(|contact| &contact.phone));
+        Self {
+            given: pick(|contact| &contact.given),
+            family: pick(|contact| &contact.family),
+            phone: if phone.is_empty() { phone } else { format!("+{phone}") },
+            company: pick(|contact| &contact.company),
+        }
+    }
+
+    fn wish(&self, email: &str, tool: Tool, contact: Option<&Contact>) -> Option<Wish> {
+        match contact {
+            Some(contact) => {
+                let is_same = digits(&contact.phone) == digits(&self.phone);
+                let id = Some(contact.id.clone());
+                (!is_same).then(|| Wish {
+                    id,
+                    fields: self.spell(tool, None),
+                })
+            }
+            None if tool == Tool::Sales && (self.phone.is_empty() || self.company.is_empty()) => None,
+            None => Some(Wish {
+                id: None,
+                fields: self.spell(tool, Some(email)),
+            }),
+        }
+    }
+
+    /// The fields of an update (the phone), or with an e-mail those of a new object.
+    fn spell(&self, tool: Tool, email: Option<&str>) -> Value {
+        let (phone, full) = (&self.phone, format!("{} {}", self.given, self.family));
+        match (tool, email) {
+            (Tool::Sales, None) => json!({"phones": [{"value": phone, "primary": true}]}),
+            (_, None) => json!({"phone": phone}),
+            (Tool::Marketing, Some(email)) => {
+                json!({"email": email, "firstname": self.given, "lastname": self.family, "phone": phone})
+            }
+            (Tool::Sales, Some(email)) => {
+                json!({"name": full, "emails": [{"value": email, "primary": true}], "phones": [{"value": phone, "primary": true}]})
+            }
+            (Tool::Support, Some(email)) => json!({"email": email, "name": full, "phone": phone}),
+        }
+    }
+}
+
+/// One request: method, path, body, and how many answers must be found in it.
+type Call = (Method, String, Value, usize);
+
+async fn write(tool: Tool, client: &Client, base: &str, wishes: Vec<Wish>) -> Result<()> {
+    let (updates, creates): (Vec<Wish>, Vec<Wish>) = wishes.into_iter().partition(|wish| wish.id.is_some());
+    let mut calls: Vec<Call> = Vec::new();
+    for (wishes, is_new) in [(updates, false), (creates, true)] {
+        match tool {
+            Tool::Sales => calls.extend(wishes.into_iter().map(single)),
+            Tool::Marketing | Tool::Support => calls.extend(wishes.chunks(100).map(|chunk| batch(tool, is_new, chunk))),
+        }
+    }
+    futures::stream::iter(calls.into_iter().map(Ok::<_, anyhow::Error>))
+        .try_for_each_concurrent(PARALLEL[tool as usize], |(method, path, body, count)| async move {
+            let answer = send(client, method, &format!("{base}{path}"), Some(&body)).await?;
+            let rows = answer.get("results").or_else(|| answer.pointer("/job_status/results"));
+            let found = rows
+                .and_then(Value::as_array)
+                .map_or(1, |rows| rows.iter().filter(|row| row.get("id").is_some()).count());
+            ensure!(found == count, "{count} objects were written and {found} answered");
+            Ok(())
+        })
+        .await
+}
+
+fn single(wish: Wish) -> Call {
+    match wish.id {
+        Some(id) => (Method::PATCH, format!("/api/v2/persons/{id}"), wish.fields, 1),
+        None => (Method::POST, "/api/v2/persons".to_owned(), wish.fields, 1),
+    }
+}
+
+fn batch(tool: Tool, is_new: bool, wishes: &[Wish]) -> Call {
+    let (method, path) = match (tool, is_new) {
+        (Tool::Marketing, true) => (Method::POST, "/crm/v3/objects/contacts/batch/upsert"),
+        (Tool::Marketing, false) => (Method::POST, "/crm/v3/objects/contacts/batch/update"),
+        (_, true) => (Method::POST, "/api/v2/users/create_or_update_many"),
+        (_, false) => (Method::PUT, "/api/v2/users/update_many"),
+    };
+    let item = |(place, wish): (usize, &Wish)| match (tool, &wish.id) {
+        (Tool::Marketing, Some(id)) => {
+            json!({"id": id, "objectWriteTraceId": format!("set-{id}-1"), "properties": wish.fields})
+        }
+        (Tool::Marketing, None) => {
+            let trace = format!("new-{place:032x}");
+            json!({"id": wish.fields["email"], "idProperty": "email", "objectWriteTraceId": trace, "properties": wish.fields})
+        }
+        (_, Some(id)) => json!({"id": id, "phone": wish.fields["phone"]}),
+        (_, None) => wish.fields.clone(),
+    };
+    let items: Vec<Value> = wishes.iter().enumerate().map(item).collect();
+    let list = if tool == Tool::Marketing { "inputs" } else { "users" };
+    (method, path.to_owned(), json!({list: items}), wishes.len())
+}
