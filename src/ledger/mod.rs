@@ -3,6 +3,10 @@
 //! What one page, webhook, write result or operator's act changes is one [`Commit`], applied in one transaction.
 
 mod hash;
+mod sqlite;
+
+pub use hash::{content_hash, content_hash_of};
+pub use sqlite::{Keep, Sqlite};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +15,12 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
-pub use hash::{content_hash, content_hash_of};
-
 pub use crate::model::Wanted;
 use crate::model::{
     Cursor, Customer, CustomerKey, FieldName, Identifier, Record, RecordId, StreamId, UnixMillis, Value,
 };
 
-/// A 128-bit digest of what a record says (see `merge::content_hash`): equal digests mean nothing changed.
+/// A 128-bit digest of what a record says (see [`content_hash`]): equal digests mean nothing changed.
 pub type ContentHash = [u8; 16];
 
 /// The cheap part of a stored record, enough to see that nothing changed.

@@ -19,6 +19,7 @@ mod hubspot;
 pub mod people;
 mod pipedrive;
 mod play;
+mod settings;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -192,6 +192,14 @@ impl Engine {
         self.connections.iter().flat_map(of).collect()
     }
 
+    /// Makes the writes of a process that died due again. Called once, before anything is delivered.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used.
+    pub async fn release_leases(&self) -> Result<u64, LedgerError> {
+        self.ledger.release_leases(self.clock.now()).await
+    }
+
     pub(super) fn tell(&self, event: &Event) {
         self.progress.on(event);
     }
@@ -304,7 +312,7 @@ impl Engine {
     /// When the ledger cannot be used.
     pub async fn sync(&self) -> Result<Summary, LedgerError> {
         let started = self.clock.now();
-        self.ledger.release_leases(started).await?;
+        self.release_leases().await?;
         let mut systems = self.pull_all().await?;
         if self.is_initial_read_done().await? {
             for (system, aftermath) in self.push_all().await? {
@@ -324,7 +332,7 @@ impl Engine {
     /// When the ledger cannot be used.
     pub async fn plan(&self) -> Result<Summary, LedgerError> {
         let started = self.clock.now();
-        self.ledger.release_leases(started).await?;
+        self.release_leases().await?;
         let systems = self.pull_all().await?;
         self.summary(systems, started).await
     }

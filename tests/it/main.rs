@@ -1,1 +1,4 @@
-fn main() {}
+//! Everything that crosses a boundary, in one binary.
+
+mod fold;
+mod ledger;

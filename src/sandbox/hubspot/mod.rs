@@ -4,6 +4,7 @@
 //! of `lifecyclestage` is answered 200 and left undone, and batch rows come in reverse order, because none is promised.
 
 mod batch;
+mod body;
 mod search;
 
 use serde_json::{Map, Value, json};
@@ -13,6 +14,7 @@ use super::store::{Act, Object, Shape, Stamps, Store};
 use super::tool::{Person, Vendor, Wrong};
 use super::wire::{Ask, Page, Reply};
 use super::{By, Options, ToolName};
+use body::{forward_only, is_address, lay, names_of, row, text_of, wanted};
 
 const CONTACTS: &str = "/crm/v3/objects/contacts";
 /// The properties a contact has here without being declared (A1.11).
@@ -44,21 +46,6 @@ const READ_ONLY: &[&str] = &[
     "lastmodifieddate",
     "hs_email_optout",
     "hs_merged_object_ids",
-];
-/// Returned when no property is asked for (A1.3: "only a few default properties").
-const DEFAULTS: &[&str] = &["email", "firstname", "lastname"];
-/// Always returned.
-const ALWAYS: &[&str] = &["createdate", "lastmodifieddate", "hs_object_id"];
-/// `lifecyclestage` moves to the right only (A1.5).
-const STAGES: &[&str] = &[
-    "subscriber",
-    "lead",
-    "marketingqualifiedlead",
-    "salesqualifiedlead",
-    "opportunity",
-    "customer",
-    "evangelist",
-    "other",
 ];
 
 pub(super) struct Hubspot {
@@ -412,86 +399,6 @@ impl Vendor for Hubspot {
             *email = json!({"value": email.take()});
         }
     }
-}
-
-/// The text of a JSON scalar, as HubSpot stores all values (A1.3).
-fn text_of(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => Some(String::new()),
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
-        Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-fn is_address(text: &str) -> bool {
-    text.split_once('@')
-        .is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
-        && !text.contains(char::is_whitespace)
-}
-
-/// Lays properties over a body; the empty string removes (A1.5).
-fn lay(body: &mut Value, properties: &Map<String, Value>) {
-    let Some(map) = body.as_object_mut() else { return };
-    for (name, value) in properties {
-        if value.as_str() == Some("") {
-            map.shift_remove(name);
-        } else {
-            map.insert(name.clone(), value.clone());
-        }
-    }
-}
-
-fn forward_only(body: &Value, properties: &Map<String, Value>) -> Map<String, Value> {
-    let place = |value: Option<&Value>| {
-        value
-            .and_then(Value::as_str)
-            .and_then(|stage| STAGES.iter().position(|s| *s == stage))
-    };
-    let mut properties = properties.clone();
-    let moves = (
-        place(body.get("lifecyclestage")),
-        place(properties.get("lifecyclestage")),
-    );
-    if matches!(moves, (Some(old), Some(new)) if new < old) {
-        properties.shift_remove("lifecyclestage");
-    }
-    properties
-}
-
-fn names_of(properties: &Map<String, Value>) -> Vec<String> {
-    wanted(Some(properties.keys().cloned().collect()))
-}
-
-fn wanted(asked: Option<Vec<String>>) -> Vec<String> {
-    let mut names = asked
-        .filter(|names| !names.is_empty())
-        .unwrap_or_else(|| DEFAULTS.iter().map(|n| (*n).to_owned()).collect());
-    for name in ALWAYS {
-        if !names.iter().any(|known| known == name) {
-            names.push((*name).to_owned());
-        }
-    }
-    names
-}
-
-/// An object as answers show it: the wanted properties, null where there is no value.
-fn row(body: &Value, deleted_ms: Option<i64>, wanted: &[String]) -> Value {
-    let mut properties = Map::new();
-    for name in wanted {
-        properties.insert(name.clone(), body.get(name).cloned().unwrap_or_default());
-    }
-    let stamp = |name: &str| body.get(name).cloned().unwrap_or_default();
-    let mut row = Map::new();
-    row.insert("id".to_owned(), stamp("hs_object_id"));
-    row.insert("properties".to_owned(), Value::Object(properties));
-    row.insert("createdAt".to_owned(), stamp("createdate"));
-    row.insert("updatedAt".to_owned(), stamp("lastmodifieddate"));
-    row.insert("archived".to_owned(), Value::Bool(deleted_ms.is_some()));
-    if let Some(ms) = deleted_ms {
-        row.insert("archivedAt".to_owned(), Value::String(rfc3339_ms(ms)));
-    }
-    Value::Object(row)
 }
 
 fn answer_row(store: &Store, id: u64, status: u16, wanted: &[String]) -> Reply {

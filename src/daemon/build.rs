@@ -1,0 +1,226 @@
+//! From the config to the parts of an engine.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::cache::{self, IdentityCache};
+use crate::config::{Catalog, Config, ConnectorFacts, FILE_CONNECTOR, SystemConfig};
+use crate::connector::file::FileDrop;
+use crate::connector::settings::ConnectionSettings;
+use crate::connector::{self, Connection, Connections};
+use crate::error::{Code, Problem};
+use crate::ledger::{self, Ledger, Sqlite};
+use crate::manifest::{self, Manifest, SettingType};
+use crate::model::Clock;
+use crate::sync::{Engine, Parts, Progress};
+
+/// The ledger's setting that holds the secret under which identifiers are hashed for the cache.
+const CACHE_SECRET: &str = "cache_secret";
+
+/// Opens everything the config names.
+///
+/// # Errors
+/// Every problem that was found; nothing was started then.
+pub async fn open(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    progress: Arc<dyn Progress>,
+) -> Result<Engine, Vec<Problem>> {
+    parts(config, clock, progress).await.map(Engine::new)
+}
+
+/// The parts of an engine, as the config wants them.
+///
+/// # Errors
+/// As [`open`].
+pub async fn parts(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    progress: Arc<dyn Progress>,
+) -> Result<Parts, Vec<Problem>> {
+    let manifests = manifests(config.connectors_dir.as_deref())?;
+    let mut problems = crate::config::check(config, &catalog(&manifests));
+    let mut connections = Connections::new();
+    for (name, system) in &config.systems {
+        match connection(config, name, system, &manifests, &clock) {
+            Ok(connection) => {
+                connections.insert(name.clone(), connection);
+            }
+            // What the check above already says need not be said twice.
+            Err(found) if problems.is_empty() => problems.extend(found),
+            Err(_) => {}
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let specs = connections.iter().map(|(name, connection)| (name.clone(), connection.streams().clone())).collect();
+    let rules = crate::config::rules(config, &specs);
+    let ledger = ledger(config, clock.as_ref()).map_err(|problem| vec![problem])?;
+    let cache = open_cache(config, ledger.as_ref()).await.map_err(|problem| vec![problem])?;
+    Ok(Parts { ledger, cache, connections, rules, clock, progress })
+}
+
+/// Every connector there is: the shipped ones, and those of the admin's folder, which add or override.
+///
+/// # Errors
+/// Everything that is wrong with the manifests, at once.
+pub fn manifests(dir: Option<&Path>) -> Result<BTreeMap<CompactString, Manifest>, Vec<Problem>> {
+    let mut texts: BTreeMap<CompactString, (String, String)> = manifest::shipped()
+        .into_iter()
+        .map(|(name, text)| (CompactString::from(name), (format!("connectors/{name}/manifest.yaml"), text.to_owned())))
+        .collect();
+    if let Some(dir) = dir {
+        texts.extend(manifest_files(dir).map_err(|problem| vec![problem])?);
+    }
+    let mut problems = Vec::new();
+    let mut manifests = BTreeMap::new();
+    for (name, (place, text)) in texts {
+        match Manifest::parse(&place, &text) {
+            Ok(manifest) => {
+                manifests.insert(name, manifest);
+            }
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.is_empty() { Ok(manifests) } else { Err(problems) }
+}
+
+type Texts = BTreeMap<CompactString, (String, String)>;
+
+fn manifest_files(dir: &Path) -> Result<Texts, Problem> {
+    let trouble = |path: &Path, error: std::io::Error| {
+        Problem::new(Code::ManifestInvalid, format!("cannot be read: {error}"))
+            .about(path.display())
+            .hint("connectors_dir holds one folder per connector, each with a manifest.yaml")
+    };
+    let mut texts = Texts::new();
+    for entry in std::fs::read_dir(dir).map_err(|error| trouble(dir, error))? {
+        let folder = entry.map_err(|error| trouble(dir, error))?.path();
+        let file = folder.join("manifest.yaml");
+        if !file.is_file() {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).map_err(|error| trouble(&file, error))?;
+        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        texts.insert(name.into(), (file.display().to_string(), text));
+    }
+    Ok(texts)
+}
+
+/// What the config check must know about the connectors.
+#[must_use]
+pub fn catalog(manifests: &BTreeMap<CompactString, Manifest>) -> Catalog {
+    let facts = |manifest: &Manifest| ConnectorFacts {
+        config: manifest.config.iter().map(|(name, setting)| (name.clone(), !setting.is_required())).collect(),
+        streams: manifest
+            .objects
+            .iter()
+            .map(|(name, object)| (name.clone(), object.fields.names().cloned().collect()))
+            .collect(),
+    };
+    manifests.iter().map(|(name, manifest)| (name.clone(), facts(manifest))).collect()
+}
+
+/// One system, ready to be spoken to.
+///
+/// # Errors
+/// Everything that is wrong with its settings.
+pub fn connection(
+    config: &Config,
+    name: &str,
+    system: &SystemConfig,
+    manifests: &BTreeMap<CompactString, Manifest>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn Connection>, Vec<Problem>> {
+    if system.connector == FILE_CONNECTOR {
+        let options = system.files.as_ref().map(|files| files.options.clone()).unwrap_or_default();
+        let options = serde_json::from_value(options).map_err(|error| {
+            vec![Problem::new(Code::ConfigInvalid, error.to_string()).about(format!("systems.{name}.config"))]
+        })?;
+        return Ok(Arc::new(FileDrop::new(name, options, Arc::clone(clock))?));
+    }
+    let Some(manifest) = manifests.get(&system.connector) else {
+        let problem = Problem::new(Code::ConfigDangling, format!("there is no connector `{}`", system.connector));
+        return Err(vec![problem.about(format!("systems.{name}.connector"))]);
+    };
+    connector::build(manifest, settings(config, name, system, manifest, clock))
+}
+
+fn settings(
+    config: &Config,
+    name: &str,
+    system: &SystemConfig,
+    manifest: &Manifest,
+    clock: &Arc<dyn Clock>,
+) -> ConnectionSettings {
+    let mut settings = ConnectionSettings::new(name);
+    for (option, value) in &system.config {
+        settings = match manifest.config.get(option) {
+            Some(setting) if !setting.secret => settings.with(option, plain(value, setting.kind)),
+            _ => settings.with_secret(option, value.expose_secret()),
+        };
+    }
+    settings.base = system.base.as_ref().map(|base| base.as_str().trim_end_matches('/').to_owned());
+    settings.region = config.region_of(name).map(CompactString::from);
+    settings.lag = system.lag;
+    settings.overlap = system.overlap;
+    settings.clock = Arc::clone(clock);
+    settings
+}
+
+/// A value that is no secret, as the manifest's type for it.
+fn plain(value: &SecretString, kind: SettingType) -> serde_json::Value {
+    let text = value.expose_secret();
+    let parsed = match kind {
+        SettingType::Bool => text.parse::<bool>().ok().map(serde_json::Value::from),
+        SettingType::Int => text.parse::<i64>().ok().map(serde_json::Value::from),
+        SettingType::Text | SettingType::Url => None,
+    };
+    parsed.unwrap_or_else(|| text.into())
+}
+
+/// Opens the ledger alone: enough to ask it something.
+///
+/// # Errors
+/// When it is in use by another process, or cannot be used.
+pub fn ledger(config: &Config, clock: &dyn Clock) -> Result<Arc<dyn Ledger>, Problem> {
+    std::fs::create_dir_all(&config.data_dir).map_err(|error| {
+        Problem::new(Code::LedgerFull, format!("the data folder cannot be made: {error}"))
+            .about(config.data_dir.display())
+            .hint("give the process a folder it may write to, with `data_dir:` or --data-dir")
+    })?;
+    match Sqlite::open(&config.ledger_path(), clock) {
+        Ok(ledger) => Ok(Arc::new(ledger)),
+        Err(error) => Err(problem_of(error)),
+    }
+}
+
+/// What a person reads about a ledger that cannot be used.
+pub(super) fn problem_of(error: ledger::Error) -> Problem {
+    match error {
+        ledger::Error::Broken(problem) => problem,
+        ledger::Error::Stale => Problem::new(Code::Bug, "the ledger moved on while nobody else can write to it"),
+    }
+}
+
+/// The cache; its hashing secret is made once and kept in the ledger.
+async fn open_cache(config: &Config, ledger: &dyn Ledger) -> Result<Arc<dyn IdentityCache>, Problem> {
+    let secret = match ledger.setting(CACHE_SECRET).await.map_err(problem_of)? {
+        Some(secret) => secret,
+        None => {
+            let secret: String = std::iter::repeat_with(|| format!("{:016x}", rand::random::<u64>())).take(4).collect();
+            ledger.set_setting(CACHE_SECRET, &secret).await.map_err(problem_of)?;
+            secret
+        }
+    };
+    let secret = SecretString::from(secret);
+    match &config.cache {
+        None => Ok(Arc::new(cache::Memory::default())),
+        Some(settings) => cache::redis(&settings.url, settings.ttl, &secret).await,
+    }
+}

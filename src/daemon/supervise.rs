@@ -1,0 +1,119 @@
+//! The daemon's work: every system pulled on its interval, every outbox delivered, a failing ledger waited for, and all
+//! of it stopped in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use compact_str::CompactString;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::error::Problem;
+use crate::http::Readiness;
+use crate::ledger::Error as LedgerError;
+use crate::model::StreamId;
+use crate::sync::{Engine, Next};
+
+/// How often an outbox is looked at although nobody rang.
+const PUSH_POLL: Duration = Duration::from_secs(5);
+
+/// How often a ledger that cannot be written is tried again.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+
+/// How long work under way may take to end when the daemon is told to stop.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// What readiness says while the ledger cannot be written.
+const LEDGER: &str = "ledger";
+
+/// Works until `stop` is cancelled. Pulling stops first, then writes under way are settled.
+pub(super) async fn supervise(engine: Arc<Engine>, config: &Config, ready: Readiness, stop: CancellationToken) {
+    let pushing = CancellationToken::new();
+    let mut pulls = JoinSet::new();
+    for (system, settings) in &config.systems {
+        pulls.spawn(pull_system(Arc::clone(&engine), system.clone(), settings.every, ready.clone(), stop.clone()));
+    }
+    let mut pushes = JoinSet::new();
+    for stream in engine.streams() {
+        pushes.spawn(push_stream(Arc::clone(&engine), stream, ready.clone(), pushing.clone()));
+    }
+    stop.cancelled().await;
+    tracing::info!("stopping: no further pulls");
+    drain(&mut pulls).await;
+    pushing.cancel();
+    tracing::info!("stopping: writes under way are settled");
+    drain(&mut pushes).await;
+}
+
+async fn drain(tasks: &mut JoinSet<()>) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all).await.is_err() {
+        // Nothing is lost: what was not committed is read again, what was sent is looked up.
+        tracing::warn!("some work did not end in time and is cut off");
+        tasks.shutdown().await;
+    }
+}
+
+async fn pull_system(
+    engine: Arc<Engine>,
+    system: CompactString,
+    every: Duration,
+    ready: Readiness,
+    stop: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = engine.pull_system(&system).await {
+            wait_for_ledger(&engine, error, &ready, &stop).await;
+        }
+    }
+}
+
+async fn push_stream(engine: Arc<Engine>, stream: StreamId, ready: Readiness, stop: CancellationToken) {
+    loop {
+        let next = match engine.push_due(&stream).await {
+            Ok(next) => next,
+            Err(error) => {
+                wait_for_ledger(&engine, error, &ready, &stop).await;
+                Next::In(Duration::ZERO)
+            }
+        };
+        let (wait, may_be_rung) = match next {
+            Next::Idle => (PUSH_POLL, true),
+            Next::In(wait) => (wait.min(PUSH_POLL), true),
+            Next::Parked(wait) => (wait, false),
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = engine.rung(), if may_be_rung => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// A ledger that cannot be written stops everything, visibly, until it can be written again.
+async fn wait_for_ledger(engine: &Engine, error: LedgerError, ready: &Readiness, stop: &CancellationToken) {
+    let problem = match error {
+        LedgerError::Broken(problem) => problem,
+        LedgerError::Stale => Problem::new(crate::error::Code::Bug, "the ledger kept moving on"),
+    };
+    tracing::error!(code = %problem.code, %problem, "the ledger cannot be used; work stops until it can");
+    ready.hold(LEDGER, problem.to_string());
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PROBE_EVERY) => {}
+        }
+        if engine.ledger().probe().await.is_ok() {
+            break;
+        }
+    }
+    tracing::info!("the ledger can be used again");
+    ready.release(LEDGER);
+}

@@ -1,0 +1,368 @@
+//! The outbox: what is wanted of each target, who holds it at the moment, and how both meet.
+//!
+//! The wanted state of a target may change while an older one is on its way to the tool. Then the row holds the newer
+//! one, stays leased, and is due again as soon as the older one has ended.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::row::{self, limit_of, optional_json, signed, slot_value, to_json, unsigned};
+use super::streams::Streams;
+use super::trouble::Trouble;
+use super::worker::Desk;
+use crate::ledger::{Slot, Target, Write, WriteState};
+use crate::model::{CustomerKey, StreamId, UnixMillis};
+
+/// Removed while it was leased. Only its generation is kept, so that a late acknowledgement cannot meet a reused one.
+const REMOVED: u8 = 4;
+
+/// The columns that [`write`] reads, in its order.
+macro_rules! write_columns {
+    () => {
+        "w.stream, w.slot, w.state, w.due_at, w.generation, w.attempts, w.is_uncertain, w.operation, w.fields, w.problem"
+    };
+}
+
+pub(super) fn state_number(state: WriteState) -> u8 {
+    match state {
+        WriteState::Due => 0,
+        WriteState::Leased => 1,
+        WriteState::Dead => 2,
+        WriteState::Held => 3,
+    }
+}
+
+/// The state of that number; `None` for a row that is only kept for its generation.
+pub(super) fn state_of(number: u8) -> Option<WriteState> {
+    [WriteState::Due, WriteState::Leased, WriteState::Dead, WriteState::Held]
+        .into_iter()
+        .find(|state| state_number(*state) == number)
+}
+
+fn write(conn: &Connection, streams: &mut Streams, row: &Row<'_>, customer: CustomerKey) -> Result<Write, Trouble> {
+    let state = state_of(row.get(2)?).ok_or_else(|| Trouble::bug("a removed write was listed"))?;
+    Ok(Write {
+        target: Target {
+            stream: streams.name(conn, row.get(0)?)?.clone(),
+            slot: row::slot(row, 1)?,
+        },
+        customer,
+        fields: row::json(row, 8)?,
+        generation: unsigned(row.get(4)?),
+        due_at: UnixMillis(row.get(3)?),
+        attempts: row.get(5)?,
+        problem: row::json_or_none(row, 9)?,
+        state,
+        operation: row::text(row, 7)?.into(),
+        is_uncertain: row.get(6)?,
+    })
+}
+
+/// The pending writes of one customer.
+pub(super) fn of_customer(
+    conn: &Connection,
+    streams: &mut Streams,
+    id: i64,
+    key: CustomerKey,
+    into: &mut BTreeMap<Target, Write>,
+) -> Result<(), Trouble> {
+    let mut statement = conn.prepare_cached(concat!(
+        "SELECT ",
+        write_columns!(),
+        " FROM write w WHERE w.customer = ?1 AND w.state <> 4"
+    ))?;
+    let mut rows = statement.query([id])?;
+    while let Some(row) = rows.next()? {
+        let write = write(conn, streams, row, key)?;
+        into.insert(write.target.clone(), write);
+    }
+    Ok(())
+}
+
+/// What decides how a change meets the row that is there.
+struct Present {
+    state: u8,
+    generation: u64,
+    operation: String,
+}
+
+fn present(conn: &Connection, stream: i64, target: &Target) -> Result<Option<Present>, Trouble> {
+    let found = conn
+        .prepare_cached("SELECT state, generation, operation FROM write WHERE stream = ?1 AND slot = ?2")?
+        .query_row((stream, slot_value(&target.slot)), |row| {
+            Ok(Present {
+                state: row.get(0)?,
+                generation: unsigned(row.get(1)?),
+                operation: row.get(2)?,
+            })
+        })
+        .optional()?;
+    Ok(found)
+}
+
+/// Puts a write into the outbox; see [`crate::ledger::WriteChange::Put`].
+pub(super) fn put(conn: &Connection, stream: i64, write: &Write, customer: i64, at: UnixMillis) -> Result<(), Trouble> {
+    let Some(present) = present(conn, stream, &write.target)? else {
+        return replace(conn, stream, write, customer, write.generation);
+    };
+    let is_leased = present.state == state_number(WriteState::Leased);
+    let is_outcome = write.operation == present.operation.as_str() && write.generation <= present.generation;
+    if present.state == REMOVED {
+        // The outcome of something that is not wanted any more, or a new wish.
+        return if is_outcome {
+            delete(conn, stream, &write.target)
+        } else {
+            let generation = write.generation.max(present.generation + 1);
+            replace(conn, stream, write, customer, generation)
+        };
+    }
+    if is_leased && !is_outcome {
+        let generation = write.generation.max(present.generation + 1);
+        conn.prepare_cached(
+            "UPDATE write SET fields = ?3, generation = ?4, customer = ?5, next_operation = ?6 \
+             WHERE stream = ?1 AND slot = ?2",
+        )?
+        .execute((
+            stream,
+            slot_value(&write.target.slot),
+            to_json(&write.fields)?,
+            signed(generation),
+            customer,
+            write.operation.as_str(),
+        ))?;
+        return Ok(());
+    }
+    if write.generation >= present.generation {
+        let leased = is_leased && write.state == WriteState::Leased;
+        return if leased {
+            Ok(())
+        } else {
+            replace(conn, stream, write, customer, write.generation)
+        };
+    }
+    outcome_of_older(conn, stream, write, at)
+}
+
+/// Ends a lease with what became of it; see [`crate::ledger::WriteChange::Settle`].
+pub(super) fn settle(conn: &Connection, stream: i64, write: &Write, at: UnixMillis) -> Result<(), Trouble> {
+    let Some(present) = present(conn, stream, &write.target)? else { return Ok(()) };
+    if present.state == REMOVED {
+        return delete(conn, stream, &write.target);
+    }
+    if present.generation != write.generation {
+        return outcome_of_older(conn, stream, &Write { state: WriteState::Dead, ..write.clone() }, at);
+    }
+    conn.prepare_cached(
+        "UPDATE write SET state = ?3, due_at = ?4, attempts = ?5, problem = ?6, is_uncertain = ?7, leased_at = NULL \
+         WHERE stream = ?1 AND slot = ?2",
+    )?
+    .execute((
+        stream,
+        slot_value(&write.target.slot),
+        state_number(write.state),
+        write.due_at.0,
+        write.attempts,
+        optional_json(write.problem.as_ref())?,
+        write.is_uncertain,
+    ))?;
+    Ok(())
+}
+
+/// An attempt with an older state did not succeed: what is wanted now stays, what was learned is noted. That a tool gave
+/// the older one up says nothing about the newer.
+fn outcome_of_older(conn: &Connection, stream: i64, write: &Write, at: UnixMillis) -> Result<(), Trouble> {
+    let (state, due_at, attempts) = match write.state {
+        WriteState::Dead | WriteState::Leased => (WriteState::Due, at, 0),
+        state => (state, write.due_at, write.attempts),
+    };
+    conn.prepare_cached(
+        "UPDATE write SET state = ?3, due_at = ?4, attempts = ?5, problem = ?6, is_uncertain = ?7, leased_at = NULL \
+         WHERE stream = ?1 AND slot = ?2",
+    )?
+    .execute((
+        stream,
+        slot_value(&write.target.slot),
+        state_number(state),
+        due_at.0,
+        attempts,
+        optional_json(write.problem.as_ref())?,
+        write.is_uncertain,
+    ))?;
+    Ok(())
+}
+
+fn replace(conn: &Connection, stream: i64, write: &Write, customer: i64, generation: u64) -> Result<(), Trouble> {
+    // Nobody holds a row that comes in here, whatever the view said when it was folded.
+    let state = match write.state {
+        WriteState::Leased => WriteState::Due,
+        state => state,
+    };
+    conn.prepare_cached(
+        "INSERT OR REPLACE INTO write (stream, slot, customer, state, due_at, generation, attempts, is_uncertain, \
+         operation, fields, problem) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?
+    .execute((
+        stream,
+        slot_value(&write.target.slot),
+        customer,
+        state_number(state),
+        write.due_at.0,
+        signed(generation),
+        write.attempts,
+        write.is_uncertain,
+        write.operation.as_str(),
+        to_json(&write.fields)?,
+        optional_json(write.problem.as_ref())?,
+    ))?;
+    Ok(())
+}
+
+/// Removes whatever is wanted of a target; see [`crate::ledger::WriteChange::Remove`].
+pub(super) fn remove(conn: &Connection, stream: i64, target: &Target) -> Result<(), Trouble> {
+    let changed = conn
+        .prepare_cached("UPDATE write SET state = 4, fields = '{}', problem = NULL WHERE stream = ?1 AND slot = ?2 AND state IN (1, 4)")?
+        .execute((stream, slot_value(&target.slot)))?;
+    if changed == 0 {
+        delete(conn, stream, target)
+    } else {
+        Ok(())
+    }
+}
+
+fn delete(conn: &Connection, stream: i64, target: &Target) -> Result<(), Trouble> {
+    conn.prepare_cached("DELETE FROM write WHERE stream = ?1 AND slot = ?2")?
+        .execute((stream, slot_value(&target.slot)))?;
+    Ok(())
+}
+
+/// An acknowledged delivery; see [`crate::ledger::WriteChange::RemoveGeneration`].
+pub(super) fn acknowledge(
+    conn: &Connection,
+    stream: i64,
+    target: &Target,
+    generation: u64,
+    at: UnixMillis,
+) -> Result<(), Trouble> {
+    let Some(present) = present(conn, stream, target)? else {
+        return Ok(());
+    };
+    if present.generation == generation || present.state == REMOVED {
+        return delete(conn, stream, target);
+    }
+    if generation < present.generation && present.state == state_number(WriteState::Leased) {
+        // The operation that was on its way has ended; the newer wish goes out under a name of its own, which a tool
+        // that knows operations by name would otherwise take for a repetition.
+        conn.prepare_cached(
+            "UPDATE write SET state = 0, due_at = ?3, attempts = 0, problem = NULL, is_uncertain = 0, leased_at = NULL, \
+             operation = coalesce(next_operation, operation), next_operation = NULL WHERE stream = ?1 AND slot = ?2",
+        )?
+        .execute((stream, slot_value(&target.slot), at.0))?;
+    }
+    Ok(())
+}
+
+/// Hands out due writes; see [`crate::ledger::Ledger::claim`].
+pub(super) fn claim(desk: &mut Desk, stream: &StreamId, now: UnixMillis, limit: usize) -> Result<Vec<Write>, Trouble> {
+    let Desk { conn, streams } = desk;
+    let Some(number) = streams.find(conn, stream)? else {
+        return Ok(Vec::new());
+    };
+    let mut claimed = Vec::new();
+    let mut statement = conn.prepare_cached(concat!(
+        "SELECT ",
+        write_columns!(),
+        ", c.key, c.kind FROM write w JOIN customer c ON c.id = w.customer \
+         WHERE w.state = 0 AND w.stream = ?1 AND w.due_at <= ?2 ORDER BY w.due_at, w.slot LIMIT ?3"
+    ))?;
+    let mut rows = statement.query((number, now.0, limit_of(limit)))?;
+    while let Some(row) = rows.next()? {
+        claimed.push(write(conn, streams, row, row::key(row, 10)?)?);
+    }
+    let mut lease = conn.prepare_cached(
+        "UPDATE write SET state = 1, attempts = ?3, is_uncertain = ?4, leased_at = ?5 WHERE stream = ?1 AND slot = ?2",
+    )?;
+    for write in &mut claimed {
+        write.state = WriteState::Leased;
+        write.attempts = write.attempts.saturating_add(1);
+        let is_create = matches!(write.target.slot, Slot::New(_));
+        lease.execute((
+            number,
+            slot_value(&write.target.slot),
+            write.attempts,
+            write.is_uncertain || is_create,
+            now.0,
+        ))?;
+    }
+    Ok(claimed)
+}
+
+/// Turns leased writes back into due ones; see [`crate::ledger::Ledger::release_leases`].
+pub(super) fn release_leases(desk: &Desk, now: UnixMillis) -> Result<u64, Trouble> {
+    desk.conn.execute("DELETE FROM write WHERE state = ?1", [REMOVED])?;
+    let released = desk.conn.execute(
+        "UPDATE write SET state = 0, due_at = min(due_at, ?1), leased_at = NULL WHERE state = 1",
+        [now.0],
+    )?;
+    Ok(u64::try_from(released).unwrap_or(u64::MAX))
+}
+
+/// Writes by state; see [`crate::ledger::Ledger::writes`].
+pub(super) fn list(
+    desk: &mut Desk,
+    states: &[WriteState],
+    after: Option<&Target>,
+    limit: usize,
+) -> Result<Vec<Write>, Trouble> {
+    let Desk { conn, streams } = desk;
+    let after = match after {
+        Some(target) => place(conn, streams, target)?,
+        None => None,
+    };
+    let (due_at, stream, slot) = after.unwrap_or((i64::MIN, i64::MIN, rusqlite::types::Value::Null));
+    let wanted = states
+        .iter()
+        .fold(0_u32, |bits, state| bits | (1 << state_number(*state)));
+    let mut statement = conn.prepare_cached(concat!(
+        "SELECT ",
+        write_columns!(),
+        ", c.key, c.kind FROM write w JOIN customer c ON c.id = w.customer \
+         WHERE w.state <> 4 AND (?1 >> w.state) & 1 AND (w.due_at, w.stream) >= (?2, ?3) \
+         AND (w.due_at > ?2 OR w.stream > ?3 OR w.slot > ?4) ORDER BY w.due_at, w.stream, w.slot LIMIT ?5"
+    ))?;
+    let wanted = if wanted == 0 { u32::MAX } else { wanted };
+    let mut rows = statement.query((wanted, due_at, stream, slot, limit_of(limit)))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(write(conn, streams, row, row::key(row, 10)?)?);
+    }
+    Ok(found)
+}
+
+type Place = (i64, i64, rusqlite::types::Value);
+
+/// Where a target stands in the order of [`list`]; `None` when it is not there any more: then the list starts anew,
+/// which shows some rows twice and hides none.
+fn place(conn: &Connection, streams: &mut Streams, target: &Target) -> Result<Option<Place>, Trouble> {
+    let Some(stream) = streams.find(conn, &target.stream)? else {
+        return Ok(None);
+    };
+    let slot = slot_value(&target.slot);
+    let due_at = conn
+        .prepare_cached("SELECT due_at FROM write WHERE stream = ?1 AND slot = ?2 AND state <> 4")?
+        .query_row((stream, &slot), |row| row.get(0))
+        .optional()?;
+    Ok(due_at.map(|due_at| (due_at, stream, slot)))
+}
+
+/// Earliest due time among due writes of a stream.
+pub(super) fn next_due(desk: &mut Desk, stream: &StreamId) -> Result<Option<UnixMillis>, Trouble> {
+    let Desk { conn, streams } = desk;
+    let Some(number) = streams.find(conn, stream)? else {
+        return Ok(None);
+    };
+    let due_at: Option<i64> = conn
+        .prepare_cached("SELECT min(due_at) FROM write WHERE state = 0 AND stream = ?1")?
+        .query_row([number], |row| row.get(0))?;
+    Ok(due_at.map(UnixMillis))
+}

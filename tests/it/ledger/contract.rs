@@ -1,0 +1,839 @@
+//! What every ledger promises, said once and run against each of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::BoxFuture;
+use nivel::connector::Cursor;
+use nivel::error::{Code, Problem};
+use nivel::ledger::{
+    Advance, Ask, Cause, Change, Commit, Decision, Error, Ledger, Slot, StreamState, Target, Wanted, What, Write,
+    WriteChange, WriteState, content_hash,
+};
+use nivel::model::{
+    Bounce, Customer, CustomerKey, FieldName, Fields, Identifier, IdentifierKind, Kind, Lineage, Origin, Ours, Record,
+    RecordId, StreamId, UnixMillis, Value,
+};
+use uuid::Uuid;
+
+/// Runs every scenario on a ledger of its own. `make` also gives back whatever must outlive the ledger.
+pub(super) async fn contract<Keep>(make: impl Fn() -> (Box<dyn Ledger>, Keep)) {
+    for (name, scenario) in SCENARIOS {
+        println!("{name}");
+        let (ledger, keep) = make();
+        scenario(&*ledger).await;
+        drop(ledger);
+        drop(keep);
+    }
+}
+
+type Scenario = for<'ledger> fn(&'ledger dyn Ledger) -> BoxFuture<'ledger, ()>;
+
+macro_rules! scenarios {
+    ($($name:ident,)+) => {
+        const SCENARIOS: &[(&str, Scenario)] = &[$((stringify!($name), |ledger| Box::pin($name(ledger))),)+];
+    };
+}
+
+scenarios! {
+    an_empty_ledger_knows_nothing,
+    everything_of_a_record_reads_back,
+    a_record_is_replaced_and_moves,
+    the_view_takes_the_closure,
+    former_holders_still_count,
+    aliases_are_followed,
+    a_stale_customer_refuses_the_whole_commit,
+    a_stale_cursor_refuses_the_whole_commit,
+    a_record_cannot_go_to_an_alias,
+    a_merge_leaves_no_record_behind,
+    two_commits_on_one_version_race,
+    runs_add_up_what_commits_say,
+    streams_keep_their_first_and_last_arrival,
+    claims_are_oldest_first_and_exclusive,
+    creates_become_uncertain_behind_the_claim,
+    a_wish_that_changes_in_flight_goes_out_next,
+    a_failed_attempt_does_not_undo_a_newer_wish,
+    a_removed_write_cannot_be_acknowledged_by_a_late_answer,
+    leases_are_released,
+    writes_are_listed_in_pages,
+    customers_are_listed_in_pages,
+    rejected_records_are_listed_in_pages,
+    search_finds_identifiers_and_golden_values,
+    the_trail_is_newest_first_with_that_of_aliases,
+    decisions_are_seen_by_either_record,
+    settings_and_totals,
+}
+
+pub(super) fn crm() -> StreamId {
+    StreamId::new("crm", "contact")
+}
+
+pub(super) fn desk() -> StreamId {
+    StreamId::new("desk", "user")
+}
+
+pub(super) fn key(number: u128) -> CustomerKey {
+    CustomerKey {
+        id: Uuid::from_u128(number),
+        kind: Kind::Person,
+    }
+}
+
+pub(super) fn email(text: &str) -> Identifier {
+    Identifier::new(IdentifierKind::Email, text)
+}
+
+pub(super) fn at(millis: i64) -> UnixMillis {
+    UnixMillis(millis)
+}
+
+pub(super) fn record(id: &RecordId, mail: &str) -> Record {
+    let mut record = Record::new(id.clone(), at(10));
+    record.fields = Fields::from([("email", Value::Text(mail.into()))]);
+    record
+}
+
+pub(super) fn customer(number: u128, version: u64) -> Customer {
+    Customer {
+        key: key(number),
+        golden: Fields::default(),
+        lineage: Lineage::new(),
+        version,
+        merged_into: None,
+    }
+}
+
+pub(super) fn commit() -> Commit {
+    Commit::new(Cause::Operator("ana".into()), at(100))
+}
+
+pub(super) fn write(target: &Target, number: u128, generation: u64) -> Write {
+    let wanted = Wanted {
+        value: Some(Value::Int(i64::try_from(generation).unwrap())),
+        placeholder: false,
+    };
+    Write {
+        target: target.clone(),
+        customer: key(number),
+        fields: BTreeMap::from([(FieldName::from("score"), wanted)]),
+        generation,
+        due_at: at(50),
+        attempts: 0,
+        problem: None,
+        state: WriteState::Due,
+        operation: format!("op-{generation}").into(),
+        is_uncertain: false,
+    }
+}
+
+pub(super) fn object(remote: &str) -> Target {
+    Target {
+        stream: crm(),
+        slot: Slot::Object(remote.into()),
+    }
+}
+
+/// Customer `number` with one record of the CRM that has an e-mail address.
+async fn seed(ledger: &dyn Ledger, number: u128, mail: &str) -> RecordId {
+    let id = crm().record(number.to_string());
+    let mut seed = commit();
+    seed.customers.push(customer(number, 0));
+    seed.records.push((record(&id, mail), key(number)));
+    seed.identifiers.push((id.clone(), BTreeSet::from([email(mail)])));
+    ledger.apply(seed).await.unwrap();
+    id
+}
+
+async fn put(ledger: &dyn Ledger, changes: impl IntoIterator<Item = WriteChange>) {
+    let mut commit = commit();
+    commit.writes.extend(changes);
+    ledger.apply(commit).await.unwrap();
+}
+
+async fn pending(ledger: &dyn Ledger) -> Vec<Write> {
+    ledger.writes(&[], None, 100).await.unwrap()
+}
+
+fn ask_record(id: &RecordId) -> Ask {
+    Ask {
+        records: BTreeSet::from([id.clone()]),
+        ..Ask::default()
+    }
+}
+
+async fn an_empty_ledger_knows_nothing(ledger: &dyn Ledger) {
+    let id = crm().record("1");
+    assert_eq!(ledger.heads(std::slice::from_ref(&id)).await.unwrap(), [None]);
+    let ask = Ask {
+        records: BTreeSet::from([id]),
+        identifiers: BTreeSet::from([email("a@x.org")]),
+        customers: BTreeSet::from([key(1)]),
+    };
+    assert_eq!(ledger.view(ask).await.unwrap(), nivel::ledger::View::default());
+    assert_eq!(ledger.stream(&crm()).await.unwrap(), StreamState::default());
+    assert!(ledger.streams().await.unwrap().is_empty());
+    assert!(ledger.runs(9).await.unwrap().is_empty());
+    assert!(ledger.claim(&crm(), at(1), 9).await.unwrap().is_empty());
+    assert_eq!(ledger.next_due(&crm()).await.unwrap(), None);
+    assert_eq!(ledger.customer(&key(1)).await.unwrap(), None);
+    assert!(ledger.changes(&key(1), 9).await.unwrap().is_empty());
+    assert!(ledger.search("a@x.org", 9).await.unwrap().is_empty());
+    assert_eq!(ledger.totals().await.unwrap(), nivel::ledger::Totals::default());
+    ledger.probe().await.unwrap();
+}
+
+async fn everything_of_a_record_reads_back(ledger: &dyn Ledger) {
+    let field = FieldName::from("phone");
+    let mut full = record(&desk().record("a/b \"c\" \u{e4}"), "ana@x.org");
+    full.fields.0.insert(field.clone(), None);
+    full.fields.set("tags", Value::Set(["b".into(), "a".into()].into()));
+    full.fields.set("optin", Value::Bool(false));
+    full.fields.set("born", Value::Time(at(-5)));
+    full.fields.set("size", Value::Int(i64::MIN));
+    full.observed.set(&field, at(11));
+    full.updated_at = Some(at(12));
+    full.version = Some("W/\"7\"".into());
+    let ours = Ours {
+        value: None,
+        placeholder: true,
+    };
+    full.ours.insert(field.clone(), ours);
+    full.written_at = Some(at(13));
+    let bounce = Bounce {
+        count: 2,
+        since: at(14),
+    };
+    full.bounces.insert(field.clone(), bounce);
+    full.deleted_at = Some(at(15));
+    full.problem = Some(Problem::new(Code::RecordUnmappable, "no").about("x").hint("y"));
+    let mut whole = customer(1, 0);
+    whole.golden = full.fields.clone();
+    let origin = |remote: &str| Origin {
+        record: desk().record(remote),
+        at: at(16),
+        rule: "own".into(),
+    };
+    whole.lineage = Lineage::from([
+        (FieldName::from("tags"), origin("1")),
+        (FieldName::from("born"), origin("1")),
+        (field, origin("a/b \"c\" \u{e4}")),
+    ]);
+
+    let mut both = commit();
+    both.customers.push(whole.clone());
+    both.records.push((full.clone(), key(1)));
+    ledger.apply(both).await.unwrap();
+
+    whole.version = 1;
+    let view = ledger.view(ask_record(&full.id)).await.unwrap();
+    assert_eq!(
+        view.records,
+        BTreeMap::from([(full.id.clone(), (full.clone(), key(1)))])
+    );
+    assert_eq!(view.customers, BTreeMap::from([(key(1), whole)]));
+    let heads = ledger.heads(&[crm().record("1"), full.id.clone()]).await.unwrap();
+    assert_eq!(heads[0], None);
+    assert_eq!(heads[1].unwrap().hash, content_hash(&full));
+    assert_eq!(heads[1].unwrap().customer, key(1));
+}
+
+async fn a_record_is_replaced_and_moves(ledger: &dyn Ledger) {
+    let id = seed(ledger, 1, "a@x.org").await;
+    let mut moving = commit();
+    moving.customers.push(customer(2, 0));
+    let mut changed = record(&id, "b@x.org");
+    changed.observed.set(&FieldName::from("email"), at(99));
+    moving.records.push((changed.clone(), key(2)));
+    ledger.apply(moving).await.unwrap();
+    let view = ledger.view(ask_record(&id)).await.unwrap();
+    assert_eq!(view.records, BTreeMap::from([(id, (changed, key(2)))]));
+    assert_eq!(view.customers.keys().collect::<Vec<_>>(), [&key(2)]);
+}
+
+async fn the_view_takes_the_closure(ledger: &dyn Ledger) {
+    let first = seed(ledger, 1, "a@x.org").await;
+    let second = seed(ledger, 2, "b@x.org").await;
+    seed(ledger, 3, "c@x.org").await;
+    let other = desk().record("9");
+    let mut more = commit();
+    more.records.push((record(&other, "z@x.org"), key(2)));
+    more.writes.push(WriteChange::Put(write(&object("2"), 2, 1)));
+    more.writes.push(WriteChange::Put(write(&object("3"), 3, 1)));
+    ledger.apply(more).await.unwrap();
+    let ask = Ask {
+        records: BTreeSet::from([first.clone(), crm().record("unknown")]),
+        identifiers: BTreeSet::from([email("b@x.org"), email("nobody@x.org")]),
+        customers: BTreeSet::new(),
+    };
+    let view = ledger.view(ask).await.unwrap();
+    assert_eq!(view.customers.keys().copied().collect::<Vec<_>>(), [key(1), key(2)]);
+    let records: Vec<_> = view.records.keys().cloned().collect();
+    assert_eq!(records, [first, second.clone(), other]);
+    assert_eq!(
+        view.holders,
+        BTreeMap::from([(email("b@x.org"), BTreeSet::from([second]))])
+    );
+    assert_eq!(view.writes.keys().cloned().collect::<Vec<_>>(), [object("2")]);
+}
+
+async fn former_holders_still_count(ledger: &dyn Ledger) {
+    let id = seed(ledger, 1, "old@x.org").await;
+    for mails in [vec!["new@x.org"], vec![], vec!["old@x.org"]] {
+        let mut now = commit();
+        now.identifiers
+            .push((id.clone(), mails.into_iter().map(email).collect()));
+        ledger.apply(now).await.unwrap();
+        let ask = Ask {
+            identifiers: BTreeSet::from([email("old@x.org"), email("new@x.org")]),
+            ..Ask::default()
+        };
+        let view = ledger.view(ask).await.unwrap();
+        let holders = BTreeSet::from([id.clone()]);
+        assert_eq!(view.holders.get(&email("old@x.org")), Some(&holders));
+        assert_eq!(view.holders.get(&email("new@x.org")), Some(&holders));
+    }
+}
+
+/// Merges customer `from` (with the record `id`) into `into`.
+async fn merge(ledger: &dyn Ledger, from: u128, into: u128, id: &RecordId) {
+    let mut alias = ledger.customer(&key(from)).await.unwrap().unwrap();
+    alias.merged_into = Some(key(into));
+    let mut merge = commit();
+    merge.customers.push(alias);
+    merge
+        .customers
+        .push(ledger.customer(&key(into)).await.unwrap().unwrap());
+    merge.records.push((record(id, "moved@x.org"), key(into)));
+    ledger.apply(merge).await.unwrap();
+}
+
+async fn aliases_are_followed(ledger: &dyn Ledger) {
+    let third = seed(ledger, 3, "c@x.org").await;
+    let second = seed(ledger, 2, "b@x.org").await;
+    seed(ledger, 1, "a@x.org").await;
+    put(ledger, [WriteChange::Put(write(&object("7"), 3, 1))]).await;
+    merge(ledger, 3, 2, &third).await;
+    let mut both = commit();
+    both.customers.push(Customer {
+        merged_into: Some(key(1)),
+        ..customer(2, 2)
+    });
+    both.customers.push(customer(1, 1));
+    both.records.push((record(&second, "b@x.org"), key(1)));
+    both.records.push((record(&third, "c@x.org"), key(1)));
+    ledger.apply(both).await.unwrap();
+
+    assert_eq!(ledger.customer(&key(3)).await.unwrap().unwrap().key, key(1));
+    let ask = Ask {
+        customers: BTreeSet::from([key(3)]),
+        ..Ask::default()
+    };
+    let view = ledger.view(ask).await.unwrap();
+    assert_eq!(view.customers.keys().copied().collect::<Vec<_>>(), [key(1)]);
+    assert_eq!(view.records.len(), 3);
+    assert_eq!(view.writes[&object("7")].customer, key(1), "her writes came along");
+    put(ledger, [WriteChange::Put(write(&object("8"), 3, 1))]).await;
+    assert!(pending(ledger).await.iter().all(|write| write.customer == key(1)));
+}
+
+async fn a_stale_customer_refuses_the_whole_commit(ledger: &dyn Ledger) {
+    seed(ledger, 1, "a@x.org").await;
+    for version in [0, 2] {
+        let mut stale = commit();
+        stale.records.push((record(&desk().record("5"), "e@x.org"), key(1)));
+        stale.customers.push(customer(5, 0));
+        stale.customers.push(customer(1, version));
+        stale.writes.push(WriteChange::Put(write(&object("1"), 1, 1)));
+        assert_eq!(ledger.apply(stale).await, Err(Error::Stale));
+    }
+    assert_eq!(ledger.heads(&[desk().record("5")]).await.unwrap(), [None]);
+    assert_eq!(ledger.customer(&key(5)).await.unwrap(), None);
+    assert!(pending(ledger).await.is_empty());
+    assert_eq!(ledger.customer(&key(1)).await.unwrap().unwrap().version, 1);
+}
+
+fn advance(from_version: u64, is_caught_up: bool) -> Advance {
+    Advance {
+        stream: crm(),
+        from_version,
+        cursor: Cursor(format!("page {from_version}")),
+        is_caught_up,
+        read: 10,
+        changed: 3,
+        rejected: 1,
+    }
+}
+
+async fn a_stale_cursor_refuses_the_whole_commit(ledger: &dyn Ledger) {
+    for (from_version, expected) in [(1, Err(Error::Stale)), (0, Ok(())), (0, Err(Error::Stale)), (1, Ok(()))] {
+        let mut page = commit();
+        page.advance = Some(advance(from_version, false));
+        page.customers.push(customer(u128::from(from_version) + 1, 0));
+        assert_eq!(ledger.apply(page).await, expected, "from {from_version}");
+    }
+    assert_eq!(
+        ledger.stream(&crm()).await.unwrap().cursor,
+        Some(Cursor("page 1".into()))
+    );
+    assert_eq!(ledger.totals().await.unwrap().customers, 2);
+}
+
+async fn a_record_cannot_go_to_an_alias(ledger: &dyn Ledger) {
+    let id = seed(ledger, 2, "b@x.org").await;
+    seed(ledger, 1, "a@x.org").await;
+    merge(ledger, 2, 1, &id).await;
+    let mut late = commit();
+    late.records.push((record(&desk().record("5"), "e@x.org"), key(2)));
+    assert_eq!(ledger.apply(late).await, Err(Error::Stale));
+    let mut unknown = commit();
+    unknown.records.push((record(&desk().record("5"), "e@x.org"), key(77)));
+    assert!(matches!(ledger.apply(unknown).await, Err(Error::Broken(_))));
+}
+
+async fn a_merge_leaves_no_record_behind(ledger: &dyn Ledger) {
+    seed(ledger, 2, "b@x.org").await;
+    seed(ledger, 1, "a@x.org").await;
+    let mut blind = commit();
+    blind.customers.push(Customer {
+        merged_into: Some(key(1)),
+        ..customer(2, 1)
+    });
+    assert_eq!(ledger.apply(blind).await, Err(Error::Stale));
+    assert_eq!(ledger.totals().await.unwrap().merges, 0);
+}
+
+async fn two_commits_on_one_version_race(ledger: &dyn Ledger) {
+    seed(ledger, 1, "a@x.org").await;
+    let one = |remote: &str| {
+        let mut one = commit();
+        one.customers.push(customer(1, 1));
+        one.records.push((record(&desk().record(remote), "x@x.org"), key(1)));
+        one
+    };
+    let (left, right) = futures::join!(ledger.apply(one("left")), ledger.apply(one("right")));
+    assert!(left.is_ok() != right.is_ok(), "{left:?} {right:?}");
+    assert!([left.clone(), right].contains(&Err(Error::Stale)));
+    let heads = ledger
+        .heads(&[desk().record("left"), desk().record("right")])
+        .await
+        .unwrap();
+    assert_eq!(heads[0].is_some(), left.is_ok());
+    assert_eq!(heads[1].is_some(), left.is_err());
+    assert_eq!(ledger.customer(&key(1)).await.unwrap().unwrap().version, 2);
+}
+
+async fn runs_add_up_what_commits_say(ledger: &dyn Ledger) {
+    let first = ledger.open_run(&crm(), at(1)).await.unwrap();
+    let second = ledger.open_run(&desk(), at(2)).await.unwrap();
+    assert_ne!(first, second);
+    for version in 0..2 {
+        let mut page = Commit::new(Cause::Run(first), at(3));
+        page.advance = Some(advance(version, false));
+        ledger.apply(page).await.unwrap();
+    }
+    let mut stale = Commit::new(Cause::Run(first), at(3));
+    stale.advance = Some(advance(0, false));
+    assert_eq!(ledger.apply(stale).await, Err(Error::Stale));
+    let mut run = ledger.runs(9).await.unwrap().pop().unwrap();
+    assert_eq!((run.read, run.changed, run.rejected), (20, 6, 2));
+    run.ended_at = Some(at(4));
+    run.problem = Some(Problem::new(Code::QuotaUsed, "tomorrow"));
+    ledger.close_run(run.clone()).await.unwrap();
+    let runs = ledger.runs(9).await.unwrap();
+    assert_eq!(runs.iter().map(|run| run.id).collect::<Vec<_>>(), [second, first]);
+    assert_eq!(runs[1], run);
+    assert_eq!(ledger.runs(1).await.unwrap().len(), 1);
+}
+
+async fn streams_keep_their_first_and_last_arrival(ledger: &dyn Ledger) {
+    let problem = Problem::new(Code::QuotaUsed, "tomorrow");
+    ledger
+        .note_stream(&crm(), Some(problem.clone()), Some(at(7)))
+        .await
+        .unwrap();
+    for (version, caught_up) in [(0, false), (1, true), (2, true), (3, false)] {
+        let mut page = Commit::new(Cause::Run(0), at(200 + i64::try_from(version).unwrap()));
+        page.advance = Some(advance(version, caught_up));
+        ledger.apply(page).await.unwrap();
+    }
+    let expected = StreamState {
+        cursor: Some(Cursor("page 3".into())),
+        version: 4,
+        initial_done_at: Some(at(201)),
+        caught_up_at: Some(at(202)),
+        problem: Some(problem),
+        parked_until: Some(at(7)),
+    };
+    assert_eq!(ledger.stream(&crm()).await.unwrap(), expected);
+    ledger.note_stream(&crm(), None, None).await.unwrap();
+    let healed = StreamState {
+        problem: None,
+        parked_until: None,
+        ..expected
+    };
+    assert_eq!(ledger.streams().await.unwrap(), BTreeMap::from([(crm(), healed)]));
+}
+
+async fn claims_are_oldest_first_and_exclusive(ledger: &dyn Ledger) {
+    seed(ledger, 1, "a@x.org").await;
+    let due = |remote: &str, due_at, state| {
+        WriteChange::Put(Write {
+            due_at: at(due_at),
+            state,
+            ..write(&object(remote), 1, 1)
+        })
+    };
+    let rows = [
+        due("late", 30, WriteState::Due),
+        due("early", 10, WriteState::Due),
+        due("middle", 20, WriteState::Due),
+        due("held", 10, WriteState::Held),
+        due("dead", 10, WriteState::Dead),
+        due("future", 90, WriteState::Due),
+    ];
+    put(ledger, rows).await;
+    assert_eq!(ledger.next_due(&crm()).await.unwrap(), Some(at(10)));
+    assert!(ledger.claim(&desk(), at(40), 9).await.unwrap().is_empty());
+    let first = ledger.claim(&crm(), at(40), 2).await.unwrap();
+    let targets: Vec<_> = first.iter().map(|write| write.target.clone()).collect();
+    assert_eq!(targets, [object("early"), object("middle")]);
+    assert!(
+        first
+            .iter()
+            .all(|write| write.state == WriteState::Leased && write.attempts == 1)
+    );
+    assert_eq!(ledger.next_due(&crm()).await.unwrap(), Some(at(30)));
+    let second = ledger.claim(&crm(), at(40), 9).await.unwrap();
+    assert_eq!(second.len(), 1);
+    assert_eq!(second[0].target, object("late"));
+    assert!(ledger.claim(&crm(), at(40), 9).await.unwrap().is_empty());
+    let leased = ledger.writes(&[WriteState::Leased], None, 9).await.unwrap();
+    assert_eq!(leased.len(), 3);
+}
+
+async fn creates_become_uncertain_behind_the_claim(ledger: &dyn Ledger) {
+    seed(ledger, 1, "a@x.org").await;
+    let target = Target {
+        stream: crm(),
+        slot: Slot::New(key(1)),
+    };
+    put(
+        ledger,
+        [
+            WriteChange::Put(write(&target, 1, 1)),
+            WriteChange::Put(write(&object("1"), 1, 1)),
+        ],
+    )
+    .await;
+    let claimed = ledger.claim(&crm(), at(60), 9).await.unwrap();
+    assert!(claimed.iter().all(|write| !write.is_uncertain), "not tried before");
+    let uncertain = |writes: Vec<Write>| -> Vec<Target> {
+        let uncertain = writes.into_iter().filter(|write| write.is_uncertain);
+        uncertain.map(|write| write.target).collect()
+    };
+    assert_eq!(uncertain(pending(ledger).await), [target.clone()]);
+    ledger.release_leases(at(70)).await.unwrap();
+    assert_eq!(uncertain(ledger.claim(&crm(), at(70), 9).await.unwrap()), [target]);
+}
+
+async fn a_wish_that_changes_in_flight_goes_out_next(ledger: &dyn Ledger) {
+    seed(ledger, 1, "a@x.org").await;
+    let target = object("1");
+    put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
+    ledger.claim(&crm(), at(60), 9).await.unwrap();
+    put(ledger, [WriteChange::Put(write(&target, 1, 2))]).await;
+    let row = pending(ledger).await.remove(0);
+    assert_eq!((row.state, row.generation), (WriteState::Leased, 2));
+    assert_eq!(row.operation, "op-1", "the one on its way keeps its name");
+    assert_eq!(row.fields, write(&target, 1, 2).fields);
+    assert!(ledger.claim(&crm(), at(99), 9).await.unwrap().is_empty());
+
+    put(ledger, [WriteChange::RemoveGeneration(target.clone(), 1)]).await;
+    let row = pending(ledger).await.remove(0);
+    assert_eq!((row.state, row.generation, row.due_at), (WriteState::Due, 2, at(100)));
+    assert_eq!((row.operation.as_str(), row.attempts), ("op-2", 0));
+    ledger.claim(&crm(), at(100), 9).await.unwrap();
+    put(ledger, [WriteChange::RemoveGeneration(target.clone(), 2)]).await;
+    assert!(pending(ledger).await.is_empty());
+    put(ledger, [WriteChange::RemoveGeneration(target, 2)]).await;
+}
+
+async fn a_failed_attempt_does_not_undo_a_newer_wish(ledger: &dyn Ledger) {
+    seed(ledger, 1, "a@x.org").await;
+    for (state, expected) in [
+        (WriteState::Due, (WriteState::Due, at(500), 3)),
+        (WriteState::Dead, (WriteState::Due, at(100), 0)),
+    ] {
+        let target = object(&format!("{state:?}"));
+        put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
+        ledger.claim(&crm(), at(60), 9).await.unwrap();
+        put(ledger, [WriteChange::Put(write(&target, 1, 2))]).await;
+        let failed = Write {
+            state,
+            due_at: at(500),
+            attempts: 3,
+            problem: Some(Problem::new(Code::ToolError, "no")),
+            ..write(&target, 1, 1)
+        };
+        put(ledger, [WriteChange::Put(failed)]).await;
+        let row = pending(ledger)
+            .await
+            .into_iter()
+            .find(|row| row.target == target)
+            .unwrap();
+        assert_eq!((row.state, row.due_at, row.attempts), expected);
+        assert_eq!((row.generation, row.operation.as_str()), (2, "op-1"));
+        assert_eq!(row.fields, write(&target, 1, 2).fields);
+    }
+    // With nothing newer, the outcome of an attempt simply replaces the row.
+    let target = object("plain");
+    put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
+    let mut row = ledger.claim(&crm(), at(60), 9).await.unwrap().remove(0);
+    row.state = WriteState::Dead;
+    row.problem = Some(Problem::new(Code::WriteRefused, "no"));
+    put(ledger, [WriteChange::Put(row.clone())]).await;
+    assert_eq!(ledger.writes(&[WriteState::Dead], None, 9).await.unwrap(), [row]);
+}
+
+async fn a_removed_write_cannot_be_acknowledged_by_a_late_answer(ledger: &dyn Ledger) {
+    seed(ledger, 1, "a@x.org").await;
+    let target = object("1");
+    let claim = async || {
+        put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
+        let claimed = ledger.claim(&crm(), at(60), 9).await.unwrap().remove(0);
+        put(ledger, [WriteChange::Remove(target.clone())]).await;
+        assert!(pending(ledger).await.is_empty());
+        claimed
+    };
+    // The late answer finds nothing.
+    claim().await;
+    put(ledger, [WriteChange::RemoveGeneration(target.clone(), 1)]).await;
+    assert!(pending(ledger).await.is_empty());
+    // A late failure does not bring it back.
+    let mut failed = claim().await;
+    failed.state = WriteState::Due;
+    put(ledger, [WriteChange::Put(failed)]).await;
+    assert!(pending(ledger).await.is_empty());
+    // The late answer does not end a new wish, although that counts its generations from the start.
+    claim().await;
+    let fresh = Write {
+        operation: "other".into(),
+        ..write(&target, 1, 1)
+    };
+    put(ledger, [WriteChange::Put(fresh)]).await;
+    put(ledger, [WriteChange::RemoveGeneration(target.clone(), 1)]).await;
+    let row = pending(ledger).await.remove(0);
+    assert_eq!((row.state, row.operation.as_str()), (WriteState::Due, "other"));
+    put(ledger, [WriteChange::Remove(target)]).await;
+    assert!(pending(ledger).await.is_empty());
+}
+
+async fn leases_are_released(ledger: &dyn Ledger) {
+    seed(ledger, 1, "a@x.org").await;
+    put(
+        ledger,
+        [
+            WriteChange::Put(write(&object("1"), 1, 1)),
+            WriteChange::Put(write(&object("2"), 1, 1)),
+        ],
+    )
+    .await;
+    ledger.claim(&crm(), at(60), 1).await.unwrap();
+    assert_eq!(ledger.release_leases(at(70)).await.unwrap(), 1);
+    let again = ledger.claim(&crm(), at(70), 9).await.unwrap();
+    let attempts: Vec<_> = again.iter().map(|write| write.attempts).collect();
+    assert_eq!(attempts, [2, 1]);
+    assert_eq!(again[0].operation, "op-1");
+}
+
+async fn writes_are_listed_in_pages(ledger: &dyn Ledger) {
+    seed(ledger, 1, "a@x.org").await;
+    let remotes = ["b", "d", "a", "c"];
+    for (due_at, remote) in (0_i64..).zip(remotes) {
+        let row = Write {
+            due_at: at(due_at / 2),
+            ..write(&object(remote), 1, 1)
+        };
+        put(ledger, [WriteChange::Put(row)]).await;
+    }
+    let target = Target {
+        stream: crm(),
+        slot: Slot::New(key(1)),
+    };
+    let create = Write {
+        due_at: at(0),
+        ..write(&target, 1, 1)
+    };
+    put(ledger, [WriteChange::Put(create)]).await;
+    let mut seen = Vec::new();
+    loop {
+        let page = ledger
+            .writes(&[WriteState::Due, WriteState::Dead], seen.last(), 2)
+            .await
+            .unwrap();
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(page.into_iter().map(|write| write.target));
+    }
+    assert_eq!(seen, [object("b"), object("d"), target, object("a"), object("c")]);
+    assert!(ledger.writes(&[WriteState::Dead], None, 9).await.unwrap().is_empty());
+}
+
+async fn customers_are_listed_in_pages(ledger: &dyn Ledger) {
+    let mut all = commit();
+    for number in [5, 1, 3] {
+        all.customers.push(customer(number, 0));
+    }
+    let organization = CustomerKey {
+        kind: Kind::Organization,
+        ..key(3)
+    };
+    all.customers.push(Customer {
+        key: organization,
+        ..customer(3, 0)
+    });
+    all.customers.push(Customer {
+        merged_into: Some(key(1)),
+        ..customer(4, 0)
+    });
+    ledger.apply(all).await.unwrap();
+    let mut seen: Vec<CustomerKey> = Vec::new();
+    loop {
+        let page = ledger.customers(seen.last(), 1).await.unwrap();
+        let Some(next) = page.first() else { break };
+        seen.push(next.key);
+    }
+    assert_eq!(seen, [key(1), key(3), organization, key(5)]);
+}
+
+async fn rejected_records_are_listed_in_pages(ledger: &dyn Ledger) {
+    let bad = [desk().record("1"), crm().record("2"), crm().record("10")];
+    let mut commit = commit();
+    commit.customers.push(customer(1, 0));
+    for id in &bad {
+        let mut record = record(id, "a@x.org");
+        record.problem = Some(Problem::new(Code::RecordUnmappable, "no"));
+        commit.records.push((record, key(1)));
+    }
+    commit.records.push((record(&crm().record("3"), "a@x.org"), key(1)));
+    ledger.apply(commit).await.unwrap();
+    let mut seen = Vec::new();
+    loop {
+        let page = ledger.rejected(seen.last(), 2).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(page.into_iter().map(|record| record.id));
+    }
+    assert_eq!(seen, [crm().record("10"), crm().record("2"), desk().record("1")]);
+}
+
+async fn search_finds_identifiers_and_golden_values(ledger: &dyn Ledger) {
+    seed(ledger, 1, "ana@x.org").await;
+    let mut named = commit();
+    for (number, name) in [(2, "J\u{f6}rg \"Joe\" Ana"), (3, "100% \\ Bob")] {
+        let mut customer = customer(number, 0);
+        customer.golden = Fields::from([("full_name", Value::Text(name.into()))]);
+        named.customers.push(customer);
+    }
+    ledger.apply(named).await.unwrap();
+    for (text, expected) in [
+        ("ANA@x.org", vec![1]),
+        ("ana", vec![2]),
+        ("J\u{d6}RG", vec![2]),
+        ("\"joe\"", vec![2]),
+        ("\\ bob", vec![3]),
+        ("100%", vec![3]),
+        ("full_name", vec![]),
+        ("", vec![]),
+    ] {
+        let mut found = ledger.search(text, 9).await.unwrap();
+        found.sort();
+        let expected: Vec<_> = expected.into_iter().map(key).collect();
+        assert_eq!(found, expected, "{text}");
+    }
+    assert_eq!(ledger.search("o", 1).await.unwrap().len(), 1);
+}
+
+async fn the_trail_is_newest_first_with_that_of_aliases(ledger: &dyn Ledger) {
+    let id = seed(ledger, 2, "b@x.org").await;
+    seed(ledger, 1, "a@x.org").await;
+    let note = async |number: u128, what: What| {
+        let mut note = commit();
+        note.changes.push(Change {
+            customer: key(number),
+            record: Some(id.clone()),
+            what,
+        });
+        ledger.apply(note).await.unwrap();
+    };
+    let fields = BTreeMap::from([(FieldName::from("a"), (None, Some(Value::Bool(true))))]);
+    note(2, What::Appeared).await;
+    note(2, What::Fields(fields.clone())).await;
+    merge(ledger, 2, 1, &id).await;
+    note(1, What::Merged(key(2), vec![id.clone()])).await;
+    let whats =
+        |rows: Vec<nivel::ledger::ChangeRow>| -> Vec<What> { rows.into_iter().map(|row| row.change.what).collect() };
+    let all = [
+        What::Merged(key(2), vec![id.clone()]),
+        What::Fields(fields),
+        What::Appeared,
+    ];
+    for asked in [key(1), key(2)] {
+        assert_eq!(whats(ledger.changes(&asked, 9).await.unwrap()), all);
+    }
+    let latest = ledger.changes(&key(1), 1).await.unwrap().remove(0);
+    assert_eq!((latest.at, latest.cause), (at(100), Cause::Operator("ana".into())));
+    assert_eq!((latest.change.customer, latest.change.record), (key(1), Some(id)));
+}
+
+async fn decisions_are_seen_by_either_record(ledger: &dyn Ledger) {
+    let left = seed(ledger, 1, "a@x.org").await;
+    let right = seed(ledger, 2, "b@x.org").await;
+    let other = seed(ledger, 3, "c@x.org").await;
+    let mut decision = Decision {
+        left: right.clone(),
+        right: left.clone(),
+        same: true,
+    };
+    ledger.decide(decision.clone(), "ana", at(1)).await.unwrap();
+    std::mem::swap(&mut decision.left, &mut decision.right);
+    decision.same = false;
+    ledger.decide(decision.clone(), "ana", at(2)).await.unwrap();
+    for id in [left, right] {
+        let view = ledger.view(ask_record(&id)).await.unwrap();
+        assert_eq!(view.decisions, std::slice::from_ref(&decision));
+    }
+    assert!(ledger.view(ask_record(&other)).await.unwrap().decisions.is_empty());
+}
+
+async fn settings_and_totals(ledger: &dyn Ledger) {
+    assert_eq!(ledger.setting("rules").await.unwrap(), None);
+    for value in ["one", "two"] {
+        ledger.set_setting("rules", value).await.unwrap();
+        assert_eq!(ledger.setting("rules").await.unwrap().as_deref(), Some(value));
+    }
+    let id = seed(ledger, 2, "b@x.org").await;
+    seed(ledger, 1, "a@x.org").await;
+    merge(ledger, 2, 1, &id).await;
+    let mut gone = record(&desk().record("1"), "a@x.org");
+    gone.deleted_at = Some(at(1));
+    gone.problem = Some(Problem::new(Code::RecordUnmappable, "no"));
+    let mut more = commit();
+    more.records.push((gone, key(1)));
+    more.writes.push(WriteChange::Put(write(&object("1"), 1, 1)));
+    more.writes.push(WriteChange::Put(Write {
+        state: WriteState::Held,
+        ..write(&object("2"), 1, 1)
+    }));
+    ledger.apply(more).await.unwrap();
+    let totals = ledger.totals().await.unwrap();
+    assert_eq!(
+        (totals.records, totals.customers, totals.merges, totals.rejected),
+        (2, 1, 1, 1)
+    );
+    assert_eq!(
+        totals.writes,
+        BTreeMap::from([(WriteState::Due, 1), (WriteState::Held, 1)])
+    );
+}

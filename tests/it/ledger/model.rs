@@ -1,0 +1,500 @@
+//! The ledger as plainly as it can be said: maps in memory. What a real ledger does is compared with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use nivel::error::{Code, Problem};
+use nivel::ledger::{
+    Advance, Ask, Cause, Change, ChangeRow, Commit, Decision, Error, Head, Ledger, Run, Slot, StreamState, Target,
+    Totals, View, Write, WriteChange, WriteState, content_hash,
+};
+use nivel::model::{Customer, CustomerKey, Identifier, Record, RecordId, StreamId, UnixMillis};
+
+#[derive(Clone, Default)]
+struct State {
+    records: BTreeMap<RecordId, (Record, CustomerKey)>,
+    identifiers: BTreeMap<RecordId, BTreeMap<Identifier, bool>>,
+    customers: BTreeMap<CustomerKey, Customer>,
+    writes: BTreeMap<Target, Row>,
+    decisions: BTreeMap<(RecordId, RecordId), bool>,
+    changes: Vec<ChangeRow>,
+    streams: BTreeMap<StreamId, StreamState>,
+    runs: Vec<Run>,
+    settings: BTreeMap<String, String>,
+}
+
+#[derive(Clone)]
+struct Row {
+    write: Write,
+    next_operation: Option<compact_str::CompactString>,
+    is_removed: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Model(Mutex<State>);
+
+fn bug(message: &str) -> Error {
+    Error::Broken(Problem::new(Code::Bug, message))
+}
+
+impl State {
+    fn live(&self, key: &CustomerKey) -> Option<&Customer> {
+        let mut at = self.customers.get(key)?;
+        while let Some(into) = at.merged_into {
+            at = self.customers.get(&into)?;
+        }
+        Some(at)
+    }
+
+    fn apply(&mut self, commit: &Commit) -> Result<(), Error> {
+        if let Some(advance) = &commit.advance {
+            self.advance(commit, advance)?;
+        }
+        self.put_customers(&commit.customers)?;
+        let of_commit: BTreeSet<_> = commit.customers.iter().map(|customer| customer.key).collect();
+        for (record, key) in &commit.records {
+            let owner = self.customers.get(key).ok_or_else(|| bug("no such customer"))?;
+            if owner.merged_into.is_some() {
+                return Err(if of_commit.contains(key) {
+                    bug("alias")
+                } else {
+                    Error::Stale
+                });
+            }
+            self.records.insert(record.id.clone(), (record.clone(), *key));
+        }
+        let is_alias = |key: &CustomerKey| self.customers[key].merged_into.is_some();
+        if self.records.values().any(|(_, key)| is_alias(key)) {
+            return Err(Error::Stale);
+        }
+        let mut writes = std::mem::take(&mut self.writes);
+        for row in writes.values_mut() {
+            row.write.customer = self
+                .live(&row.write.customer)
+                .map_or(row.write.customer, |live| live.key);
+        }
+        self.writes = writes;
+        for (id, asserted) in &commit.identifiers {
+            if !self.records.contains_key(id) {
+                return Err(bug("no such record"));
+            }
+            let held = self.identifiers.entry(id.clone()).or_default();
+            held.values_mut().for_each(|is_current| *is_current = false);
+            held.extend(asserted.iter().map(|identifier| (identifier.clone(), true)));
+        }
+        for change in &commit.writes {
+            match change {
+                WriteChange::Put(write) => self.put(write, commit.at)?,
+                WriteChange::Remove(target) => self.remove(target),
+                WriteChange::RemoveGeneration(target, generation) => self.acknowledge(target, *generation, commit.at),
+            }
+        }
+        for change in &commit.changes {
+            if !self.customers.contains_key(&change.customer) {
+                return Err(bug("no such customer"));
+            }
+            self.changes.push(ChangeRow {
+                at: commit.at,
+                cause: commit.cause.clone(),
+                change: change.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, commit: &Commit, advance: &Advance) -> Result<(), Error> {
+        let known = self.streams.contains_key(&advance.stream);
+        if !known && advance.from_version != 0 {
+            return Err(Error::Stale);
+        }
+        let stream = self.streams.entry(advance.stream.clone()).or_default();
+        if stream.version != advance.from_version {
+            return Err(Error::Stale);
+        }
+        stream.version += 1;
+        stream.cursor = Some(advance.cursor.clone());
+        if advance.is_caught_up {
+            stream.initial_done_at.get_or_insert(commit.at);
+            stream.caught_up_at = Some(commit.at);
+        }
+        if let Cause::Run(id) = commit.cause
+            && let Some(run) = self.runs.iter_mut().find(|run| run.id == id)
+        {
+            run.read += advance.read;
+            run.changed += advance.changed;
+            run.rejected += advance.rejected;
+        }
+        Ok(())
+    }
+
+    fn put_customers(&mut self, customers: &[Customer]) -> Result<(), Error> {
+        for customer in customers {
+            let version = self.customers.get(&customer.key).map_or(0, |stored| stored.version);
+            if version != customer.version {
+                return Err(Error::Stale);
+            }
+            let mut stored = customer.clone();
+            stored.version += 1;
+            self.customers.insert(stored.key, stored);
+        }
+        let aliases = customers.iter().filter_map(|customer| customer.merged_into);
+        if aliases.into_iter().any(|into| !self.customers.contains_key(&into)) {
+            return Err(bug("no such customer"));
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, write: &Write, at: UnixMillis) -> Result<(), Error> {
+        let mut fresh = write.clone();
+        fresh.customer = self.live(&write.customer).ok_or_else(|| bug("no such customer"))?.key;
+        if fresh.state == WriteState::Leased {
+            fresh.state = WriteState::Due;
+        }
+        let mut row = Row {
+            write: fresh,
+            next_operation: None,
+            is_removed: false,
+        };
+        if let Some(present) = self.writes.get_mut(&write.target) {
+            let is_outcome = write.operation == present.write.operation && write.generation <= present.write.generation;
+            let newer = write.generation.max(present.write.generation + 1);
+            let was_leased = present.write.state == WriteState::Leased;
+            if present.is_removed && is_outcome {
+                self.writes.remove(&write.target);
+                return Ok(());
+            } else if present.is_removed {
+                row.write.generation = newer;
+            } else if was_leased && !is_outcome {
+                present.next_operation = Some(write.operation.clone());
+                present.write.fields = write.fields.clone();
+                present.write.customer = row.write.customer;
+                present.write.generation = newer;
+                return Ok(());
+            } else if was_leased && write.state == WriteState::Leased && write.generation == present.write.generation {
+                return Ok(());
+            } else if write.generation < present.write.generation {
+                let given_up = matches!(write.state, WriteState::Dead | WriteState::Leased);
+                present.write.state = if given_up { WriteState::Due } else { write.state };
+                present.write.due_at = if given_up { at } else { write.due_at };
+                present.write.attempts = if given_up { 0 } else { write.attempts };
+                present.write.problem = write.problem.clone();
+                present.write.is_uncertain = write.is_uncertain;
+                return Ok(());
+            }
+        }
+        self.writes.insert(write.target.clone(), row);
+        Ok(())
+    }
+
+    fn remove(&mut self, target: &Target) {
+        match self.writes.get_mut(target) {
+            Some(row) if row.write.state == WriteState::Leased => row.is_removed = true,
+            _ => drop(self.writes.remove(target)),
+        }
+    }
+
+    fn acknowledge(&mut self, target: &Target, generation: u64, at: UnixMillis) {
+        let Some(row) = self.writes.get_mut(target) else { return };
+        if row.is_removed || row.write.generation == generation {
+            self.writes.remove(target);
+        } else if generation < row.write.generation && row.write.state == WriteState::Leased {
+            row.write.state = WriteState::Due;
+            row.write.due_at = at;
+            row.write.attempts = 0;
+            row.write.problem = None;
+            row.write.is_uncertain = false;
+            if let Some(operation) = row.next_operation.take() {
+                row.write.operation = operation;
+            }
+        }
+    }
+
+    fn pending(&self) -> impl Iterator<Item = &Write> {
+        self.writes.values().filter(|row| !row.is_removed).map(|row| &row.write)
+    }
+
+    fn view(&self, ask: &Ask) -> View {
+        let mut view = View::default();
+        for identifier in &ask.identifiers {
+            let holds = |held: &BTreeMap<Identifier, bool>| held.contains_key(identifier);
+            let holders: BTreeSet<_> = self
+                .identifiers
+                .iter()
+                .filter(|(_, held)| holds(held))
+                .map(|(id, _)| id.clone())
+                .collect();
+            if !holders.is_empty() {
+                view.holders.insert(identifier.clone(), holders);
+            }
+        }
+        let records = ask.records.iter().chain(view.holders.values().flatten());
+        let owners = records.filter_map(|id| self.records.get(id)).map(|(_, key)| key);
+        for key in owners.chain(&ask.customers) {
+            if let Some(customer) = self.live(key) {
+                view.customers.insert(customer.key, customer.clone());
+            }
+        }
+        for (id, (record, key)) in &self.records {
+            if view.customers.contains_key(key) {
+                view.records.insert(id.clone(), (record.clone(), *key));
+            }
+        }
+        for write in self
+            .pending()
+            .filter(|write| view.customers.contains_key(&write.customer))
+        {
+            view.writes.insert(write.target.clone(), write.clone());
+        }
+        let about = |id: &RecordId| view.records.contains_key(id) || ask.records.contains(id);
+        for ((left, right), same) in &self.decisions {
+            if about(left) || about(right) {
+                view.decisions.push(Decision {
+                    left: left.clone(),
+                    right: right.clone(),
+                    same: *same,
+                });
+            }
+        }
+        view
+    }
+}
+
+#[async_trait]
+impl Ledger for Model {
+    async fn heads(&self, records: &[RecordId]) -> Result<Vec<Option<Head>>, Error> {
+        let state = self.0.lock().unwrap();
+        let head = |id| {
+            let (record, customer) = state.records.get(id)?;
+            Some(Head {
+                hash: content_hash(record),
+                customer: *customer,
+            })
+        };
+        Ok(records.iter().map(head).collect())
+    }
+
+    async fn view(&self, ask: Ask) -> Result<View, Error> {
+        Ok(self.0.lock().unwrap().view(&ask))
+    }
+
+    async fn apply(&self, commit: Commit) -> Result<(), Error> {
+        let mut state = self.0.lock().unwrap();
+        let mut next = state.clone();
+        next.apply(&commit)?;
+        *state = next;
+        Ok(())
+    }
+
+    async fn stream(&self, stream: &StreamId) -> Result<StreamState, Error> {
+        Ok(self.0.lock().unwrap().streams.get(stream).cloned().unwrap_or_default())
+    }
+
+    async fn streams(&self) -> Result<BTreeMap<StreamId, StreamState>, Error> {
+        Ok(self.0.lock().unwrap().streams.clone())
+    }
+
+    async fn note_stream(
+        &self,
+        stream: &StreamId,
+        problem: Option<Problem>,
+        parked_until: Option<UnixMillis>,
+    ) -> Result<(), Error> {
+        let mut state = self.0.lock().unwrap();
+        let stream = state.streams.entry(stream.clone()).or_default();
+        stream.problem = problem;
+        stream.parked_until = parked_until;
+        Ok(())
+    }
+
+    async fn open_run(&self, stream: &StreamId, at: UnixMillis) -> Result<i64, Error> {
+        let mut state = self.0.lock().unwrap();
+        let id = i64::try_from(state.runs.len()).unwrap() + 1;
+        state.runs.push(Run {
+            id,
+            stream: stream.clone(),
+            started_at: at,
+            ended_at: None,
+            read: 0,
+            changed: 0,
+            rejected: 0,
+            problem: None,
+        });
+        Ok(id)
+    }
+
+    async fn close_run(&self, run: Run) -> Result<(), Error> {
+        let mut state = self.0.lock().unwrap();
+        if let Some(open) = state.runs.iter_mut().find(|open| open.id == run.id) {
+            open.ended_at = run.ended_at;
+            open.problem = run.problem;
+        }
+        Ok(())
+    }
+
+    async fn runs(&self, limit: usize) -> Result<Vec<Run>, Error> {
+        Ok(self.0.lock().unwrap().runs.iter().rev().take(limit).cloned().collect())
+    }
+
+    async fn claim(&self, stream: &StreamId, now: UnixMillis, limit: usize) -> Result<Vec<Write>, Error> {
+        let mut state = self.0.lock().unwrap();
+        let is_due =
+            |write: &&Write| write.state == WriteState::Due && write.due_at <= now && write.target.stream == *stream;
+        let mut due: Vec<Write> = state.pending().filter(is_due).cloned().collect();
+        due.sort_by(|a, b| (a.due_at, &a.target).cmp(&(b.due_at, &b.target)));
+        due.truncate(limit);
+        for write in &mut due {
+            write.state = WriteState::Leased;
+            write.attempts += 1;
+            let row = state.writes.get_mut(&write.target).unwrap();
+            row.write = write.clone();
+            row.write.is_uncertain |= matches!(write.target.slot, Slot::New(_));
+        }
+        Ok(due)
+    }
+
+    async fn release_leases(&self, now: UnixMillis) -> Result<u64, Error> {
+        let mut state = self.0.lock().unwrap();
+        state.writes.retain(|_, row| !row.is_removed);
+        let mut released = 0;
+        for row in state
+            .writes
+            .values_mut()
+            .filter(|row| row.write.state == WriteState::Leased)
+        {
+            row.write.state = WriteState::Due;
+            row.write.due_at = row.write.due_at.min(now);
+            released += 1;
+        }
+        Ok(released)
+    }
+
+    async fn writes(&self, states: &[WriteState], after: Option<&Target>, limit: usize) -> Result<Vec<Write>, Error> {
+        let state = self.0.lock().unwrap();
+        let mut found: Vec<&Write> = state.pending().collect();
+        found.sort_by(|a, b| (a.due_at, &a.target).cmp(&(b.due_at, &b.target)));
+        let skip = after.and_then(|after| found.iter().position(|write| write.target == *after));
+        let wanted = |write: &&&Write| states.is_empty() || states.contains(&write.state);
+        let rest = found.iter().skip(skip.map_or(0, |at| at + 1));
+        Ok(rest.filter(wanted).take(limit).map(|write| (*write).clone()).collect())
+    }
+
+    async fn next_due(&self, stream: &StreamId) -> Result<Option<UnixMillis>, Error> {
+        let state = self.0.lock().unwrap();
+        let due = state
+            .pending()
+            .filter(|write| write.state == WriteState::Due && write.target.stream == *stream);
+        Ok(due.map(|write| write.due_at).min())
+    }
+
+    async fn customer(&self, key: &CustomerKey) -> Result<Option<Customer>, Error> {
+        Ok(self.0.lock().unwrap().live(key).cloned())
+    }
+
+    async fn customers(&self, after: Option<&CustomerKey>, limit: usize) -> Result<Vec<Customer>, Error> {
+        let state = self.0.lock().unwrap();
+        let live = state
+            .customers
+            .values()
+            .filter(|customer| customer.merged_into.is_none());
+        let rest = live.filter(|customer| after.is_none_or(|after| customer.key > *after));
+        Ok(rest.take(limit).cloned().collect())
+    }
+
+    async fn search(&self, text: &str, limit: usize) -> Result<Vec<CustomerKey>, Error> {
+        let state = self.0.lock().unwrap();
+        let lower = text.trim().to_lowercase();
+        let mut found = BTreeSet::new();
+        if lower.is_empty() {
+            return Ok(Vec::new());
+        }
+        for (id, held) in &state.identifiers {
+            if held
+                .keys()
+                .any(|identifier| identifier.value == lower || identifier.value == text.trim())
+            {
+                found.insert(state.records[id].1);
+            }
+        }
+        for customer in state
+            .customers
+            .values()
+            .filter(|customer| customer.merged_into.is_none())
+        {
+            let says = |value: &nivel::model::Value| value.to_string().to_lowercase().contains(&lower);
+            if customer.golden.0.values().flatten().any(says) {
+                found.insert(customer.key);
+            }
+        }
+        Ok(found.into_iter().take(limit).collect())
+    }
+
+    async fn rejected(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<Record>, Error> {
+        let state = self.0.lock().unwrap();
+        let bad = state
+            .records
+            .values()
+            .map(|(record, _)| record)
+            .filter(|record| record.problem.is_some());
+        let rest = bad.filter(|record| after.is_none_or(|after| record.id > *after));
+        Ok(rest.take(limit).cloned().collect())
+    }
+
+    async fn changes(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<ChangeRow>, Error> {
+        let state = self.0.lock().unwrap();
+        let Some(live) = state.live(customer) else {
+            return Ok(Vec::new());
+        };
+        let hers = |row: &&ChangeRow| {
+            let Change { customer, .. } = &row.change;
+            state.live(customer).is_some_and(|whose| whose.key == live.key)
+        };
+        Ok(state.changes.iter().rev().filter(hers).take(limit).cloned().collect())
+    }
+
+    async fn decide(&self, decision: Decision, _by: &str, _at: UnixMillis) -> Result<(), Error> {
+        let Decision { left, right, same } = decision;
+        let pair = if left <= right { (left, right) } else { (right, left) };
+        self.0.lock().unwrap().decisions.insert(pair, same);
+        Ok(())
+    }
+
+    async fn setting(&self, name: &str) -> Result<Option<String>, Error> {
+        Ok(self.0.lock().unwrap().settings.get(name).cloned())
+    }
+
+    async fn set_setting(&self, name: &str, value: &str) -> Result<(), Error> {
+        self.0
+            .lock()
+            .unwrap()
+            .settings
+            .insert(name.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    async fn totals(&self) -> Result<Totals, Error> {
+        let state = self.0.lock().unwrap();
+        let count = |is: &dyn Fn(&Record) -> bool| {
+            u64::try_from(state.records.values().filter(|(record, _)| is(record)).count()).unwrap()
+        };
+        let mut totals = Totals {
+            records: count(&|record| record.deleted_at.is_none()),
+            rejected: count(&|record| record.problem.is_some()),
+            ..Totals::default()
+        };
+        for customer in state.customers.values() {
+            match customer.merged_into {
+                None => totals.customers += 1,
+                Some(_) => totals.merges += 1,
+            }
+        }
+        for write in state.pending() {
+            *totals.writes.entry(write.state).or_default() += 1;
+        }
+        Ok(totals)
+    }
+
+    async fn probe(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}

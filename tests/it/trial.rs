@@ -1,0 +1,70 @@
+//! One trial: three sandbox tools with invented people, the real binary, and the judge who reads only the tools.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use nivel::sandbox::checker::{self, Expectation, Field, Finding, Rule, Target};
+use nivel::sandbox::people::{self, People, Truth};
+use nivel::sandbox::{Options, Sandbox, ToolName};
+use tempfile::TempDir;
+
+/// Three tools, a folder for the ledger, and who is who.
+pub(crate) struct Trial {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) people: People,
+    pub(crate) truth: Truth,
+    pub(crate) dir: TempDir,
+}
+
+/// In memory where there is such a place: the page cache survives a killed process, so nothing is lost by it.
+pub(crate) fn scratch() -> TempDir {
+    let shm = PathBuf::from("/dev/shm");
+    let place = if shm.is_dir() { shm } else { std::env::temp_dir() };
+    tempfile::Builder::new().prefix("nivel-trial-").tempdir_in(place).unwrap()
+}
+
+impl Trial {
+    pub(crate) async fn new(seed: u64, people: usize) -> Self {
+        Self::with(Options::default(), seed, people).await
+    }
+
+    pub(crate) async fn with(options: Options, seed: u64, count: usize) -> Self {
+        let sandbox = Sandbox::start(options.clone()).await.unwrap();
+        let people = people::generate(seed, count);
+        let truth = sandbox.seed(&people);
+        let dir = scratch();
+        std::fs::write(dir.path().join("nivel.yaml"), sandbox.settings(&options, &dir.path().join("data"))).unwrap();
+        Self { sandbox, people, truth, dir }
+    }
+
+    /// Runs the real binary; `fault` arms the door to effects.
+    pub(crate) async fn nivel(&self, arguments: &[&str], fault: Option<&str>) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nivel"));
+        command.arg("--config").arg(self.dir.path().join("nivel.yaml")).args(arguments);
+        command.env_remove("RUST_LOG").env("NIVEL_FAULT", fault.unwrap_or_default());
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    /// Runs a sync that must end well, and gives its summary.
+    pub(crate) async fn sync(&self) -> serde_json::Value {
+        let output = self.nivel(&["--output", "json", "sync"], None).await;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "sync ended with {}: {errors}", output.status);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"))
+    }
+
+    /// What the judge says, after `interruptions` kills or unclear answers.
+    pub(crate) fn findings(&self, interruptions: usize) -> Vec<Finding> {
+        let fields = vec![Field::Email, Field::Name, Field::Phone];
+        let target = |tool| Target { tool, create: true, fields: fields.clone() };
+        let expectation = Expectation {
+            targets: ToolName::ALL.map(target).to_vec(),
+            rules: BTreeMap::from([(Field::Email, Rule::Any), (Field::Name, Rule::Any), (Field::Phone, Rule::Any)]),
+            updates_max: 3 + interruptions,
+            idle_max: 200 * interruptions,
+            ..Expectation::default()
+        };
+        checker::check(&self.sandbox, &self.people, &self.truth, &expectation)
+    }
+}

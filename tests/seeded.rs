@@ -1,0 +1,175 @@
+//! The test of the test: Nivel with one bug put in on purpose, so that the crash sweep can show that it would find it.
+//!
+//! Usage: `NIVEL_BUG=cursor-first NIVEL_FAULT=kill-before:7 seeded nivel.yaml` does one sync. Built by `cargo test`; never
+//! part of the product.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use compact_str::CompactString;
+use nivel::config::{Config, environment};
+use nivel::error::Problem;
+use nivel::fault;
+use nivel::ledger::{
+    Ask, ChangeRow, Commit, Decision, Error, Head, Ledger, Run, StreamState, Target, Totals, View, Write, WriteChange,
+    WriteState,
+};
+use nivel::model::{Customer, CustomerKey, Record, RecordId, StreamId, SystemClock, UnixMillis};
+use nivel::sync::{Engine, Silent};
+
+/// What is wrong on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bug {
+    /// The cursor is saved before the records behind it.
+    CursorFirst,
+    /// A write leaves the outbox before it is sent.
+    MarkFirst,
+    /// Records are committed, the cursor behind them is not.
+    NoCursor,
+    /// None: proves that the harness itself does no harm.
+    None,
+}
+
+struct Seeded {
+    inner: Arc<dyn Ledger>,
+    bug: Bug,
+}
+
+#[async_trait]
+impl Ledger for Seeded {
+    async fn apply(&self, mut commit: Commit) -> Result<(), Error> {
+        match self.bug {
+            Bug::CursorFirst if commit.advance.is_some() => {
+                let mut first = Commit::new(commit.cause.clone(), commit.at);
+                first.advance = commit.advance.take();
+                self.inner.apply(first).await?;
+            }
+            Bug::NoCursor => commit.advance = None,
+            _ => {}
+        }
+        self.inner.apply(commit).await
+    }
+
+    async fn claim(&self, stream: &StreamId, now: UnixMillis, limit: usize) -> Result<Vec<Write>, Error> {
+        let writes = self.inner.claim(stream, now, limit).await?;
+        if let (Bug::MarkFirst, Some(first)) = (self.bug, writes.first()) {
+            let mut commit = Commit::new(nivel::ledger::Cause::Write(first.operation.clone()), now);
+            commit.writes = writes.iter().map(|write| WriteChange::Remove(write.target.clone())).collect();
+            self.inner.apply(commit).await?;
+        }
+        Ok(writes)
+    }
+
+    async fn heads(&self, records: &[RecordId]) -> Result<Vec<Option<Head>>, Error> {
+        self.inner.heads(records).await
+    }
+
+    async fn view(&self, ask: Ask) -> Result<View, Error> {
+        self.inner.view(ask).await
+    }
+
+    async fn stream(&self, stream: &StreamId) -> Result<StreamState, Error> {
+        self.inner.stream(stream).await
+    }
+
+    async fn streams(&self) -> Result<BTreeMap<StreamId, StreamState>, Error> {
+        self.inner.streams().await
+    }
+
+    async fn note_stream(&self, stream: &StreamId, problem: Option<Problem>, parked_until: Option<UnixMillis>) -> Result<(), Error> {
+        self.inner.note_stream(stream, problem, parked_until).await
+    }
+
+    async fn open_run(&self, stream: &StreamId, at: UnixMillis) -> Result<i64, Error> {
+        self.inner.open_run(stream, at).await
+    }
+
+    async fn close_run(&self, run: Run) -> Result<(), Error> {
+        self.inner.close_run(run).await
+    }
+
+    async fn runs(&self, limit: usize) -> Result<Vec<Run>, Error> {
+        self.inner.runs(limit).await
+    }
+
+    async fn release_leases(&self, now: UnixMillis) -> Result<u64, Error> {
+        self.inner.release_leases(now).await
+    }
+
+    async fn writes(&self, states: &[WriteState], after: Option<&Target>, limit: usize) -> Result<Vec<Write>, Error> {
+        self.inner.writes(states, after, limit).await
+    }
+
+    async fn next_due(&self, stream: &StreamId) -> Result<Option<UnixMillis>, Error> {
+        self.inner.next_due(stream).await
+    }
+
+    async fn customer(&self, key: &CustomerKey) -> Result<Option<Customer>, Error> {
+        self.inner.customer(key).await
+    }
+
+    async fn customers(&self, after: Option<&CustomerKey>, limit: usize) -> Result<Vec<Customer>, Error> {
+        self.inner.customers(after, limit).await
+    }
+
+    async fn search(&self, text: &str, limit: usize) -> Result<Vec<CustomerKey>, Error> {
+        self.inner.search(text, limit).await
+    }
+
+    async fn rejected(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<Record>, Error> {
+        self.inner.rejected(after, limit).await
+    }
+
+    async fn changes(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<ChangeRow>, Error> {
+        self.inner.changes(customer, limit).await
+    }
+
+    async fn decide(&self, decision: Decision, by: &str, at: UnixMillis) -> Result<(), Error> {
+        self.inner.decide(decision, by, at).await
+    }
+
+    async fn setting(&self, name: &str) -> Result<Option<String>, Error> {
+        self.inner.setting(name).await
+    }
+
+    async fn set_setting(&self, name: &str, value: &str) -> Result<(), Error> {
+        self.inner.set_setting(name, value).await
+    }
+
+    async fn totals(&self) -> Result<Totals, Error> {
+        self.inner.totals().await
+    }
+
+    async fn probe(&self) -> Result<(), Error> {
+        self.inner.probe().await
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let env = environment();
+    let bug = match env.get("NIVEL_BUG").map(String::as_str) {
+        Some("cursor-first") => Bug::CursorFirst,
+        Some("mark-first") => Bug::MarkFirst,
+        Some("no-cursor") => Bug::NoCursor,
+        _ => Bug::None,
+    };
+    if let Some(plan) = env.get("NIVEL_FAULT").and_then(|text| fault::Plan::parse(text)) {
+        fault::arm(plan);
+    }
+    let config: PathBuf = std::env::args_os().nth(1).unwrap_or_default().into();
+    match sync(&config, &env, bug).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) | Err(_) => ExitCode::FAILURE,
+    }
+}
+
+async fn sync(config: &PathBuf, env: &BTreeMap<String, String>, bug: Bug) -> Result<bool, Vec<Problem>> {
+    let config = Config::load(std::slice::from_ref(config), env)?;
+    let mut parts = nivel::daemon::parts(&config, Arc::new(SystemClock), Arc::new(Silent)).await?;
+    parts.ledger = Arc::new(Seeded { inner: parts.ledger, bug });
+    Ok(Engine::new(parts).sync().await.is_ok_and(|summary| summary.is_clean()))
+}
