@@ -57,7 +57,10 @@ impl Ledger for Seeded {
         let writes = self.inner.claim(stream, now, limit).await?;
         if let (Bug::MarkFirst, Some(first)) = (self.bug, writes.first()) {
             let mut commit = Commit::new(nivel::ledger::Cause::Write(first.operation.clone()), now);
-            commit.writes = writes.iter().map(|write| WriteChange::Remove(write.target.clone())).collect();
+            commit.writes = writes
+                .iter()
+                .map(|write| WriteChange::Remove(write.target.clone()))
+                .collect();
             self.inner.apply(commit).await?;
         }
         Ok(writes)
@@ -79,7 +82,12 @@ impl Ledger for Seeded {
         self.inner.streams().await
     }
 
-    async fn note_stream(&self, stream: &StreamId, problem: Option<Problem>, parked_until: Option<UnixMillis>) -> Result<(), Error> {
+    async fn note_stream(
+        &self,
+        stream: &StreamId,
+        problem: Option<Problem>,
+        parked_until: Option<UnixMillis>,
+    ) -> Result<(), Error> {
         self.inner.note_stream(stream, problem, parked_until).await
     }
 
@@ -170,6 +178,9 @@ async fn main() -> ExitCode {
 async fn sync(config: &PathBuf, env: &BTreeMap<String, String>, bug: Bug) -> Result<bool, Vec<Problem>> {
     let config = Config::load(std::slice::from_ref(config), env)?;
     let mut parts = nivel::daemon::parts(&config, Arc::new(SystemClock), Arc::new(Silent)).await?;
-    parts.ledger = Arc::new(Seeded { inner: parts.ledger, bug });
+    parts.ledger = Arc::new(Seeded {
+        inner: parts.ledger,
+        bug,
+    });
     Ok(Engine::new(parts).sync().await.is_ok_and(|summary| summary.is_clean()))
 }

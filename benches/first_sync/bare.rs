@@ -16,13 +16,13 @@ use super::meter::{Cost, Meter};
 use super::shapes::{TOOLS, Tool};
 
 /// A contact as far as the job looks at it.
-struct Contact {
-    id: String,
-    email: String,
-    given: String,
-    family: String,
-    phone: String,
-    company: String,
+pub(crate) struct Contact {
+    pub(crate) id: String,
+    pub(crate) email: String,
+    pub(crate) given: String,
+    pub(crate) family: String,
+    pub(crate) phone: String,
+    pub(crate) company: String,
 }
 
 type Customers = HashMap<String, [Option<Contact>; 3]>;
@@ -59,7 +59,7 @@ pub(crate) async fn run(addresses: &Addresses) -> Result<Cost> {
     meter.stop()
 }
 
-async fn send(client: &Client, method: Method, url: &str, body: Option<&Value>) -> Result<Value> {
+pub(crate) async fn send(client: &Client, method: Method, url: &str, body: Option<&Value>) -> Result<Value> {
     let mut request = client.request(method, url).header("authorization", BASIC);
     if let Some(body) = body {
         request = request.json(body);
@@ -73,47 +73,68 @@ async fn read(tool: Tool, client: &Client, base: &str) -> Result<Vec<Contact>> {
     let mut contacts: Vec<Contact> = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
-        let page = match tool {
-            Tool::Marketing => {
-                let body = search(cursor.as_deref().unwrap_or("0"));
-                send(
-                    client,
-                    Method::POST,
-                    &format!("{base}/crm/v3/objects/contacts/search"),
-                    Some(&body),
-                )
-                .await?
-            }
-            Tool::Sales => {
-                let more = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
-                let query = format!("limit=500&sort_by=update_time&sort_direction=asc{more}");
-                send(client, Method::GET, &format!("{base}/api/v2/persons?{query}"), None).await?
-            }
-            Tool::Support => {
-                let from = cursor.map_or_else(|| "start_time=0".to_owned(), |cursor| format!("cursor={cursor}"));
-                let url = format!("{base}/api/v2/incremental/users/cursor?per_page=1000&{from}");
-                send(client, Method::GET, &url, None).await?
-            }
-        };
+        let (page, next) = page(tool, client, base, cursor.as_deref()).await?;
         let rows = page
             .get(["results", "data", "users"][tool as usize])
             .and_then(Value::as_array);
-        let rows = rows.context("a page without rows")?;
-        contacts.extend(rows.iter().map(|row| contact(tool, row)));
-        cursor = match tool {
-            Tool::Marketing if rows.len() == tool.page_rows() => contacts.last().map(|contact| contact.id.clone()),
-            Tool::Marketing => None,
-            Tool::Sales => page
-                .pointer("/additional_data/next_cursor")
-                .and_then(Value::as_str)
-                .map(str::to_owned),
-            Tool::Support if page.get("end_of_stream") == Some(&Value::Bool(true)) => None,
-            Tool::Support => page.get("after_cursor").and_then(Value::as_str).map(str::to_owned),
-        };
+        contacts.extend(
+            rows.context("a page without rows")?
+                .iter()
+                .map(|row| contact(tool, row)),
+        );
+        cursor = next;
         if cursor.is_none() {
             return Ok(contacts);
         }
     }
+}
+
+/// One page, and where the next one begins.
+pub(crate) async fn page(
+    tool: Tool,
+    client: &Client,
+    base: &str,
+    cursor: Option<&str>,
+) -> Result<(Value, Option<String>)> {
+    let (method, path, body) = match tool {
+        Tool::Marketing => (
+            Method::POST,
+            "/crm/v3/objects/contacts/search".to_owned(),
+            Some(search(cursor.unwrap_or("0"))),
+        ),
+        Tool::Sales => {
+            let more = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+            (
+                Method::GET,
+                format!("/api/v2/persons?limit=500&sort_by=update_time&sort_direction=asc{more}"),
+                None,
+            )
+        }
+        Tool::Support => {
+            let from = cursor.map_or_else(|| "start_time=0".to_owned(), |cursor| format!("cursor={cursor}"));
+            (
+                Method::GET,
+                format!("/api/v2/incremental/users/cursor?per_page=1000&{from}"),
+                None,
+            )
+        }
+    };
+    let page = send(client, method, &format!("{base}{path}"), body.as_ref()).await?;
+    let text = |path: &str| page.pointer(path).and_then(Value::as_str).map(str::to_owned);
+    let next = match tool {
+        Tool::Marketing => {
+            let rows = page
+                .get("results")
+                .and_then(Value::as_array)
+                .map(Vec::len)
+                .unwrap_or_default();
+            text(&format!("/results/{}/id", tool.page_rows() - 1)).filter(|_| rows == tool.page_rows())
+        }
+        Tool::Sales => text("/additional_data/next_cursor"),
+        Tool::Support if page.get("end_of_stream") == Some(&Value::Bool(true)) => None,
+        Tool::Support => text("/after_cursor"),
+    };
+    Ok((page, next))
 }
 
 fn search(after: &str) -> Value {
@@ -129,7 +150,7 @@ fn search(after: &str) -> Value {
     })
 }
 
-fn contact(tool: Tool, row: &Value) -> Contact {
+pub(crate) fn contact(tool: Tool, row: &Value) -> Contact {
     let text = |path: &str| row.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
     let id = row
         .get("id")
@@ -266,19 +287,28 @@ async fn write(tool: Tool, client: &Client, base: &str, wishes: Vec<Wish>) -> Re
 }
 
 fn single(wish: Wish) -> Call {
-    match wish.id {
-        Some(id) => (Method::PATCH, format!("/api/v2/persons/{id}"), wish.fields, 1),
-        None => (Method::POST, "/api/v2/persons".to_owned(), wish.fields, 1),
-    }
+    let (method, path, body) = request(Tool::Sales, wish.id.is_none(), vec![wish.fields], wish.id.as_deref());
+    (method, path, body, 1)
+}
+
+/// A write request for these items; `id` is that of the object when there is no list of them.
+pub(crate) fn request(tool: Tool, is_new: bool, items: Vec<Value>, id: Option<&str>) -> (Method, String, Value) {
+    let mut items = items;
+    let (method, path, list) = match (tool, is_new) {
+        (Tool::Sales, _) => {
+            let path = id.map_or_else(|| "/api/v2/persons".to_owned(), |id| format!("/api/v2/persons/{id}"));
+            let method = if is_new { Method::POST } else { Method::PATCH };
+            return (method, path, items.pop().unwrap_or_default());
+        }
+        (Tool::Marketing, true) => (Method::POST, "/crm/v3/objects/contacts/batch/upsert", "inputs"),
+        (Tool::Marketing, false) => (Method::POST, "/crm/v3/objects/contacts/batch/update", "inputs"),
+        (Tool::Support, true) => (Method::POST, "/api/v2/users/create_or_update_many", "users"),
+        (Tool::Support, false) => (Method::PUT, "/api/v2/users/update_many", "users"),
+    };
+    (method, path.to_owned(), json!({list: items}))
 }
 
 fn batch(tool: Tool, is_new: bool, wishes: &[Wish]) -> Call {
-    let (method, path) = match (tool, is_new) {
-        (Tool::Marketing, true) => (Method::POST, "/crm/v3/objects/contacts/batch/upsert"),
-        (Tool::Marketing, false) => (Method::POST, "/crm/v3/objects/contacts/batch/update"),
-        (_, true) => (Method::POST, "/api/v2/users/create_or_update_many"),
-        (_, false) => (Method::PUT, "/api/v2/users/update_many"),
-    };
     let item = |(place, wish): (usize, &Wish)| match (tool, &wish.id) {
         (Tool::Marketing, Some(id)) => {
             json!({"id": id, "objectWriteTraceId": format!("set-{id}-1"), "properties": wish.fields})
@@ -291,6 +321,6 @@ fn batch(tool: Tool, is_new: bool, wishes: &[Wish]) -> Call {
         (_, None) => wish.fields.clone(),
     };
     let items: Vec<Value> = wishes.iter().enumerate().map(item).collect();
-    let list = if tool == Tool::Marketing { "inputs" } else { "users" };
-    (method, path.to_owned(), json!({list: items}), wishes.len())
+    let (method, path, body) = request(tool, is_new, items, None);
+    (method, path, body, wishes.len())
 }

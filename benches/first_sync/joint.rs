@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 
+use std::sync::Arc;
+
 use anyhow::Result;
+use nivel::ledger::Sqlite;
+use nivel::model::SystemClock;
+use nivel::sync::{Engine, Parts, Silent};
 use rusqlite::{Connection, OpenFlags, types::ValueRef};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -70,14 +75,24 @@ pub(crate) async fn run(addresses: &Addresses, is_checked: bool) -> Result<Joint
     Ok(joint)
 }
 
-struct Engine;
-
-async fn engine(_: &Addresses, _: &Path) -> Result<Engine> {
-    anyhow::bail!("the engine is not there yet")
+async fn engine(addresses: &Addresses, folder: &Path) -> Result<Engine> {
+    let parts = Parts {
+        ledger: Arc::new(Sqlite::open(&folder.join("nivel.db"), &SystemClock)?),
+        cache: Arc::new(super::direct::NoCache),
+        connections: super::direct::connections(addresses),
+        rules: super::direct::rules(),
+        clock: Arc::new(SystemClock),
+        progress: Arc::new(Silent),
+    };
+    Ok(Engine::new(parts))
 }
 
-async fn sync(_: &Engine) -> Result<Option<String>> {
-    Ok(None)
+async fn sync(engine: &Engine) -> Result<Option<String>> {
+    let summary = engine.sync().await?;
+    eprintln!("{}", serde_json::to_string(&summary)?);
+    Ok((!summary.is_clean())
+        .then(|| serde_json::to_string(&summary))
+        .transpose()?)
 }
 
 /// Table → how many rows it has, and a digest of them that does not depend on their order.

@@ -13,6 +13,7 @@
 
 mod answer;
 mod bare;
+mod direct;
 mod joint;
 mod meter;
 mod parent;

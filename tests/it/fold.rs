@@ -12,8 +12,8 @@ use nivel::error::{Class, Code, Failure, Problem};
 use nivel::ledger::{Ledger, Slot, Sqlite, WriteState};
 use nivel::merge::{Create, FieldRule, OnClear, Pick, Role, Rules, StreamRules, SystemRules};
 use nivel::model::{
-    Cursor, Done, FieldName, FieldSpec, Fields, Incoming, Operation, Outcome, Page, StreamSpec, SystemClock, UnixMillis,
-    Value, WriteAction,
+    Cursor, Done, FieldName, FieldSpec, Fields, Incoming, Operation, Outcome, Page, StreamSpec, SystemClock,
+    UnixMillis, Value, WriteAction,
 };
 use nivel::sync::{Engine, Parts, Silent};
 use proptest::prelude::*;
@@ -41,7 +41,11 @@ fn spec() -> StreamSpec {
 
 impl Scripted {
     fn new(pages: Vec<Vec<Incoming>>) -> Self {
-        Self { streams: [(STREAM.into(), spec())].into(), pages: Mutex::new(pages), written: Mutex::default() }
+        Self {
+            streams: [(STREAM.into(), spec())].into(),
+            pages: Mutex::new(pages),
+            written: Mutex::default(),
+        }
     }
 }
 
@@ -88,7 +92,12 @@ impl Connection for Scripted {
                 WriteAction::Update(remote) | WriteAction::Delete(remote) => remote.clone(),
             };
             let created = operation.action == WriteAction::Create;
-            Ok(Done { remote, updated_at: None, version: None, created })
+            Ok(Done {
+                remote,
+                updated_at: None,
+                version: None,
+                created,
+            })
         };
         let outcomes = operations.iter().enumerate().map(done).collect();
         written.extend_from_slice(operations);
@@ -102,7 +111,10 @@ struct Forgetful;
 #[async_trait]
 impl IdentityCache for Forgetful {
     async fn look_up(&self, ask: &cache::Ask) -> Hints {
-        Hints { identifiers: vec![None; ask.identifiers.len()], records: vec![None; ask.records.len()] }
+        Hints {
+            identifiers: vec![None; ask.identifiers.len()],
+            records: vec![None; ask.records.len()],
+        }
     }
 
     async fn learn(&self, _learned: &Learned) {}
@@ -110,13 +122,26 @@ impl IdentityCache for Forgetful {
     async fn clear(&self) {}
 
     fn health(&self) -> CacheHealth {
-        CacheHealth { kind: "none", is_up: true, hits: 0, misses: 0 }
+        CacheHealth {
+            kind: "none",
+            is_up: true,
+            hits: 0,
+            misses: 0,
+        }
     }
 }
 
 fn rules(pick: Pick) -> Rules {
-    let stream = StreamRules { spec: spec(), create: Create::Always, qualified_by: Vec::new(), write: true };
-    let system = |role| SystemRules { role, streams: [(STREAM.into(), stream.clone())].into() };
+    let stream = StreamRules {
+        spec: spec(),
+        create: Create::Always,
+        qualified_by: Vec::new(),
+        write: true,
+    };
+    let system = |role| SystemRules {
+        role,
+        streams: [(STREAM.into(), stream.clone())].into(),
+    };
     Rules {
         systems: [
             ("crm".into(), system(Role::Sales)),
@@ -124,7 +149,10 @@ fn rules(pick: Pick) -> Rules {
             ("hub".into(), system(Role::Marketing)),
         ]
         .into(),
-        default: Some(FieldRule { pick, on_clear: OnClear::Ignore }),
+        default: Some(FieldRule {
+            pick,
+            on_clear: OnClear::Ignore,
+        }),
         ..Rules::default()
     }
 }
@@ -138,10 +166,14 @@ struct Bench {
 fn bench(pages: BTreeMap<&str, Vec<Vec<Incoming>>>, pick: Pick) -> Bench {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
     let ledger = Sqlite::open(&dir.path().join("nivel.db"), &SystemClock).unwrap();
-    let tools: BTreeMap<CompactString, Arc<Scripted>> =
-        pages.into_iter().map(|(name, pages)| (name.into(), Arc::new(Scripted::new(pages)))).collect();
-    let connections: Connections =
-        tools.iter().map(|(name, tool)| (name.clone(), Arc::clone(tool) as Arc<dyn Connection>)).collect();
+    let tools: BTreeMap<CompactString, Arc<Scripted>> = pages
+        .into_iter()
+        .map(|(name, pages)| (name.into(), Arc::new(Scripted::new(pages))))
+        .collect();
+    let connections: Connections = tools
+        .iter()
+        .map(|(name, tool)| (name.clone(), Arc::clone(tool) as Arc<dyn Connection>))
+        .collect();
     let parts = Parts {
         ledger: Arc::new(ledger),
         cache: Arc::new(Forgetful),
@@ -150,7 +182,11 @@ fn bench(pages: BTreeMap<&str, Vec<Vec<Incoming>>>, pick: Pick) -> Bench {
         clock: Arc::new(SystemClock),
         progress: Arc::new(Silent),
     };
-    Bench { engine: Engine::new(parts), tools, _dir: dir }
+    Bench {
+        engine: Engine::new(parts),
+        tools,
+        _dir: dir,
+    }
 }
 
 /// Everything the ledger says, with customers named by their smallest record, because keys are random.
@@ -164,14 +200,24 @@ async fn export(ledger: &dyn Ledger) -> Export {
     let mut customers = BTreeMap::new();
     let mut names = BTreeMap::new();
     for customer in ledger.customers(None, 10_000).await.unwrap() {
-        let ask = nivel::ledger::Ask { customers: [customer.key].into(), ..Default::default() };
+        let ask = nivel::ledger::Ask {
+            customers: [customer.key].into(),
+            ..Default::default()
+        };
         let view = ledger.view(ask).await.unwrap();
-        let records: BTreeSet<String> =
-            view.records.iter().filter(|(_, (_, home))| *home == customer.key).map(|(id, _)| id.to_string()).collect();
+        let records: BTreeSet<String> = view
+            .records
+            .iter()
+            .filter(|(_, (_, home))| *home == customer.key)
+            .map(|(id, _)| id.to_string())
+            .collect();
         names.insert(customer.key, records.first().cloned().unwrap_or_default());
         customers.insert(records, (customer.golden, format!("{:?}", customer.lineage)));
     }
-    let pending = ledger.writes(&[WriteState::Due, WriteState::Dead, WriteState::Held], None, 100_000).await.unwrap();
+    let pending = ledger
+        .writes(&[WriteState::Due, WriteState::Dead, WriteState::Held], None, 100_000)
+        .await
+        .unwrap();
     let writes = pending
         .into_iter()
         .map(|write| {
@@ -194,7 +240,10 @@ fn person(remote: usize, email: Option<u8>, phone: Option<u8>, name: Option<u8>,
             [
                 ("email".into(), text(email.map(|n| format!("p{n}@example.com")))),
                 ("phone".into(), text(phone.map(|n| format!("+3584012340{n:02}")))),
-                ("full_name".into(), text(name.map(|n| names[usize::from(n) % 3].to_owned()))),
+                (
+                    "full_name".into(),
+                    text(name.map(|n| names[usize::from(n) % 3].to_owned())),
+                ),
             ]
             .into(),
         ),
@@ -239,7 +288,12 @@ fn split(rows: &[Incoming], size: usize) -> Vec<Vec<Incoming>> {
 }
 
 fn block<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(work)
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work)
 }
 
 async fn folded(tools: &Tools, size: usize, order: &[&str], pick: &Pick) -> Export {

@@ -146,12 +146,22 @@ pub(super) fn put(conn: &Connection, stream: i64, write: &Write, customer: i64, 
 
 /// Ends a lease with what became of it; see [`crate::ledger::WriteChange::Settle`].
 pub(super) fn settle(conn: &Connection, stream: i64, write: &Write, at: UnixMillis) -> Result<(), Trouble> {
-    let Some(present) = present(conn, stream, &write.target)? else { return Ok(()) };
+    let Some(present) = present(conn, stream, &write.target)? else {
+        return Ok(());
+    };
     if present.state == REMOVED {
         return delete(conn, stream, &write.target);
     }
     if present.generation != write.generation {
-        return outcome_of_older(conn, stream, &Write { state: WriteState::Dead, ..write.clone() }, at);
+        return outcome_of_older(
+            conn,
+            stream,
+            &Write {
+                state: WriteState::Dead,
+                ..write.clone()
+            },
+            at,
+        );
     }
     conn.prepare_cached(
         "UPDATE write SET state = ?3, due_at = ?4, attempts = ?5, problem = ?6, is_uncertain = ?7, leased_at = NULL \
