@@ -20,3 +20,7 @@ pub mod sandbox;
 pub mod sync;
 
 pub mod http;
+
+pub mod daemon;
+
+pub mod cli;

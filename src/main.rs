@@ -1,1 +1,5 @@
-fn main() {}
+//! The `nivel` program. Everything stands in the library, so that tests reach it.
+
+fn main() -> std::process::ExitCode {
+    nivel::cli::main()
+}

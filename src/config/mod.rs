@@ -4,6 +4,7 @@
 //! writes nothing. Secrets are held as [`SecretString`] and never printed.
 
 mod check;
+mod files;
 mod layers;
 mod place;
 mod read;

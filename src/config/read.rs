@@ -9,13 +9,14 @@ use std::time::Duration;
 use compact_str::CompactString;
 use secrecy::SecretString;
 
+use super::files::{COLUMN, FILES, files};
 use super::layers::Merged;
 use super::reader::{Entry, Reader, Section};
 use super::substitute::secret_from_file;
 use super::words::{duration, rate, suggestion};
 use super::{
-    CacheConfig, Config, FILE_CONNECTOR, FileConfig, HttpConfig, IdentityConfig, Limit, LogConfig, LogFormat,
-    Retention, StreamConfig, SystemConfig,
+    CacheConfig, Config, FILE_CONNECTOR, HttpConfig, IdentityConfig, Limit, LogConfig, LogFormat, Retention,
+    StreamConfig, SystemConfig,
 };
 use crate::error::Problem;
 use crate::merge::{Create, FieldRule, OnClear, Pick, Role};
@@ -53,19 +54,6 @@ const SYSTEM: &[&str] = &[
 ];
 const STREAM: &[&str] = &["create", "qualified_by", "write"];
 const LIMIT: &[&str] = &["rate", "parallel", "path"];
-const FILES: &[&str] = &[
-    "folder",
-    "files",
-    "stream",
-    "kind",
-    "encoding",
-    "delimiter",
-    "id",
-    "identify",
-    "columns",
-    "settle",
-];
-const COLUMN: &[&str] = &["column", "type"];
 const SECRET_FILE: &[&str] = &["file"];
 const FIELD: &[&str] = &["own", "newest", "union", "longest", "on_clear"];
 const IDENTITY: &[&str] = &["external_ids"];
@@ -144,7 +132,7 @@ pub(super) fn sort(problems: &mut [Problem]) {
 }
 
 /// A path; relative ones count from the folder of the file they stand in, so that it does not matter where Nivel is started.
-fn path(section: &Section<'_>, key: &str) -> Option<PathBuf> {
+pub(super) fn path(section: &Section<'_>, key: &str) -> Option<PathBuf> {
     let text = section.text(key)?;
     Some(based(text, section.file(key)))
 }
@@ -163,7 +151,7 @@ fn region(section: &Section<'_>) -> Option<CompactString> {
     })
 }
 
-fn time(section: &Section<'_>, key: &str) -> Option<Duration> {
+pub(super) fn time(section: &Section<'_>, key: &str) -> Option<Duration> {
     section.parse(key, "a time such as 30s, 5m, 2h or 7d", duration)
 }
 
@@ -356,84 +344,6 @@ fn secret(entry: &Entry<'_>) -> Option<String> {
             None
         }
     }
-}
-
-fn files(system: &Section<'_>) -> Option<FileConfig> {
-    if !system.has("config") {
-        system.missing(
-            "config",
-            "write `config: {folder: drop, id: Number, columns: {email: E-mail}}`",
-        );
-        return None;
-    }
-    let section = system.section("config", FILES);
-    for (key, hint) in [
-        ("folder", "the folder in which files are dropped"),
-        ("columns", "canonical field: column, for example {email: E-mail}"),
-    ] {
-        if !section.has(key) {
-            section.missing(key, hint);
-        }
-    }
-    if !section.has("id") && !section.has("identify") {
-        section.missing(
-            "id",
-            "name the column that identifies a row, or the fields under `identify:`",
-        );
-    }
-    let mut options = serde_json::Map::new();
-    for key in ["files", "stream", "encoding", "id"] {
-        options.extend(section.text(key).map(|text| (key.to_owned(), text.into())));
-    }
-    let kinds = [("person", "person"), ("organization", "organization")];
-    options.extend(
-        section
-            .word("kind", &kinds)
-            .map(|kind| ("kind".to_owned(), kind.into())),
-    );
-    let delimiter = section.parse("delimiter", "one character, or `tab`", |text| match text {
-        "tab" => Some('\t'),
-        _ => text.parse().ok().filter(char::is_ascii),
-    });
-    options.extend(delimiter.map(|delimiter| ("delimiter".to_owned(), delimiter.to_string().into())));
-    options.extend(
-        section
-            .names("identify")
-            .map(|names| ("identify".to_owned(), names.into())),
-    );
-    let settle = time(&section, "settle").map(|settle| settle.as_secs());
-    options.extend(settle.map(|settle| ("settle_seconds".to_owned(), settle.into())));
-    let columns: serde_json::Map<_, _> = section
-        .entries("columns")
-        .into_iter()
-        .filter_map(|(field, entry)| Some((field.to_owned(), column(field, &entry)?)))
-        .collect();
-    let fields = columns.keys().map(|field| FieldName::from(field.as_str())).collect();
-    options.insert("columns".to_owned(), columns.into());
-    let folder = path(&section, "folder")?;
-    options.insert("folder".to_owned(), folder.display().to_string().into());
-    Some(FileConfig {
-        folder,
-        fields,
-        options: options.into(),
-    })
-}
-
-fn column(field: &str, entry: &Entry<'_>) -> Option<serde_json::Value> {
-    if let Some(column) = entry.text() {
-        if column.is_empty() {
-            entry.wrong(format!("`{field}` must name a column"), "");
-        }
-        return Some(column.into());
-    }
-    let types = ["text", "bool", "int", "time", "set"].map(|kind| (kind, kind));
-    let section = entry.section(COLUMN);
-    if section.is_table() && !section.has("column") {
-        section.missing("column", "write {column: Name, type: set}");
-    }
-    let column = section.text("column")?;
-    let kind = section.word("type", &types).unwrap_or("text");
-    Some(serde_json::json!({"column": column, "type": kind}))
 }
 
 fn field_names(section: &Section<'_>, key: &str) -> Option<Vec<FieldName>> {

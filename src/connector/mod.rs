@@ -6,9 +6,23 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use compact_str::CompactString;
 
-use crate::error::Failure;
+use crate::error::{Failure, Problem};
+use crate::manifest::Manifest;
 pub use crate::model::{Cursor, Done, Incoming, Operation, Outcome, Page, WriteAction};
 use crate::model::{FieldName, StreamSpec, Value};
+
+pub mod auth;
+pub mod classify;
+pub mod file;
+pub mod http;
+pub mod limits;
+mod link;
+mod native;
+mod render;
+pub mod settings;
+pub mod timer;
+
+pub use settings::{ConfigValue, ConnectionSettings};
 
 /// One configured system, ready to be spoken to.
 #[async_trait]
@@ -29,8 +43,16 @@ pub trait Connection: Send + Sync {
     /// Looks an object up by one of [`StreamSpec::match_by`]; `None` when there is none.
     async fn find(&self, stream: &str, by: &FieldName, value: &Value) -> Result<Option<Incoming>, Failure>;
 
-    /// Carries out operations, at most [`StreamSpec::batch_max`] at once, and accounts for every one of them.
+    /// Carries out operations, split into as many requests as the system needs, and accounts for every one of them.
     async fn write(&self, stream: &str, operations: &[Operation]) -> Vec<Outcome>;
+}
+
+/// The connection of a system that a native manifest describes.
+///
+/// # Errors
+/// Everything that is wrong with the settings, at once, without any value of a secret.
+pub fn build(manifest: Manifest, settings: ConnectionSettings) -> Result<Arc<dyn Connection>, Vec<Problem>> {
+    native::build(manifest, settings)
 }
 
 /// Every configured system by name.

@@ -8,9 +8,9 @@ use compact_str::CompactString;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::cache::{self, IdentityCache};
-use crate::config::{Catalog, Config, ConnectorFacts, FILE_CONNECTOR, SystemConfig};
+use crate::config::{Config, ConnectorFacts, FILE_CONNECTOR, SystemConfig};
 use crate::connector::file::FileDrop;
-use crate::connector::settings::ConnectionSettings;
+use crate::connector::ConnectionSettings;
 use crate::connector::{self, Connection, Connections};
 use crate::error::{Code, Problem};
 use crate::ledger::{self, Ledger, Sqlite};
@@ -42,11 +42,25 @@ pub async fn parts(
     clock: Arc<dyn Clock>,
     progress: Arc<dyn Progress>,
 ) -> Result<Parts, Vec<Problem>> {
+    let connections = connect(config, &clock)?;
+    let specs = connections.iter().map(|(name, connection)| (name.clone(), connection.streams().clone())).collect();
+    let rules = crate::config::rules(config, &specs);
+    let ledger = ledger(config, &clock).map_err(|problem| vec![problem])?;
+    let cache = open_cache(config, ledger.as_ref()).await.map_err(|problem| vec![problem])?;
+    Ok(Parts { ledger, cache, connections, rules, clock, progress })
+}
+
+/// Every system of the config, ready to be spoken to; nothing is sent yet.
+///
+/// # Errors
+/// Everything that is wrong with the config, the manifests and the settings, at once.
+pub fn connect(config: &Config, clock: &Arc<dyn Clock>) -> Result<Connections, Vec<Problem>> {
     let manifests = manifests(config.connectors_dir.as_deref())?;
-    let mut problems = crate::config::check(config, &catalog(&manifests));
+    let catalog = manifests.iter().map(|(name, manifest)| (name.clone(), facts(manifest))).collect();
+    let mut problems = crate::config::check(config, &catalog);
     let mut connections = Connections::new();
     for (name, system) in &config.systems {
-        match connection(config, name, system, &manifests, &clock) {
+        match connection(config, name, system, &manifests, clock) {
             Ok(connection) => {
                 connections.insert(name.clone(), connection);
             }
@@ -55,14 +69,7 @@ pub async fn parts(
             Err(_) => {}
         }
     }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    let specs = connections.iter().map(|(name, connection)| (name.clone(), connection.streams().clone())).collect();
-    let rules = crate::config::rules(config, &specs);
-    let ledger = ledger(config, clock.as_ref()).map_err(|problem| vec![problem])?;
-    let cache = open_cache(config, ledger.as_ref()).await.map_err(|problem| vec![problem])?;
-    Ok(Parts { ledger, cache, connections, rules, clock, progress })
+    if problems.is_empty() { Ok(connections) } else { Err(problems) }
 }
 
 /// Every connector there is: the shipped ones, and those of the admin's folder, which add or override.
@@ -112,25 +119,21 @@ fn manifest_files(dir: &Path) -> Result<Texts, Problem> {
     Ok(texts)
 }
 
-/// What the config check must know about the connectors.
+/// What the config check must know about a connector.
 #[must_use]
-pub fn catalog(manifests: &BTreeMap<CompactString, Manifest>) -> Catalog {
-    let facts = |manifest: &Manifest| ConnectorFacts {
+pub fn facts(manifest: &Manifest) -> ConnectorFacts {
+    let fields = |object: &manifest::Object| object.spec().fields.into_keys().collect();
+    ConnectorFacts {
         config: manifest.config.iter().map(|(name, setting)| (name.clone(), !setting.is_required())).collect(),
-        streams: manifest
-            .objects
-            .iter()
-            .map(|(name, object)| (name.clone(), object.fields.names().cloned().collect()))
-            .collect(),
-    };
-    manifests.iter().map(|(name, manifest)| (name.clone(), facts(manifest))).collect()
+        streams: manifest.objects.iter().map(|(name, object)| (name.clone(), fields(object))).collect(),
+    }
 }
 
 /// One system, ready to be spoken to.
 ///
 /// # Errors
 /// Everything that is wrong with its settings.
-pub fn connection(
+fn connection(
     config: &Config,
     name: &str,
     system: &SystemConfig,
@@ -148,7 +151,7 @@ pub fn connection(
         let problem = Problem::new(Code::ConfigDangling, format!("there is no connector `{}`", system.connector));
         return Err(vec![problem.about(format!("systems.{name}.connector"))]);
     };
-    connector::build(manifest, settings(config, name, system, manifest, clock))
+    connector::build(manifest.clone(), settings(config, name, system, manifest, clock))
 }
 
 fn settings(
@@ -188,13 +191,13 @@ fn plain(value: &SecretString, kind: SettingType) -> serde_json::Value {
 ///
 /// # Errors
 /// When it is in use by another process, or cannot be used.
-pub fn ledger(config: &Config, clock: &dyn Clock) -> Result<Arc<dyn Ledger>, Problem> {
+pub fn ledger(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Ledger>, Problem> {
     std::fs::create_dir_all(&config.data_dir).map_err(|error| {
         Problem::new(Code::LedgerFull, format!("the data folder cannot be made: {error}"))
             .about(config.data_dir.display())
             .hint("give the process a folder it may write to, with `data_dir:` or --data-dir")
     })?;
-    match Sqlite::open(&config.ledger_path(), clock) {
+    match Sqlite::open(&config.ledger_path(), clock.as_ref()) {
         Ok(ledger) => Ok(Arc::new(ledger)),
         Err(error) => Err(problem_of(error)),
     }
@@ -219,8 +222,6 @@ async fn open_cache(config: &Config, ledger: &dyn Ledger) -> Result<Arc<dyn Iden
         }
     };
     let secret = SecretString::from(secret);
-    match &config.cache {
-        None => Ok(Arc::new(cache::Memory::default())),
-        Some(settings) => cache::redis(&settings.url, settings.ttl, &secret).await,
-    }
+    let (url, ttl) = config.cache.as_ref().map(|cache| (&cache.url, cache.ttl)).unzip();
+    cache::open(url, ttl.unwrap_or_default(), &secret).await
 }

@@ -2,25 +2,67 @@
 //! ledger or cache.
 
 mod build;
+mod lint;
 mod supervise;
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-pub use build::{catalog, connection, ledger, manifests, open, parts};
+pub use build::{connect, facts, ledger, manifests, open, parts};
+pub use lint::{lint_files, lint_shipped, test_connectors};
 
 use crate::config::Config;
 use crate::error::Problem;
 use crate::http::{self, Readiness};
 use crate::model::Clock;
-use crate::sync::Progress;
+use crate::sync::{Progress, Silent};
+
+/// Runs until the process is asked to end (SIGTERM, Ctrl-C); see [`run_until`].
+///
+/// # Errors
+/// As [`run_until`].
+pub async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<(), Vec<Problem>> {
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        end_asked().await;
+        asked.cancel();
+    });
+    run_until(config, clock, Arc::new(Silent), stop).await
+}
+
+#[cfg(unix)]
+async fn end_asked() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut term) => {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be heard; Ctrl-C still ends it");
+            if tokio::signal::ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn end_asked() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
 
 /// Runs until `stop` is cancelled: HTTP for probes and figures, pulls on their intervals, writes as they fall due.
 ///
 /// # Errors
 /// Every problem that kept it from starting; nothing was started then.
-pub async fn run(
+pub async fn run_until(
     config: &Config,
     clock: Arc<dyn Clock>,
     progress: Arc<dyn Progress>,

@@ -98,6 +98,8 @@ codes! {
     LedgerUnknown = "LED003", Admin;
     /// The cache cannot be used; work goes on without it.
     CacheDown = "CAC001", Nobody;
+    /// Redis may drop keys that other programs need.
+    CacheEvicts = "CAC002", Admin;
     /// A file drop cannot be read.
     FileUnreadable = "FIL001", Admin;
     /// A row of a dropped file cannot be used.

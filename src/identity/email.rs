@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
-use compact_str::{CompactString, format_compact};
+use compact_str::CompactString;
 use email_address::EmailAddress;
 use unicode_normalization::UnicodeNormalization;
 
 use super::domain;
 use super::lists::{PLACEHOLDER_MAILBOXES, ROLE_MAILBOXES, provider_of};
+use super::text::concat;
 
 /// Longer input is refused unread (an address has 320 bytes at most; the rest is for a display name).
 const LENGTH_MAX: usize = 512;
@@ -40,7 +41,7 @@ pub fn normalise(text: &str) -> Option<Email> {
         local.to_lowercase().into()
     };
     let mut domain = domain::ascii(host)?;
-    if !EmailAddress::is_valid_local_part(&local) {
+    if !is_plain(&local) && !EmailAddress::is_valid_local_part(&local) {
         return None;
     }
     if let Some(provider) = provider_of(&domain) {
@@ -58,7 +59,7 @@ pub fn normalise(text: &str) -> Option<Email> {
     Some(Email {
         is_role: is_role(&local),
         is_placeholder: is_placeholder(&local, &domain),
-        address: format_compact!("{local}@{domain}"),
+        address: concat([&local, "@", &domain]),
         local,
         domain,
     })
@@ -117,6 +118,12 @@ fn is_placeholder(local: &str, domain: &str) -> bool {
     // `a@a.com`, `aaa@aaaa.de`: but `bosch@bosch.de` is how families and small firms write theirs.
     let host = domain.split('.').next().unwrap_or_default();
     (mailbox.len() <= 3 && mailbox == host) || (is_one_letter(&mailbox) && is_one_letter(host))
+}
+
+/// True for the local parts nearly everybody has, which need no grammar.
+fn is_plain(local: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    (1..=64).contains(&local.len()) && local.split('.').all(|part| !part.is_empty() && part.bytes().all(plain))
 }
 
 fn joined(local: &str) -> CompactString {

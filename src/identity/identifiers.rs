@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use compact_str::{CompactString, format_compact};
 
+use super::text::concat;
 use super::{domain, email, name, phone};
 use crate::model::{CustomerKey, FieldName, Fields, Identifier, IdentifierKind, Kind, Value};
 
@@ -110,7 +111,7 @@ fn external_id(field: &FieldName, text: &str) -> Option<Identifier> {
         .iter()
         .any(|word| text.eq_ignore_ascii_case(word));
     (!says_nothing && text.len() <= ID_LENGTH_MAX)
-        .then(|| Identifier::new(IdentifierKind::ExternalId, format_compact!("{field}={text}")))
+        .then(|| Identifier::new(IdentifierKind::ExternalId, concat([field.as_str(), "=", text])))
 }
 
 fn tax_id(text: &str, name: Option<&str>, kind: Kind) -> Option<Identifier> {
@@ -128,7 +129,7 @@ fn tax_id(text: &str, name: Option<&str>, kind: Kind) -> Option<Identifier> {
     }
     let value = match kind {
         Kind::Organization => id,
-        Kind::Person => format_compact!("{id}/{}", name?),
+        Kind::Person => concat([&id, "/", name?]),
     };
     Some(Identifier::new(IdentifierKind::TaxId, value))
 }
@@ -138,7 +139,7 @@ fn mailbox(text: &str, name: Option<&str>, kind: Kind) -> Option<Identifier> {
     if email.is_placeholder {
         None
     } else if email.is_role || kind == Kind::Organization {
-        let value = format_compact!("{}/{}", email.address, name?);
+        let value = concat([&email.address, "/", name?]);
         Some(Identifier::new(IdentifierKind::MailboxName, value))
     } else {
         Some(Identifier::new(IdentifierKind::Email, email.address))
@@ -147,10 +148,7 @@ fn mailbox(text: &str, name: Option<&str>, kind: Kind) -> Option<Identifier> {
 
 fn phone_name(text: &str, region: Option<&str>, name: &str) -> Option<Identifier> {
     let number = phone::normalise(text, region).filter(|number| !phone::is_placeholder(number))?;
-    Some(Identifier::new(
-        IdentifierKind::PhoneName,
-        format_compact!("{number}/{name}"),
-    ))
+    Some(Identifier::new(IdentifierKind::PhoneName, concat([&number, "/", name])))
 }
 
 fn own_domain(text: &str) -> Option<Identifier> {

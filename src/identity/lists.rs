@@ -1,26 +1,26 @@
 //! The value lists of `lists/`, as looked-up sets. Lines that begin with `#` are comments.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use super::text::fold;
 
-/// A set of fixed words; looked up without allocation.
-pub(super) type Words = LazyLock<BTreeSet<&'static str>>;
+/// A set of fixed words. Only ever asked whether it contains one, several times for every record: hence hashed.
+pub(super) type Words = LazyLock<HashSet<&'static str>>;
 
-pub(super) static ROLE_MAILBOXES: Words = LazyLock::new(|| lines(include_str!("lists/role_mailboxes.txt")));
+pub(super) static ROLE_MAILBOXES: Words = LazyLock::new(|| lines(include_str!("lists/role_mailboxes.txt")).collect());
 pub(super) static PLACEHOLDER_MAILBOXES: Words =
-    LazyLock::new(|| lines(include_str!("lists/placeholder_mailboxes.txt")));
-pub(super) static PLACEHOLDER_DOMAINS: Words = LazyLock::new(|| lines(include_str!("lists/placeholder_domains.txt")));
-pub(super) static SHARED_DOMAINS: Words = LazyLock::new(|| lines(include_str!("lists/shared_domains.txt")));
-pub(super) static FREE_DOMAINS: Words = LazyLock::new(|| lines(include_str!("lists/free_domains.txt")));
-pub(super) static TITLES: Words = LazyLock::new(|| lines(include_str!("lists/titles.txt")));
-pub(super) static LEGAL_FORMS: Words = LazyLock::new(|| lines(include_str!("lists/legal_forms.txt")));
+    LazyLock::new(|| lines(include_str!("lists/placeholder_mailboxes.txt")).collect());
+pub(super) static PLACEHOLDER_DOMAINS: Words =
+    LazyLock::new(|| lines(include_str!("lists/placeholder_domains.txt")).collect());
+pub(super) static SHARED_DOMAINS: Words = LazyLock::new(|| lines(include_str!("lists/shared_domains.txt")).collect());
+pub(super) static FREE_DOMAINS: Words = LazyLock::new(|| lines(include_str!("lists/free_domains.txt")).collect());
+pub(super) static TITLES: Words = LazyLock::new(|| lines(include_str!("lists/titles.txt")).collect());
+pub(super) static LEGAL_FORMS: Words = LazyLock::new(|| lines(include_str!("lists/legal_forms.txt")).collect());
 
 /// Stand-ins for names, folded as names are: single words, and whole names with their words sorted.
-pub(super) static PLACEHOLDER_NAMES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+pub(super) static PLACEHOLDER_NAMES: LazyLock<HashSet<String>> = LazyLock::new(|| {
     lines(include_str!("lists/placeholder_names.txt"))
-        .into_iter()
         .map(|line| {
             let folded = fold(line);
             let mut words: Vec<&str> = folded.split(' ').collect();
@@ -30,11 +30,9 @@ pub(super) static PLACEHOLDER_NAMES: LazyLock<BTreeSet<String>> = LazyLock::new(
         .collect()
 });
 
-fn lines(text: &'static str) -> BTreeSet<&'static str> {
-    text.lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .collect()
+fn lines(text: &'static str) -> impl Iterator<Item = &'static str> {
+    let lines = text.lines().map(str::trim);
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 /// How a mailbox provider spells one mailbox in several ways.
@@ -52,7 +50,6 @@ pub(super) struct Provider {
 
 static PROVIDERS: LazyLock<Vec<Provider>> = LazyLock::new(|| {
     let mut providers: Vec<_> = lines(include_str!("lists/providers.csv"))
-        .into_iter()
         .filter_map(provider)
         .collect();
     providers.sort_unstable_by_key(|provider| provider.domain);
@@ -83,7 +80,7 @@ mod tests {
 
     #[test]
     fn every_line_of_the_provider_table_is_read() {
-        let written = lines(include_str!("lists/providers.csv"));
+        let written: Vec<_> = lines(include_str!("lists/providers.csv")).collect();
         assert_eq!(PROVIDERS.len(), written.len());
         assert!(
             written.iter().all(|line| line.split(',').count() == 5),

@@ -76,7 +76,7 @@ pub fn split(full: &str) -> (Option<CompactString>, Option<CompactString>) {
         let end = words.len() - words.iter().rev().take_while(|word| is_generation(word)).count();
         let is_particle = |word: &&str| PARTICLES.contains(&word.to_lowercase().as_str());
         let first = words.iter().take(end).skip(1).position(is_particle).map(|at| at + 1);
-        let family = first.unwrap_or(end.saturating_sub(1)).max(1).min(words.len());
+        let family = first.unwrap_or_else(|| end.saturating_sub(1)).max(1).min(words.len());
         let (given, family) = words.split_at(family);
         return (joined(given), joined(family));
     }
@@ -187,13 +187,17 @@ fn separate(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_title(word: &str) -> bool {
-    // Longer words are no titles, and need not be brought to lower case to know it.
-    if word.len() > 16 {
+    // Titles are short and ASCII; every word of every name comes by here.
+    if word.len() > 16 || !word.is_ascii() {
         return false;
     }
-    let lower = word.to_lowercase();
+    let mut lower = CompactString::from(word);
+    lower.make_ascii_lowercase();
+    if !lower.contains(['.', '-']) {
+        return TITLES.contains(lower.as_str());
+    }
     let plain: CompactString = lower.chars().filter(|c| !matches!(c, '.' | '-')).collect();
-    TITLES.contains(plain.as_str()) || (lower.contains('.') && TITLES.contains(lower.as_str()))
+    TITLES.contains(plain.as_str()) || TITLES.contains(lower.as_str())
 }
 
 fn without_brackets(text: &str) -> Cow<'_, str> {

@@ -5,7 +5,9 @@
 
 use std::ops::RangeInclusive;
 
-use compact_str::{CompactString, format_compact};
+use compact_str::{CompactString, ToCompactString};
+
+use super::text::concat;
 
 /// Longer input is refused unread.
 const LENGTH_MAX: usize = 64;
@@ -52,17 +54,17 @@ const COUNTRY_CODES: [u16; 215] = [
 /// international formats are read. `None` when the text is not one number.
 #[must_use]
 pub fn normalise(text: &str, region: Option<&str>) -> Option<CompactString> {
-    let text = clean(text)?;
-    let digits = text.trim_start_matches(['(', ' ']);
-    if let Some(rest) = digits.strip_prefix('+') {
+    let text = clean(text)?.trim_start_matches(['(', ' ']);
+    if let Some(rest) = text.strip_prefix('+') {
+        return international(&digits(rest)?);
+    }
+    let digits = digits(text)?;
+    if let Some(rest) = digits.strip_prefix("00")
+        && region.is_none_or(|region| !OTHER_PREFIX.contains(&region))
+    {
         return international(rest);
     }
-    if let Some(rest) = digits.strip_prefix("00") {
-        if region.is_none_or(|region| !OTHER_PREFIX.contains(&region)) {
-            return international(rest);
-        }
-    }
-    national(text, region?)
+    national(&digits, region?)
 }
 
 /// True for digits that stand where there is no number: `0000000000`, `+49 1234567`, `5555555`.
@@ -130,28 +132,34 @@ fn is_extension(rest: &str) -> bool {
     (1..=7).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Reads what stands behind `+` or `00`.
-fn international(text: &str) -> Option<CompactString> {
-    let mut number = CompactString::const_new("+");
+/// The digits alone; `None` when there is anything but digits and what people put between them.
+fn digits(text: &str) -> Option<CompactString> {
+    let mut digits = CompactString::default();
     for c in text.chars() {
         match c {
-            '0'..='9' => number.push(c),
+            '0'..='9' => digits.push(c),
             ' ' | '-' | '(' | ')' | '.' | '/' | '\u{a0}' | '\u{2010}'..='\u{2015}' | '\u{202f}' => {}
             _ => return None,
         }
     }
-    let (code, national) = split_code(number.get(1..)?)?;
-    if national.starts_with('0') && TRUNK_ZERO.binary_search(&code).is_ok() {
-        // `+49 (0)30 901820` and `+49 030 901820`: nobody abroad dials that 0.
-        number.remove(number.len() - national.len());
+    Some(digits)
+}
+
+/// Reads the digits behind `+` or `00`.
+fn international(digits: &str) -> Option<CompactString> {
+    let (code, mut national) = split_code(digits)?;
+    let code_text = digits.strip_suffix(national)?;
+    if TRUNK_ZERO.binary_search(&code).is_ok() {
+        // `+49 (0)30 123456` and `+49 030 123456`: nobody abroad dials that 0.
+        national = national.strip_prefix('0').unwrap_or(national);
     }
-    let digits = number.len() - 1;
-    let fits = if code == 1 {
-        digits == 11
-    } else {
-        DIGITS.contains(&digits)
-    };
-    fits.then_some(number)
+    in_full(code, code_text, national)
+}
+
+fn in_full(code: u16, code_text: &str, national: &str) -> Option<CompactString> {
+    let len = code_text.len() + national.len();
+    let fits = if code == 1 { len == 11 } else { DIGITS.contains(&len) };
+    fits.then(|| concat(["+", code_text, national]))
 }
 
 /// The country code in front, and the rest. No code is the beginning of another, so the first that fits is it.
@@ -164,17 +172,18 @@ fn split_code(digits: &str) -> Option<(u16, &str)> {
 }
 
 /// Reads a number in the format of a region. The crate loads its metadata once per process.
-fn national(text: &str, region: &str) -> Option<CompactString> {
-    let region = region.parse().ok()?;
-    let number = phonenumber::parse(Some(region), text).ok()?;
+fn national(digits: &str, region: &str) -> Option<CompactString> {
+    let number = phonenumber::parse(Some(region.parse().ok()?), digits).ok()?;
     let code = number.code().value();
-    // `NationalNumber` prints with the zeros that are part of the number (Italy).
-    let digits = format_compact!("{code}{}", number.national());
-    (DIGITS.contains(&digits.len()) && (code != 1 || digits.len() == 11)).then(|| format_compact!("+{digits}"))
+    // Prints with the zeros that are part of the number (Italy).
+    let national = number.national().to_compact_string();
+    in_full(code, &code.to_compact_string(), &national)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -277,6 +286,19 @@ mod tests {
             "+6834002",
         ] {
             assert!(!is_placeholder(number), "{number}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics_and_a_number_reads_as_itself(
+            text in "[-+0-9 ()./x#٣５\u{a0}a]{0,24}|\\PC{0,24}",
+            region in prop::sample::select(vec!["DE", "US", "IT", "AU", "BR", "JP", "GB", "CI", "XX", "de", ""]),
+        ) {
+            if let Some(number) = normalise(&text, Some(region)) {
+                prop_assert_eq!(normalise(&number, None), Some(number));
+            }
+            let _never_panics = is_placeholder(&text);
         }
     }
 

@@ -133,23 +133,23 @@ impl Evidence {
         }
         let must = pairs(members, &input.must);
         let must = must.filter(|(a, b)| members[*a].kind == members[*b].kind);
-        let mut ranks = vec![must.map(|(a, b)| vec![a, b]).collect()];
+        let older_first = |at: &usize| (members[*at].customer.is_none(), members[*at].customer, *at);
+        let must = must.map(|(a, b)| {
+            let mut links = vec![a, b];
+            links.sort_by_key(older_first);
+            links
+        });
+        let mut ranks = vec![must.collect()];
         for kind in IdentifierKind::ALL {
             let of_kind = holders.iter().filter(|((_, identifier), _)| identifier.kind == kind);
-            let with_named = of_kind.map(|((_, identifier), holders)| {
+            let with_named = of_kind.map(|((holder, identifier), holders)| {
                 let mut links = holders.clone();
                 // Our own key names the customer's records, whether they show it or not.
-                let named = (kind == IdentifierKind::Key)
-                    .then(|| identifier.value.parse().ok())
-                    .flatten();
-                links.extend(
-                    named
-                        .and_then(|key: CustomerKey| customers.get(&key))
-                        .into_iter()
-                        .flatten(),
-                );
+                let named = (kind == IdentifierKind::Key).then(|| identifier.value.parse::<CustomerKey>().ok());
+                let named = named.flatten().filter(|key| key.kind == *holder);
+                links.extend(named.and_then(|key| customers.get(&key)).into_iter().flatten());
                 // Within a rank: the older keys first, records without one last. Members are in the order of their ids.
-                links.sort_by_key(|at| (members[*at].customer.is_none(), members[*at].customer, *at));
+                links.sort_by_key(older_first);
                 links.dedup();
                 links
             });
@@ -188,10 +188,9 @@ fn part(members: &[Member], evidence: &Evidence, is_free: &[bool]) -> Sets {
         });
         // What is already one customer goes first among equally strong links.
         for links in &links {
-            for same in links.chunk_by(|a, b| members[*a].customer == members[*b].customer) {
-                if members[same[0]].customer.is_some() {
-                    join_where_allowed(&mut sets, same, &evidence.apart);
-                }
+            let known = links.partition_point(|at| members[*at].customer.is_some());
+            for same in links[..known].chunk_by(|a, b| members[*a].customer == members[*b].customer) {
+                join_where_allowed(&mut sets, same, &evidence.apart);
             }
         }
         for links in links {

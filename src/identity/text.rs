@@ -1,5 +1,6 @@
 //! One spelling for names: case, diacritics and the ways to write them without diacritics all come to the same.
 
+use compact_str::CompactString;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::decompose_compatible;
 
@@ -24,6 +25,15 @@ pub(super) fn fold(text: &str) -> String {
     out.text
 }
 
+/// The parts in one piece. `format!` would do; this is called several times for every record.
+pub(super) fn concat<const LEN: usize>(parts: [&str; LEN]) -> CompactString {
+    let mut whole = CompactString::with_capacity(parts.iter().map(|part| part.len()).sum());
+    for part in parts {
+        whole.push_str(part);
+    }
+    whole
+}
+
 struct Folding {
     text: String,
     /// The last character written.
@@ -42,7 +52,7 @@ impl Folding {
 
     fn push_letter(&mut self, c: char) {
         match c {
-            '\u{0300}'..='\u{036F}' => {}
+            _ if is_mark(c) => {}
             'ß' | 'ẞ' => ['s', 's'].into_iter().for_each(|c| self.push(c)),
             'æ' | 'Æ' => self.push('a'),
             'ø' | 'Ø' | 'œ' | 'Œ' => self.push('o'),
@@ -78,11 +88,16 @@ impl Folding {
 
     fn push_folded(&mut self, c: char) {
         let is_second_half = matches!((self.last, c), ('a' | 'o' | 'u', 'e') | ('a', 'a') | ('d', 'j'));
-        if !is_second_half && !('\u{0300}'..='\u{036F}').contains(&c) {
+        if !is_second_half && !is_mark(c) {
             self.text.push(c);
             self.last = c;
         }
     }
+}
+
+/// The diacritics of Latin, Greek and Cyrillic; the vowel signs of other scripts are letters.
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{0300}'..='\u{036F}')
 }
 
 #[cfg(test)]

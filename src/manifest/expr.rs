@@ -1,4 +1,4 @@
-//! Expressions of a manifest: `{{ … }}` in text (minijinja), conditions, and JSON bodies made of both.
+//! Expressions of a manifest: `{{ … }}` in text (minijinja). Conditions stand in [`super::cond`], bodies in [`super::body`].
 //!
 //! Strict and bounded: an unknown name is an error, an expression may spend [`FUEL`] steps, and there is no way from an
 //! expression to a file, a clock or the network. Conditions are lenient instead: an answer of an unexpected shape makes a
@@ -12,14 +12,17 @@ use compact_str::CompactString;
 use minijinja::value::{Enumerator, Object as Dynamic, Value as Dyn};
 use minijinja::{Environment, Expression, UndefinedBehavior};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, Deserializer, de};
-use serde_json::{Map, Value as Json};
+use serde::de;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value as Json;
 
-use super::path::{Found, Path};
 use super::{dynamic, filters};
 
 /// The steps one expression may take.
 pub const FUEL: u64 = 50_000;
+
+/// The longest expression, in bytes. The compiler works down an expression level by level, on the stack.
+const EXPRESSION_BYTES_MAX: usize = 4000;
 
 /// What is not escaped in a path segment or a query value (RFC 3986 "unreserved").
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -27,8 +30,8 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 /// Marks a message as one about an expression, so that the parser can give it the right code.
 pub(super) const MARK: &str = "expression: ";
 
-static STRICT: LazyLock<Environment<'static>> = LazyLock::new(|| environment(UndefinedBehavior::Strict));
-static LENIENT: LazyLock<Environment<'static>> = LazyLock::new(|| environment(UndefinedBehavior::Chainable));
+pub(super) static STRICT: LazyLock<Environment<'static>> = LazyLock::new(|| environment(UndefinedBehavior::Strict));
+pub(super) static LENIENT: LazyLock<Environment<'static>> = LazyLock::new(|| environment(UndefinedBehavior::Chainable));
 
 fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
     let mut env = Environment::new();
@@ -50,7 +53,7 @@ pub struct BadExpression {
 }
 
 impl BadExpression {
-    fn new(text: &str, why: impl fmt::Display) -> Self {
+    pub(super) fn new(text: &str, why: impl fmt::Display) -> Self {
         Self {
             text: text.to_owned(),
             why: why.to_string(),
@@ -105,7 +108,7 @@ impl Context {
         out
     }
 
-    fn root(&self) -> Dyn {
+    pub(super) fn root(&self) -> Dyn {
         Dyn::from_dyn_object(Arc::clone(&self.0))
     }
 }
@@ -248,7 +251,17 @@ impl Template {
     }
 }
 
-fn compile(env: &'static Environment<'static>, text: &str) -> Result<Expression<'static, 'static>, BadExpression> {
+pub(super) fn compile(
+    env: &'static Environment<'static>,
+    text: &str,
+) -> Result<Expression<'static, 'static>, BadExpression> {
+    if text.len() > EXPRESSION_BYTES_MAX {
+        let start: String = text.chars().take(40).collect();
+        return Err(BadExpression::new(
+            &format!("{start}…"),
+            format!("longer than {EXPRESSION_BYTES_MAX} bytes"),
+        ));
+    }
     let compiled = env.compile_expression_owned(text.trim().to_owned());
     compiled.map_err(|why| BadExpression::new(text.trim(), explain(&why)))
 }
@@ -259,7 +272,7 @@ fn explain(why: &minijinja::Error) -> String {
 }
 
 /// Splits after the `}}` that ends an expression; braces of its own and quoted ones do not count.
-fn split_expression(text: &str) -> Option<(&str, &str)> {
+pub(super) fn split_expression(text: &str) -> Option<(&str, &str)> {
     let mut quote = None;
     let mut depth = 0_usize;
     let mut escaped = false;
@@ -297,212 +310,91 @@ impl<'de> Deserialize<'de> for Template {
     }
 }
 
-/// A condition: an expression with or without `{{ }}` around it. What cannot be evaluated does not hold.
-#[derive(Clone)]
-pub struct Cond(Arc<Condition>);
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-struct Condition {
-    text: CompactString,
-    /// The common shapes, so that a condition on each of a million records costs next to nothing.
-    simple: Option<Simple>,
-    expression: Expression<'static, 'static>,
-}
+    use super::*;
 
-/// `[not] path`, or `path == literal`, or `path != literal`.
-struct Simple {
-    path: Path,
-    equals: Option<Json>,
-    wanted: bool,
-}
-
-impl fmt::Debug for Cond {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0.text)
-    }
-}
-
-impl Cond {
-    /// Compiles a condition.
-    ///
-    /// # Errors
-    /// When it does not compile.
-    pub fn compile(text: &str) -> Result<Self, BadExpression> {
-        let inner = text.trim();
-        let inner = match inner.strip_prefix("{{") {
-            Some(after) => split_expression(after)
-                .filter(|(_, rest)| rest.trim().is_empty())
-                .map(|(inner, _)| inner.trim())
-                .ok_or_else(|| BadExpression::new(text, "`{{` is not closed"))?,
-            None => inner,
-        };
-        Ok(Self(Arc::new(Condition {
-            text: text.into(),
-            simple: Simple::of(inner),
-            expression: compile(&LENIENT, inner)?,
-        })))
+    fn context() -> Context {
+        Context::of(&json!({
+            "config": {"key": "a1:0fff", "token": "t"}, "ids": ["1", "2"], "at": 1_769_846_400_250_i64, "none_": null,
+            "body": {"message": "x. Existing ID: 42", "errors": [{"m": "a"}, {"m": "b"}]}, "s": "A b/ü?&", "o": {"a": 1},
+        }))
     }
 
-    /// The names it uses, with their members as far as they are spelled out.
-    #[must_use]
-    pub fn names(&self) -> BTreeSet<String> {
-        self.0.expression.undeclared_variables(true).into_iter().collect()
+    #[track_caller]
+    fn check(text: &str, expected: Result<Json, &str>) {
+        let value = Template::compile(text).and_then(|template| template.render_value(&context()));
+        assert_eq!(
+            value.map_err(|why| why.why),
+            expected.map_err(ToOwned::to_owned),
+            "{text}"
+        );
     }
 
-    /// Whether it holds.
-    #[must_use]
-    pub fn holds(&self, context: &Context) -> bool {
-        self.0
-            .expression
-            .eval(context.root())
-            .is_ok_and(|value| value.is_true())
+    #[test]
+    fn values() {
+        check("{{ ids }}", Ok(json!(["1", "2"])));
+        check("n={{ ids | join(',') }}", Ok(json!("n=1,2")));
+        check("{{ none_ }}", Ok(Json::Null));
+        check("[{{ none_ }}]", Ok(json!("[]")));
+        check("{{ {'a': {'b': [1]}} }}", Ok(json!({"a": {"b": [1]}})));
+        check("{{ '}}' }}", Ok(json!("}}")));
+        check("plain", Ok(json!("plain")));
+        check("{{ config.key.split(':')[0] }}", Ok(json!("a1")));
+        check("{{ ids | each('id') }}", Ok(json!([{"id": "1"}, {"id": "2"}])));
+        check("{{ o | with('b', ids) | without('a') }}", Ok(json!({"b": ["1", "2"]})));
+        check("{{ body.message | find('Existing ID: (\\d+)') }}", Ok(json!("42")));
+        check("{{ body.message | find('nothing') }}", Ok(Json::Null));
+        check("{{ body.errors | map(attribute='m') | join('; ') }}", Ok(json!("a; b")));
+        check("{{ none_ | fromjson({'text': s}) }}", Ok(json!({"text": "A b/ü?&"})));
+        check("{{ o | tojson }}", Ok(json!("{\"a\":1}")));
     }
 
-    /// Whether it holds when the members of `object` are the names.
-    #[must_use]
-    pub fn holds_on(&self, object: &Json) -> bool {
-        match &self.0.simple {
-            Some(simple) => simple.holds(object, &simple.path),
-            None => self.holds(&Context::of(object)),
-        }
+    #[test]
+    fn times_and_hashes() {
+        check("{{ at | ms }}", Ok(json!(1_769_846_400_250_i64)));
+        check("{{ at | s }}", Ok(json!(1_769_846_400)));
+        check("{{ at | rfc3339 }}", Ok(json!("2026-01-31T08:00:00.25Z")));
+        check("{{ at | sql }}", Ok(json!("2026-01-31 08:00:00")));
+        check("{{ (at | parts).microsecond }}", Ok(json!(250_000)));
+        check("{{ 'a@b.c' | md5 }}", Ok(json!("5d60d4e28066df254d5452f92c910092")));
+        check("{{ 'abc' | sha256 | find('^.{8}') }}", Ok(json!("ba7816bf")));
+        check("{{ '0fff' | hex_decode | base64 }}", Ok(json!("D/8=")));
+        check("{{ '0fff' | hex_decode | base64url }}", Ok(json!("D_8=")));
+        check("{{ '0ff' | hex_decode }}", Err("not hexadecimal"));
     }
 
-    /// Whether it holds when `value` is known as `name`.
-    #[must_use]
-    pub fn holds_for(&self, name: &str, value: &Json) -> bool {
-        if let Some(simple) = &self.0.simple {
-            if let Some(path) = simple.path.below(name) {
-                return simple.holds(value, &path);
-            }
-        }
-        self.holds(&Context::new().with(name, value))
-    }
-}
-
-impl Simple {
-    fn of(text: &str) -> Option<Self> {
-        let plain = |path: &str, equals, wanted| {
-            let letters = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '.';
-            let word = path.trim();
-            if !word.chars().all(letters) || matches!(word, "true" | "false" | "none") {
-                return None;
-            }
-            let path = Path::parse(word).ok().filter(Path::is_plain)?;
-            Some(Self { path, equals, wanted })
-        };
-        for (sign, wanted) in [("==", true), ("!=", false)] {
-            if let Some((path, literal)) = text.split_once(sign) {
-                let literal = literal.trim();
-                let inner = literal.strip_prefix('\'')?.strip_suffix('\'')?;
-                if inner.contains(['\'', '\\']) {
-                    return None;
-                }
-                return plain(path, Some(Json::String(inner.to_owned())), wanted);
-            }
-        }
-        match text.strip_prefix("not ") {
-            Some(path) => plain(path, None, false),
-            None => plain(text, None, true),
-        }
+    #[test]
+    fn what_is_not_there_or_takes_too_long_is_an_error() {
+        check("{{ config.tokn }}", Err("uses something that is not there"));
+        check("a{{ unknown }}", Err("uses something that is not there"));
+        assert!(
+            Template::compile("{{ ids | nofilter }}")
+                .and_then(|it| it.render_value(&context()))
+                .is_err()
+        );
+        assert!(Template::compile("{% for x in y %}").is_err());
+        assert!(Template::compile("{{ a").is_err());
+        assert!(Template::compile("{{ a b }}").is_err());
+        let long = |terms: usize| Template::compile(&format!("{{{{ {} }}}}", vec!["1"; terms].join("+")));
+        assert_eq!(long(1500).unwrap().render_value(&context()), Ok(json!(1500)));
+        assert!(long(60_000).is_err());
     }
 
-    fn holds(&self, from: &Json, path: &Path) -> bool {
-        let found = path.find(from);
-        let is_so = match (&self.equals, found) {
-            (Some(literal), Found::Value(value)) => *value == *literal,
-            (None, Found::Value(value)) => is_true(&value),
-            (_, Found::Absent | Found::Empty) => false,
-        };
-        is_so == self.wanted
-    }
-}
-
-/// Truth as the expression language has it: an empty text, list or object and 0 are false.
-fn is_true(value: &Json) -> bool {
-    match value {
-        Json::Null => false,
-        Json::Bool(flag) => *flag,
-        Json::Number(number) => number.as_f64().is_some_and(|number| number.abs() > 0.0),
-        Json::String(text) => !text.is_empty(),
-        Json::Array(items) => !items.is_empty(),
-        Json::Object(map) => !map.is_empty(),
-    }
-}
-
-impl<'de> Deserialize<'de> for Cond {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Self::compile(&CompactString::deserialize(from)?).map_err(de::Error::custom)
-    }
-}
-
-/// A JSON value with expressions in its texts.
-#[derive(Clone, Debug)]
-pub enum Body {
-    /// Without any expression.
-    Literal(Json),
-    /// A text with expressions; one that is a single expression becomes its value.
-    Template(Template),
-    /// A list.
-    List(Vec<Body>),
-    /// An object.
-    Map(Vec<(CompactString, Body)>),
-}
-
-impl Body {
-    /// Compiles every text of a JSON value.
-    ///
-    /// # Errors
-    /// When one of them does not compile.
-    pub fn compile(value: Json) -> Result<Self, BadExpression> {
-        Ok(match value {
-            Json::String(text) if text.contains("{{") => Self::Template(Template::compile(&text)?),
-            Json::Array(items) => Self::List(items.into_iter().map(Self::compile).collect::<Result<_, _>>()?),
-            Json::Object(map) => Self::Map(
-                map.into_iter()
-                    .map(|(name, value)| Ok((name.into(), Self::compile(value)?)))
-                    .collect::<Result<_, _>>()?,
-            ),
-            other => Self::Literal(other),
-        })
+    #[track_caller]
+    fn check_url(text: &str, expected: Option<&str>) {
+        let url = Template::compile(text).and_then(|template| template.render_url(&context()));
+        assert_eq!(url.ok().as_deref(), expected, "{text}");
     }
 
-    /// The value with every expression evaluated.
-    ///
-    /// # Errors
-    /// As [`Template::render_text`].
-    pub fn render(&self, context: &Context) -> Result<Json, BadExpression> {
-        Ok(match self {
-            Self::Literal(value) => value.clone(),
-            Self::Template(template) => template.render_value(context)?,
-            Self::List(items) => Json::Array(
-                items
-                    .iter()
-                    .map(|item| item.render(context))
-                    .collect::<Result<_, _>>()?,
-            ),
-            Self::Map(pairs) => {
-                let mut map = Map::new();
-                for (name, value) in pairs {
-                    map.insert(name.to_string(), value.render(context)?);
-                }
-                Json::Object(map)
-            }
-        })
-    }
-
-    /// The names its expressions use.
-    #[must_use]
-    pub fn names(&self) -> BTreeSet<String> {
-        match self {
-            Self::Literal(_) => BTreeSet::new(),
-            Self::Template(template) => template.names(),
-            Self::List(items) => items.iter().flat_map(Self::names).collect(),
-            Self::Map(pairs) => pairs.iter().flat_map(|(_, value)| value.names()).collect(),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Body {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Self::compile(Json::deserialize(from)?).map_err(de::Error::custom)
+    #[test]
+    fn a_value_cannot_leave_its_place_in_an_address() {
+        check_url("/users/{{ s }}", Some("/users/A%20b%2F%C3%BC%3F%26"));
+        check_url("/users?ids={{ ids | join(',') }}", Some("/users?ids=1%2C2"));
+        check_url("/users/{{ none_ }}", None);
+        check_url("/users/{{ '..' }}", None);
+        check_url("/users?q={{ none_ }}", Some("/users?q="));
     }
 }

@@ -20,6 +20,17 @@ pub struct FieldMap {
     pub by_name: BTreeMap<FieldName, Field>,
 }
 
+impl FieldMap {
+    /// The field that keeps what stands beside a value in a list or an embedded text, so that it can be put back.
+    #[must_use]
+    pub fn keeper(&self, field: &Field) -> Option<(&FieldName, &Field)> {
+        let around = field.to.names();
+        self.by_name
+            .iter()
+            .find(|(_, keeper)| keeper.to.is_plain() && keeper.to.names() == around)
+    }
+}
+
 /// One field. Short form: the path alone.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename = "$short/to")]
@@ -50,6 +61,18 @@ pub struct Field {
     /// A set is one text with this between its items.
     #[serde(default)]
     pub sep: Option<CompactString>,
+}
+
+impl Field {
+    /// What it is; `enum` and `ref` say it without a `type`.
+    #[must_use]
+    pub fn kind(&self) -> FieldType {
+        match (self.kind, &self.refers) {
+            (FieldType::Text, _) if !self.values.0.is_empty() => FieldType::Enum,
+            (FieldType::Text, Some(_)) => FieldType::Ref,
+            (kind, _) => kind,
+        }
+    }
 }
 
 /// What a field is.

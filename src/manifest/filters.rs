@@ -74,20 +74,20 @@ fn millis(value: Dyn) -> Result<i64, Error> {
     at.map(|at| at.0).ok_or_else(|| bad(format!("`{value}` is not a time")))
 }
 
-fn moment(value: Dyn) -> Result<jiff::Zoned, Error> {
-    let at = jiff::Timestamp::from_millisecond(millis(value)?).map_err(|why| bad(why.to_string()))?;
-    Ok(at.to_zoned(jiff::tz::TimeZone::UTC))
+fn moment(at: i64) -> Option<jiff::Zoned> {
+    let at = jiff::Timestamp::from_millisecond(at).ok()?;
+    Some(at.to_zoned(jiff::tz::TimeZone::UTC))
 }
 
-fn format_time(value: Dyn, pattern: &str) -> Result<String, Error> {
-    let at = moment(value)?;
-    jiff::fmt::strtime::format(pattern, &at).map_err(|why| bad(why.to_string()))
+/// A time in a `strftime` pattern, UTC; `None` when the pattern or the time is impossible.
+pub(super) fn format_millis(at: i64, pattern: &str) -> Option<String> {
+    jiff::fmt::strtime::format(pattern, &moment(at)?).ok()
 }
 
-/// Also the canonical form of the `parts` time format.
-fn parts(value: Dyn) -> Result<Dyn, Error> {
-    let at = moment(value)?;
-    let pairs = [
+/// A time in its parts, UTC.
+pub(super) fn parts_of(at: i64) -> Option<BTreeMap<&'static str, i32>> {
+    let at = moment(at)?;
+    Some(BTreeMap::from([
         ("year", i32::from(at.year())),
         ("month", i32::from(at.month())),
         ("day", i32::from(at.day())),
@@ -95,11 +95,17 @@ fn parts(value: Dyn) -> Result<Dyn, Error> {
         ("minute", i32::from(at.minute())),
         ("second", i32::from(at.second())),
         ("microsecond", at.subsec_nanosecond() / 1000),
-    ];
-    Ok(pairs
-        .into_iter()
-        .map(|(name, number)| (name, Dyn::from(number)))
-        .collect())
+    ]))
+}
+
+fn format_time(value: Dyn, pattern: &str) -> Result<String, Error> {
+    let text = format_millis(millis(value)?, pattern);
+    text.ok_or_else(|| bad(format!("cannot be written as `{pattern}`")))
+}
+
+fn parts(value: Dyn) -> Result<Dyn, Error> {
+    let parts = parts_of(millis(value)?).ok_or_else(|| bad("not a time"))?;
+    Ok(Dyn::from_pairs(parts))
 }
 
 fn bytes(value: &Dyn) -> Vec<u8> {
@@ -141,7 +147,7 @@ fn find(value: Dyn, pattern: String) -> Result<Option<String>, Error> {
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of a filter")]
 fn each(items: Vec<Dyn>, name: String) -> Vec<Dyn> {
-    let object = |item| [(name.as_str(), item)].into_iter().collect();
+    let object = |item: Dyn| Dyn::from_pairs([(name.as_str(), item)]);
     items.into_iter().map(object).collect()
 }
 
@@ -162,14 +168,14 @@ fn members(value: &Dyn) -> Result<BTreeMap<String, Dyn>, Error> {
 fn with(object: Dyn, name: String, value: Dyn) -> Result<Dyn, Error> {
     let mut members = members(&object)?;
     members.insert(name, value);
-    Ok(members.into_iter().collect())
+    Ok(Dyn::from_pairs(members))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of a filter")]
 fn without(object: Dyn, name: String) -> Result<Dyn, Error> {
     let mut members = members(&object)?;
     members.remove(&name);
-    Ok(members.into_iter().collect())
+    Ok(Dyn::from_pairs(members))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of a filter")]

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 use serde::Deserialize;
 
-use super::expr::{Cond, Template};
+use super::cond::Cond;
+use super::expr::Template;
 use super::field::TimeFormat;
 use super::path::Path;
 use super::scalar::{Many, Period};
@@ -133,7 +134,7 @@ pub struct Events {
     pub object: Template,
     /// The object's id.
     #[serde(default)]
-    pub id: Option<Path>,
+    pub id: Option<Pick>,
     /// Fields that find the object when there is no id.
     #[serde(default, rename = "match")]
     pub match_by: BTreeMap<CompactString, Path>,

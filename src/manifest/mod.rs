@@ -1,30 +1,50 @@
 //! Manifests: a connector as data. Types of the YAML format, parsing with positions, expressions, and the mapping between
 //! a tool's objects and canonical records. Pure: files are read by the caller, requests are made by `connector`.
 
+mod body;
+mod cond;
+mod decode;
 mod dynamic;
 mod expr;
 mod field;
 mod filters;
 mod hook;
+mod lint;
+mod lint_sense;
 mod map;
+mod map_out;
 mod object;
+mod paging;
 mod path;
+mod read;
 mod scalar;
+mod shipped;
+mod spec;
 pub mod tests;
 mod types;
+mod value;
+mod write;
+mod yaml;
 
-pub use expr::{BadExpression, Body, Cond, Context, FUEL, Template};
+pub use body::Body;
+pub use cond::Cond;
+pub use expr::{BadExpression, Context, FUEL, Template};
 pub use field::{Field, FieldMap, FieldType, KeyRole, Pairs, RawWrite, TimeFormat, WriteRule};
 pub use hook::{
     Decode, Encoding, EventKind, EventOp, EventTime, Events, Hash, Merge, Rekey, SignedAt, Split, Verify, Webhook, Zone,
 };
+pub use lint::lint;
+pub use map::Mapper;
 pub use object::{
-    Answer, Ceiling, CommitAt, CursorRead, Deletes, FailedRows, Find, FollowUp, Full, Get, Guard, Job, Missing,
-    Modified, Object, OkRows, OneResult, Op, Order, Paging, Read, Results, RowKey, Then, Window, WriteOps,
+    Ceiling, CommitAt, CursorRead, Deletes, Find, Full, Get, Missing, Modified, Object, Order, Read, Then, Window,
 };
+pub use paging::{Guard, Paging};
 pub use path::{BadPath, Found, Path};
 pub use scalar::{Many, Method, Param, Period, Rate, Request, Start};
+pub use shipped::{shipped, shipped_tests};
 pub use types::{
     Auth, Basic, ErrorRule, FORMAT, Jwt, Limit, Manifest, OpName, Pattern, Per, Pick, Places, RateLimit,
     SecretEncoding, Setting, SettingType, Source, Support, Wait,
 };
+pub use value::PhoneNormaliser;
+pub use write::{Answer, FailedRows, FollowUp, Job, OkRows, OneResult, Op, Results, RowKey, WriteOps};

@@ -1,16 +1,17 @@
-//! What can be read, looked up and written of one kind of object.
+//! What can be read and looked up of one kind of object. Writing stands in [`super::write`].
 
 use std::collections::BTreeMap;
 
 use compact_str::CompactString;
 use serde::Deserialize;
-use serde_json::Value as Json;
 
-use super::expr::{Body, Cond};
+use super::body::Body;
+use super::cond::Cond;
 use super::field::{FieldMap, TimeFormat};
+use super::paging::Paging;
 use super::path::Path;
 use super::scalar::{Many, Param, Period, Request, Start};
-use crate::error::Class;
+use super::write::WriteOps;
 use crate::model::Kind;
 
 /// One kind of object; each becomes a stream.
@@ -91,7 +92,8 @@ pub struct Read {
     /// A separate list of removed objects.
     #[serde(default)]
     pub deletes: Option<Deletes>,
-    /// True for an object that says of itself that it is gone; on `record`.
+    /// True for an object that says of itself that it is gone; on `record`. An object that lacks what the condition asks
+    /// for is not gone.
     #[serde(default)]
     pub deleted: Option<Cond>,
 }
@@ -182,195 +184,6 @@ pub struct Full {
     pub every: Period,
 }
 
-/// How the next page is asked for. Each way offers its state as `page.…` to expressions as well.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "RawPaging")]
-pub enum Paging {
-    /// A token of the answer goes into the next request (`page.token`); no token is the end.
-    Token {
-        /// Where the token is.
-        from: Path,
-        /// Where it goes.
-        to: Option<Param>,
-        /// True on the last page, for tools that always send a token.
-        until: Option<Cond>,
-    },
-    /// The answer holds the address of the next page (same host only); none is the end.
-    NextUrl {
-        /// Where the address is.
-        from: Path,
-    },
-    /// The answer's `Link` header with `rel=next`.
-    Link,
-    /// Rows to skip (`page.offset`): grows by the rows received, ends with `total`, `until`, a page shorter than `size`, or an empty page.
-    Offset {
-        /// Where it goes.
-        to: Option<Param>,
-        /// Rows asked for at once.
-        step: u64,
-        /// Where the number of all rows is.
-        total: Option<Path>,
-        /// True on the last page.
-        until: Option<Cond>,
-        /// A shorter page is the last one; leave out when the tool may cap pages quietly.
-        size: Option<u64>,
-        /// What must not change during a sweep, else the window is read again.
-        guard: Option<Guard>,
-    },
-    /// A page number (`page.number`); ends as `Offset` does.
-    Page {
-        /// Where it goes.
-        to: Option<Param>,
-        /// The first number.
-        start: u64,
-        /// Where the number of all pages is.
-        total: Option<Path>,
-        /// True on the last page.
-        until: Option<Cond>,
-        /// A shorter page is the last one.
-        size: Option<u64>,
-    },
-    /// A fresh query per page for rows beyond the last key (`page.after`); the request must sort by the key. An empty
-    /// page is the end, or one shorter than `size`.
-    Keyset {
-        /// Where a row's key is.
-        key: Path,
-        /// The key before the first.
-        start: CompactString,
-        /// A shorter page is the last one.
-        size: Option<u64>,
-    },
-    /// The read's own opaque cursor is the page token.
-    Cursor {
-        /// True on the last page.
-        until: Cond,
-    },
-}
-
-/// What must not change while a list is read by offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Guard {
-    /// The number of all rows.
-    Total,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum PageBy {
-    Token,
-    NextUrl,
-    Link,
-    Offset,
-    Page,
-    Keyset,
-    Cursor,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPaging {
-    by: PageBy,
-    #[serde(default)]
-    from: Option<Path>,
-    #[serde(default)]
-    to: Option<Param>,
-    #[serde(default)]
-    step: Option<u64>,
-    #[serde(default)]
-    total: Option<Path>,
-    #[serde(default)]
-    size: Option<u64>,
-    #[serde(default)]
-    until: Option<Cond>,
-    #[serde(default)]
-    key: Option<Path>,
-    #[serde(default)]
-    start: Option<CompactString>,
-    #[serde(default)]
-    guard: Option<Guard>,
-}
-
-impl RawPaging {
-    /// The words that mean nothing for this way of paging.
-    fn idle(&self) -> Vec<&'static str> {
-        let given = [
-            ("from", self.from.is_some()),
-            ("to", self.to.is_some()),
-            ("step", self.step.is_some()),
-            ("total", self.total.is_some()),
-            ("size", self.size.is_some()),
-            ("until", self.until.is_some()),
-            ("key", self.key.is_some()),
-            ("start", self.start.is_some()),
-            ("guard", self.guard.is_some()),
-        ];
-        let used: &[&str] = match self.by {
-            PageBy::Token => &["from", "to", "until"],
-            PageBy::NextUrl => &["from"],
-            PageBy::Link => &[],
-            PageBy::Offset => &["to", "step", "total", "until", "size", "guard"],
-            PageBy::Page => &["to", "start", "total", "until", "size"],
-            PageBy::Keyset => &["key", "start", "size"],
-            PageBy::Cursor => &["until"],
-        };
-        given
-            .into_iter()
-            .filter(|(word, is_given)| *is_given && !used.contains(word))
-            .map(|(word, _)| word)
-            .collect()
-    }
-}
-
-impl TryFrom<RawPaging> for Paging {
-    type Error = String;
-
-    fn try_from(raw: RawPaging) -> Result<Self, String> {
-        let idle = raw.idle();
-        if !idle.is_empty() {
-            return Err(format!("`{}` means nothing for this way of paging", idle.join("`, `")));
-        }
-        let need = |word: &str| format!("this way of paging needs `{word}`");
-        Ok(match raw.by {
-            PageBy::Token => Self::Token {
-                from: raw.from.ok_or_else(|| need("from"))?,
-                to: raw.to,
-                until: raw.until,
-            },
-            PageBy::NextUrl => Self::NextUrl {
-                from: raw.from.ok_or_else(|| need("from"))?,
-            },
-            PageBy::Link => Self::Link,
-            PageBy::Offset => Self::Offset {
-                to: raw.to,
-                step: raw.step.filter(|step| *step > 0).ok_or_else(|| need("step"))?,
-                total: raw.total,
-                until: raw.until,
-                size: raw.size,
-                guard: raw.guard,
-            },
-            PageBy::Page => Self::Page {
-                to: raw.to,
-                start: match raw.start {
-                    Some(start) => start.parse().map_err(|_| "`start` must be a number".to_owned())?,
-                    None => 1,
-                },
-                total: raw.total,
-                until: raw.until,
-                size: raw.size,
-            },
-            PageBy::Keyset => Self::Keyset {
-                key: raw.key.ok_or_else(|| need("key"))?,
-                start: raw.start.ok_or_else(|| need("start"))?,
-                size: raw.size,
-            },
-            PageBy::Cursor => Self::Cursor {
-                until: raw.until.ok_or_else(|| need("until"))?,
-            },
-        })
-    }
-}
-
 /// A separate list of removed objects.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -433,7 +246,7 @@ pub enum Missing {
     Fails,
 }
 
-fn one() -> usize {
+pub(super) fn one() -> usize {
     1
 }
 
@@ -469,214 +282,4 @@ pub enum Then {
     Done,
     /// The rows hold ids only: the objects are read by `get`.
     Get,
-}
-
-/// How objects are made, changed and removed.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WriteOps {
-    /// What clears a field.
-    #[serde(default)]
-    pub clear: Json,
-    /// Makes objects.
-    #[serde(default)]
-    pub create: Many<Op>,
-    /// Changes objects.
-    #[serde(default)]
-    pub update: Many<Op>,
-    /// Makes or changes objects, found by `by`.
-    #[serde(default)]
-    pub upsert: Many<Op>,
-    /// Removes objects.
-    #[serde(default)]
-    pub delete: Many<Op>,
-    /// Requests that follow a write.
-    #[serde(default)]
-    pub after: Many<FollowUp>,
-    /// How answers are read.
-    #[serde(default)]
-    pub result: Results,
-}
-
-/// One way to write; the first whose `if` holds is taken.
-///
-/// Names for every operation of the call: `key` (the value of the first of `by` that is known), `id` (update and
-/// delete), `op_id`, `remote` (the remote object), `known`, `match` (known values, new ones over them), `customer`.
-/// For the whole call: `ops` (how many), `keys`, `config`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Op {
-    /// On `ops` and `config`.
-    #[serde(default, rename = "if")]
-    pub condition: Option<Cond>,
-    /// The request.
-    pub request: Request,
-    /// Its query.
-    #[serde(default)]
-    pub query: BTreeMap<CompactString, Body>,
-    /// Further headers (`if-match`, an idempotency key).
-    #[serde(default)]
-    pub headers: BTreeMap<CompactString, Body>,
-    /// What addresses the object: `id`, or fields; the first that is known.
-    #[serde(default)]
-    pub by: Many<CompactString>,
-    /// The most operations of one call.
-    #[serde(default = "one")]
-    pub max: usize,
-    /// Where in the body the list of items goes.
-    #[serde(default)]
-    pub list: Option<Path>,
-    /// One operation in that list.
-    #[serde(default)]
-    pub item: Option<Body>,
-    /// The JSON body, around the list if there is one.
-    #[serde(default)]
-    pub body: Option<Body>,
-    /// The answer is a job that must be waited for.
-    #[serde(default)]
-    pub job: Option<Job>,
-    /// How the answer accounts for the operations; `rows` with a `list` or a `job`, else `one`.
-    #[serde(default)]
-    pub answer: Option<Answer>,
-}
-
-impl Op {
-    /// How the answer accounts for the operations.
-    #[must_use]
-    pub fn answer(&self) -> Answer {
-        let rows = self.list.is_some() || self.job.is_some();
-        self.answer.unwrap_or(if rows { Answer::Rows } else { Answer::One })
-    }
-}
-
-/// How an answer accounts for the operations of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Answer {
-    /// Each operation has a row (`result.ok`, `result.failed`); one without a row is not done.
-    Rows,
-    /// One operation, one object (`result.one`).
-    One,
-    /// The status alone: 2xx means that all of them are done (for answers without a body).
-    Status,
-}
-
-/// A job of the tool that must be waited for.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Job {
-    /// Where the job's id is in the first answer (`job.id`).
-    pub id: Path,
-    /// How its state is asked for.
-    pub poll: Request,
-    /// How often.
-    pub every: Period,
-    /// True when it is over; on the answer's body.
-    pub done: Cond,
-    /// Where the rows are.
-    #[serde(default)]
-    pub rows: Option<Path>,
-    /// When waiting is given up; the outcome is then unknown.
-    #[serde(default)]
-    pub timeout: Option<Period>,
-}
-
-/// A request that follows a write. Kept, not yet carried out.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FollowUp {
-    /// When.
-    #[serde(default)]
-    pub when: Option<Cond>,
-    /// The request.
-    pub request: Request,
-    /// Its JSON body.
-    #[serde(default)]
-    pub body: Option<Body>,
-}
-
-/// How answers to writes are read.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Results {
-    /// Rows of operations that were carried out.
-    #[serde(default)]
-    pub ok: Many<OkRows>,
-    /// Rows of operations that failed.
-    #[serde(default)]
-    pub failed: Many<FailedRows>,
-    /// The answer to a single operation.
-    #[serde(default)]
-    pub one: Option<OneResult>,
-    /// The tool's own codes → class; `*` for all others (`invalid` when left out).
-    #[serde(default)]
-    pub classes: BTreeMap<CompactString, Class>,
-}
-
-/// Rows of operations that were carried out.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OkRows {
-    /// Where they are.
-    pub rows: Path,
-    /// How a row names its operation.
-    pub op: RowKey,
-    /// Where the object's id is.
-    #[serde(default)]
-    pub id: Option<Path>,
-    /// True when the object is new; on the row's own names.
-    #[serde(default)]
-    pub created: Option<Cond>,
-    /// The tool's own time of this change.
-    #[serde(default)]
-    pub modified: Option<Path>,
-    /// The tool's version.
-    #[serde(default)]
-    pub version: Option<Path>,
-}
-
-/// Rows of operations that failed.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FailedRows {
-    /// Where they are.
-    pub rows: Path,
-    /// How a row names its operation.
-    pub op: RowKey,
-    /// The tool's own words.
-    #[serde(default)]
-    pub message: Option<Path>,
-    /// The tool's own code, see [`Results::classes`].
-    #[serde(default)]
-    pub class_at: Option<Path>,
-    /// The id of the object in the way.
-    #[serde(default)]
-    pub id: Option<Path>,
-}
-
-/// The answer to a single operation.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OneResult {
-    /// Where the object's id is; the id asked for when left out.
-    #[serde(default)]
-    pub id: Option<Path>,
-    /// True when the object is new; on the body's own names and `status_code`.
-    #[serde(default)]
-    pub created: Option<Cond>,
-    /// The tool's own time of this change.
-    #[serde(default)]
-    pub modified: Option<Path>,
-    /// The tool's version.
-    #[serde(default)]
-    pub version: Option<Path>,
-}
-
-/// How a row names its operation.
-#[derive(Clone, Debug)]
-pub enum RowKey {
-    /// The row's position is the operation's position (`#index`).
-    Index,
-    /// The row holds the operation's id or key, or a list that contains it.
-    Path(Path),
 }

@@ -13,9 +13,10 @@ use serde_json::Value as Json;
 
 use super::expr::Template;
 use super::field::{Field, FieldMap, Pairs, RawWrite, TimeFormat, WriteRule};
-use super::object::RowKey;
+
 use super::path::Path;
 use super::types::{Pattern, Pick, Source, Wait};
+use super::write::RowKey;
 use crate::model::{FieldName, UnixMillis, WriteMode};
 
 /// One or several: a single entry may be written without the list around it.

@@ -10,7 +10,8 @@ use compact_str::CompactString;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::expr::{Cond, Template};
+use super::cond::Cond;
+use super::expr::Template;
 use super::hook::Webhook;
 use super::object::Object;
 use super::path::Path;

@@ -93,7 +93,8 @@ impl Survivorship {
 pub fn survive(members: &[&Record], rules: &Survivorship) -> Golden {
     let members = speaking(members);
     let mut names: BTreeSet<&FieldName> = members.iter().flat_map(|record| record.fields.0.keys()).collect();
-    names.retain(|field| !name::is_part(field.as_str()));
+    // Names that begin with `_` serve the connector that keeps them and mean nothing to anybody else.
+    names.retain(|field| !name::is_part(field.as_str()) && !field.as_str().starts_with('_'));
     let mut golden = Golden::default();
     for field in names {
         let ranked = rules.of(field.as_str());

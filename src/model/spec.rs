@@ -48,6 +48,6 @@ pub struct StreamSpec {
     pub can_update: bool,
     /// Objects can be removed.
     pub can_delete: bool,
-    /// The most operations one write call may carry.
+    /// The most operations one request may carry.
     pub batch_max: usize,
 }

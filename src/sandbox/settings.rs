@@ -19,7 +19,7 @@ data_dir: {data_dir}
 region: FI
 http: {{listen: \"127.0.0.1:0\"}}
 systems:
-  hub:
+  marketing:
     connector: hubspot
     role: marketing
     base: {hubspot}
@@ -27,7 +27,7 @@ systems:
     lag: 0s
     create: always
     config: {{token: {hubspot_token}}}
-  crm:
+  sales:
     connector: pipedrive
     role: sales
     base: {pipedrive}
@@ -35,7 +35,7 @@ systems:
     lag: 0s
     create: always
     config: {{token: {pipedrive_token}}}
-  desk:
+  support:
     connector: zendesk
     role: support
     base: {zendesk}

@@ -265,7 +265,7 @@ fn note(seen: &Seen, customer: CustomerKey, changes: &mut Vec<Change>) {
             customer,
             record: Some(seen.record.id.clone()),
             what,
-        })
+        });
     };
     if seen.appeared {
         push(What::Appeared);

@@ -12,6 +12,9 @@ use crate::error::{Class, Code, Failure, Problem};
 use crate::ledger::{Ask, Cause, Error as LedgerError, Slot, View, Write};
 use crate::model::{Fields, Operation, Outcome, StreamId, UnixMillis, WriteAction};
 
+/// Writes handed out at once, also to tools that take them one by one: one intent on disk and one settlement for all.
+const CLAIM_MIN: usize = 64;
+
 /// How often the answers to a batch may be folded again. Reached only by a bug.
 const FOLDS_MAX: usize = 16;
 
@@ -28,10 +31,7 @@ impl Engine {
         let Some(connection) = self.connections.get(&stream.system) else {
             return Ok(Aftermath::default());
         };
-        let batch_max = connection
-            .streams()
-            .get(&stream.stream)
-            .map_or(1, |spec| spec.batch_max.max(1));
+        let batch_max = connection.streams().get(&stream.stream).map_or(1, |spec| spec.batch_max).max(CLAIM_MIN);
         let mut total = Aftermath::default();
         loop {
             let writes = self.ledger.claim(stream, self.clock.now(), batch_max).await?;
@@ -82,7 +82,10 @@ impl Engine {
         let mut outcomes = outcomes.into_iter();
         for write in writes {
             // A connection that loses count must not lose a write.
-            let outcome = outcomes.next().unwrap_or_else(|| Err(unanswered(&write)));
+            let outcome = match outcomes.next() {
+                Some(outcome) => outcome,
+                None => Err(unanswered(&write)),
+            };
             answers.push((write, outcome));
         }
         self.learn_existing(connection, stream, &answers).await?;

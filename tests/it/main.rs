@@ -1,4 +1,5 @@
 //! Everything that crosses a boundary, in one binary.
 
+mod cache;
 mod fold;
 mod ledger;

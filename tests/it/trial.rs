@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
+use nivel::config::Config;
+use nivel::model::Clock;
 use nivel::sandbox::checker::{self, Expectation, Field, Finding, Rule, Target};
 use nivel::sandbox::people::{self, People, Truth};
 use nivel::sandbox::{Options, Sandbox, ToolName};
+use nivel::sync::{Engine, Progress};
 use tempfile::TempDir;
 
 /// Three tools, a folder for the ledger, and who is who.
@@ -38,6 +42,12 @@ impl Trial {
         Self { sandbox, people, truth, dir }
     }
 
+    /// An engine of the library on this trial's tools, for tests that must be inside.
+    pub(crate) async fn engine(&self, clock: Arc<dyn Clock>, progress: Arc<dyn Progress>) -> Engine {
+        let config = Config::load(&[self.dir.path().join("nivel.yaml")], &BTreeMap::new()).unwrap();
+        nivel::daemon::open(&config, clock, progress).await.unwrap_or_else(|problems| panic!("{problems:#?}"))
+    }
+
     /// Runs the real binary; `fault` arms the door to effects.
     pub(crate) async fn nivel(&self, arguments: &[&str], fault: Option<&str>) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nivel"));
@@ -56,11 +66,11 @@ impl Trial {
 
     /// What the judge says, after `interruptions` kills or unclear answers.
     pub(crate) fn findings(&self, interruptions: usize) -> Vec<Finding> {
-        let fields = vec![Field::Email, Field::Name, Field::Phone];
+        let fields = vec![Field::Email, Field::FullName, Field::Phone];
         let target = |tool| Target { tool, create: true, fields: fields.clone() };
         let expectation = Expectation {
             targets: ToolName::ALL.map(target).to_vec(),
-            rules: BTreeMap::from([(Field::Email, Rule::Any), (Field::Name, Rule::Any), (Field::Phone, Rule::Any)]),
+            rules: BTreeMap::from([(Field::Email, Rule::Any), (Field::FullName, Rule::Any), (Field::Phone, Rule::Any)]),
             updates_max: 3 + interruptions,
             idle_max: 200 * interruptions,
             ..Expectation::default()

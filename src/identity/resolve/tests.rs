@@ -50,7 +50,7 @@ fn shown(resolution: &Resolution) -> Vec<String> {
     let show = |group: &Group| {
         let key = group
             .customer
-            .map_or("new".to_owned(), |key| key.id.as_u128().to_string());
+            .map_or_else(|| "new".to_owned(), |key| key.id.as_u128().to_string());
         let absorbed: String = group
             .absorbed
             .iter()

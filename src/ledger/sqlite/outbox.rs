@@ -153,15 +153,7 @@ pub(super) fn settle(conn: &Connection, stream: i64, write: &Write, at: UnixMill
         return delete(conn, stream, &write.target);
     }
     if present.generation != write.generation {
-        return outcome_of_older(
-            conn,
-            stream,
-            &Write {
-                state: WriteState::Dead,
-                ..write.clone()
-            },
-            at,
-        );
+        return acknowledge(conn, stream, &write.target, write.generation, at);
     }
     conn.prepare_cached(
         "UPDATE write SET state = ?3, due_at = ?4, attempts = ?5, problem = ?6, is_uncertain = ?7, leased_at = NULL \

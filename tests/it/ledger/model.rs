@@ -86,6 +86,7 @@ impl State {
         for change in &commit.writes {
             match change {
                 WriteChange::Put(write) => self.put(write, commit.at)?,
+                WriteChange::Settle(write) => self.settle(write, commit.at),
                 WriteChange::Remove(target) => self.remove(target),
                 WriteChange::RemoveGeneration(target, generation) => self.acknowledge(target, *generation, commit.at),
             }
@@ -185,6 +186,19 @@ impl State {
         }
         self.writes.insert(write.target.clone(), row);
         Ok(())
+    }
+
+    fn settle(&mut self, write: &Write, at: UnixMillis) {
+        match self.writes.get_mut(&write.target) {
+            Some(row) if !row.is_removed && row.write.generation == write.generation => {
+                row.write.state = write.state;
+                row.write.due_at = write.due_at;
+                row.write.attempts = write.attempts;
+                row.write.problem.clone_from(&write.problem);
+                row.write.is_uncertain = write.is_uncertain;
+            }
+            _ => self.acknowledge(&write.target, write.generation, at),
+        }
     }
 
     fn remove(&mut self, target: &Target) {

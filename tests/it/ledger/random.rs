@@ -57,6 +57,7 @@ enum Act {
         state: u8,
         due_at: i64,
         operation: u8,
+        settles: bool,
     },
     Remove {
         slot: u8,
@@ -88,9 +89,9 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(number, owner, mail, deleted, bad)| Act::Record { number, owner, mail, deleted, bad }),
         3 => (number.clone(), prop::collection::btree_set(0..4_u8, 0..3))
             .prop_map(|(number, mails)| Act::Identifiers { number, mails }),
-        4 => (0..4_u8, owner.clone(), 1..4_u64, 0..4_u8, 0..9_i64, 0..3_u8)
-            .prop_map(|(slot, owner, generation, state, due_at, operation)| {
-                Act::Put { slot, owner, generation, state, due_at, operation }
+        5 => (0..4_u8, owner.clone(), 1..4_u64, 0..4_u8, 0..9_i64, 0..3_u8, any::<bool>())
+            .prop_map(|(slot, owner, generation, state, due_at, operation, settles)| {
+                Act::Put { slot, owner, generation, state, due_at, operation, settles }
             }),
         1 => (0..4_u8).prop_map(|slot| Act::Remove { slot }),
         2 => (0..4_u8, 1..4_u64).prop_map(|(slot, generation)| Act::Acknowledge { slot, generation }),
@@ -196,14 +197,22 @@ async fn fold(ledger: &dyn Ledger, acts: &[Act], now: i64) -> Commit {
                 state,
                 due_at,
                 operation,
+                settles,
             } => {
                 let states = [WriteState::Due, WriteState::Leased, WriteState::Dead, WriteState::Held];
-                commit.writes.push(WriteChange::Put(Write {
+                let row = Write {
                     state: states[usize::from(*state)],
                     due_at: at(*due_at),
                     operation: format!("op-{operation}").into(),
                     ..write(&target_of(*slot), (*owner).into(), *generation)
-                }));
+                };
+                // A leased outcome is none.
+                let is_outcome = *settles && row.state != WriteState::Leased;
+                commit.writes.push(if is_outcome {
+                    WriteChange::Settle(row)
+                } else {
+                    WriteChange::Put(row)
+                });
             }
             Act::Remove { slot } => commit.writes.push(WriteChange::Remove(target_of(*slot))),
             Act::Acknowledge { slot, generation } => {

@@ -17,7 +17,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use compact_str::CompactString;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
+
+mod parse;
+mod put;
 
 /// The deepest JSON that `$json` reads out of text, and the longest such text in bytes.
 const EMBEDDED_BYTES_MAX: usize = 64 * 1024;
@@ -107,8 +110,8 @@ impl Path {
             text: text.to_owned(),
             why,
         };
-        let mut parts = split_outside(text, '|').into_iter();
-        let mut steps = parse_steps(parts.next().unwrap_or_default().trim()).map_err(bad)?;
+        let mut parts = parse::split_outside(text, '|').into_iter();
+        let mut steps = parse::steps(parts.next().unwrap_or_default().trim()).map_err(bad)?;
         for pipe in parts {
             steps.push(match pipe.trim() {
                 "lower" => Step::Lower,
@@ -195,121 +198,8 @@ impl Path {
     /// Puts a value where the path leads, making what is missing on the way. `None` clears: a member takes the value
     /// `clear`, an element that fits is removed, a member of embedded JSON is removed.
     pub fn put(&self, root: &mut Json, value: Option<Json>, clear: &Json) {
-        put(root, &self.steps, value, clear);
+        put::put(root, &self.steps, value, clear);
     }
-}
-
-fn parse_steps(text: &str) -> Result<Vec<Step>, String> {
-    let mut steps = Vec::new();
-    let mut rest = text;
-    let mut name_wanted = true;
-    while !rest.is_empty() {
-        if let Some(after) = rest.strip_prefix('[') {
-            let inner_and_rest = split_once_outside(after, ']').ok_or("`[` is not closed")?;
-            steps.push(parse_selector(inner_and_rest.0.trim())?);
-            rest = inner_and_rest.1;
-            name_wanted = false;
-        } else if let Some(after) = rest.strip_prefix('.') {
-            if name_wanted {
-                return Err("a name is missing before `.`".to_owned());
-            }
-            rest = after;
-            name_wanted = true;
-        } else if name_wanted {
-            let end = rest.find(['.', '[']).unwrap_or(rest.len());
-            let (name, after) = rest.split_at(end);
-            steps.push(match name.trim() {
-                "" => return Err("a name is missing".to_owned()),
-                "$json" => Step::Embedded,
-                name if name.contains(char::is_whitespace) => return Err(format!("`{name}` contains a space")),
-                name => Step::Name(name.into()),
-            });
-            rest = after;
-            name_wanted = false;
-        } else {
-            return Err("a `.` is missing".to_owned());
-        }
-    }
-    if name_wanted {
-        return Err("it ends with nothing".to_owned());
-    }
-    Ok(steps)
-}
-
-fn parse_selector(inner: &str) -> Result<Step, String> {
-    if inner == "*" {
-        return Ok(Step::Every);
-    }
-    if let Ok(index) = inner.parse() {
-        return Ok(Step::At(index));
-    }
-    if let Some(name) = quoted(inner) {
-        return Ok(Step::Name(name.into()));
-    }
-    let Some(filter) = inner.strip_prefix('?') else {
-        return if inner.is_empty() {
-            Err("nothing stands between `[` and `]`".to_owned())
-        } else {
-            Ok(Step::Key(inner.into()))
-        };
-    };
-    for (sign, wanted) in [("==", true), ("!=", false)] {
-        if let Some((name, value)) = filter.split_once(sign) {
-            let value = value.trim();
-            let value = match quoted(value) {
-                Some(text) => Json::String(text.to_owned()),
-                None => serde_json::from_str(value).map_err(|_| format!("`{value}` is not a value; quote text"))?,
-            };
-            return Ok(Step::Equals {
-                name: name.trim().into(),
-                value,
-                wanted,
-            });
-        }
-    }
-    Ok(match filter.strip_prefix('!') {
-        Some(name) => Step::Flag {
-            name: name.trim().into(),
-            wanted: false,
-        },
-        None => Step::Flag {
-            name: filter.trim().into(),
-            wanted: true,
-        },
-    })
-}
-
-/// The text between a pair of quotes.
-fn quoted(text: &str) -> Option<&str> {
-    ['\'', '"']
-        .into_iter()
-        .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
-}
-
-/// Splits at the first `stop` that does not stand between quotes.
-fn split_once_outside(text: &str, stop: char) -> Option<(&str, &str)> {
-    let mut quote = None;
-    for (at, letter) in text.char_indices() {
-        match quote {
-            Some(open) if letter == open => quote = None,
-            Some(_) => {}
-            None if letter == stop => return Some((text.get(..at)?, text.get(at + letter.len_utf8()..)?)),
-            None if letter == '\'' || letter == '"' => quote = Some(letter),
-            None => {}
-        }
-    }
-    None
-}
-
-fn split_outside(text: &str, stop: char) -> Vec<&str> {
-    let mut out = Vec::new();
-    let mut rest = text;
-    while let Some((head, tail)) = split_once_outside(rest, stop) {
-        out.push(head);
-        rest = tail;
-    }
-    out.push(rest);
-    out
 }
 
 /// What counts as yes in a flag.
@@ -453,120 +343,6 @@ fn below<'a>(at: &'a Json, step: &Step) -> Vec<&'a Json> {
     }
 }
 
-fn put(at: &mut Json, steps: &[Step], value: Option<Json>, clear: &Json) {
-    let Some((step, rest)) = steps.split_first() else {
-        *at = value.unwrap_or_else(|| clear.clone());
-        return;
-    };
-    match step {
-        Step::Name(name) => put(member(at, name), rest, value, clear),
-        Step::Key(name) if at.is_object() => put(member(at, name), rest, value, clear),
-        Step::Embedded => put_embedded(at, rest, value, clear),
-        Step::Every => put_every(at, rest, value, clear),
-        Step::At(index) => change_list(at, |items| put_at(items, *index, rest, value, clear)),
-        Step::Flag { .. } | Step::Equals { .. } | Step::Key(_) => {
-            change_list(at, |items| put_fitting(items, step, rest, value, clear));
-        }
-        Step::Lower | Step::Text => put(at, rest, value, clear),
-    }
-}
-
-fn member<'a>(at: &'a mut Json, name: &str) -> &'a mut Json {
-    if !at.is_object() {
-        *at = Json::Object(Map::new());
-    }
-    match at {
-        Json::Object(map) => map.entry(name).or_insert(Json::Null),
-        other => other,
-    }
-}
-
-/// Changes a list in place; whatever else stood there makes room for one.
-fn change_list(at: &mut Json, change: impl FnOnce(&mut Vec<Json>)) {
-    let mut items = match at.take() {
-        Json::Array(items) => items,
-        _ => Vec::new(),
-    };
-    change(&mut items);
-    *at = Json::Array(items);
-}
-
-fn put_embedded(at: &mut Json, rest: &[Step], value: Option<Json>, clear: &Json) {
-    let text = at.as_str().unwrap_or_default();
-    // What a person typed there stays: it moves into the object as `text`.
-    let mut inner = match embedded(text) {
-        Some(inner) => inner,
-        None if text.trim().is_empty() => Json::Object(Map::new()),
-        None => serde_json::json!({ "text": text }),
-    };
-    match (&value, rest) {
-        (None, [Step::Name(name)]) => {
-            if let Some(map) = inner.as_object_mut() {
-                map.shift_remove(name.as_str());
-            }
-        }
-        _ => put(&mut inner, rest, value, clear),
-    }
-    *at = Json::String(inner.to_string());
-}
-
-fn put_every(at: &mut Json, rest: &[Step], value: Option<Json>, clear: &Json) {
-    let items = match value {
-        Some(Json::Array(items)) => items,
-        Some(one) => vec![one],
-        None => Vec::new(),
-    };
-    let made = items.into_iter().map(|item| {
-        let mut element = Json::Null;
-        put(&mut element, rest, Some(item), clear);
-        element
-    });
-    *at = Json::Array(made.collect());
-}
-
-fn put_at(items: &mut Vec<Json>, index: i64, rest: &[Step], value: Option<Json>, clear: &Json) {
-    let index = usize::try_from(index).unwrap_or(0).min(items.len());
-    match value {
-        None if index < items.len() => drop(items.remove(index)),
-        None => {}
-        Some(value) => {
-            if index == items.len() {
-                items.push(Json::Null);
-            }
-            if let Some(item) = items.get_mut(index) {
-                put(item, rest, Some(value), clear);
-            }
-        }
-    }
-}
-
-fn put_fitting(items: &mut Vec<Json>, step: &Step, rest: &[Step], value: Option<Json>, clear: &Json) {
-    let place = items.iter().position(|item| step.fits(item));
-    match (place, value) {
-        (Some(place), None) => drop(items.remove(place)),
-        (None, None) => {}
-        (Some(place), Some(value)) => {
-            if let Some(item) = items.get_mut(place) {
-                put(item, rest, Some(value), clear);
-            }
-        }
-        (None, Some(value)) => {
-            let mut item = Json::Object(Map::new());
-            match step {
-                Step::Flag { name, wanted: true } | Step::Key(name) => *member(&mut item, name) = Json::Bool(true),
-                Step::Equals {
-                    name,
-                    value,
-                    wanted: true,
-                } => *member(&mut item, name) = value.clone(),
-                _ => {}
-            }
-            put(&mut item, rest, Some(value), clear);
-            items.push(item);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -631,62 +407,6 @@ mod tests {
         check_all("none", &answer, json!([]));
         check_all("one", &json!({"id": 1}), json!([{"id": 1}]));
         check_all(".", &json!([1, 2]), json!([1, 2]));
-    }
-
-    #[track_caller]
-    fn check_put(path: &str, from: Json, to: Option<Json>, expected: Json) {
-        let mut root = from;
-        Path::parse(path).unwrap().put(&mut root, to, &json!(""));
-        assert_eq!(root, expected, "{path}");
-    }
-
-    #[test]
-    fn writing() {
-        check_put("a.b", json!({}), Some(json!(1)), json!({"a": {"b": 1}}));
-        check_put(
-            "a.b",
-            json!({"a": {"b": 1, "c": 2}}),
-            None,
-            json!({"a": {"b": "", "c": 2}}),
-        );
-        let two = json!({"emails": [{"value": "x"}, {"value": "y", "primary": true, "label": "work"}]});
-        check_put(
-            "emails[primary].value",
-            two.clone(),
-            Some(json!("z")),
-            json!({"emails": [{"value": "x"}, {"value": "z", "primary": true, "label": "work"}]}),
-        );
-        check_put("emails[primary].value", two, None, json!({"emails": [{"value": "x"}]}));
-        check_put(
-            "ways[?type=='email'].value",
-            json!({}),
-            Some(json!("z")),
-            json!({"ways": [{"type": "email", "value": "z"}]}),
-        );
-        check_put(
-            "tags[*].name",
-            json!({}),
-            Some(json!(["a"])),
-            json!({"tags": [{"name": "a"}]}),
-        );
-        check_put(
-            "note.$json.phone",
-            json!({"note": null}),
-            Some(json!("5")),
-            json!({"note": "{\"phone\":\"5\"}"}),
-        );
-        check_put(
-            "note.$json.phone",
-            json!({"note": "{\"phone\":\"5\"}"}),
-            None,
-            json!({"note": "{}"}),
-        );
-        check_put(
-            "note.$json.phone",
-            json!({"note": "call back"}),
-            Some(json!("5")),
-            json!({"note": "{\"text\":\"call back\",\"phone\":\"5\"}"}),
-        );
     }
 
     #[track_caller]

@@ -1,12 +1,15 @@
 //! What an answer to a write means: pure decisions from outcome to commit.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
-use super::consequence::{Affected, consequences};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::ledger::{Cause, Change, Commit, Slot, View, What, Write, WriteChange, WriteState};
 use crate::merge::{Rules, Survivorship};
 use crate::model::{CustomerKey, Done, Ours, Outcome, Record, RecordId, UnixMillis};
+use crate::sync::consequence::{Affected, consequences};
 
 /// How long after each failed try the next one comes. After the last, the write is dead and waits for a person.
 const DELAYS: [Duration; 8] = [
@@ -41,7 +44,7 @@ impl std::ops::AddAssign for Aftermath {
         self.created += other.created;
         self.again += other.again;
         self.dead += other.dead;
-        self.parked = other.parked.or(self.parked.take());
+        self.parked = other.parked.or_else(|| self.parked.take());
     }
 }
 
@@ -264,6 +267,10 @@ impl Settling {
 
     fn drop_row(&mut self, write: &Write) {
         self.view.writes.remove(&write.target);
+        // First the operation under way ends, then what is wanted beyond it goes; what is still wanted is put anew.
+        self.commit
+            .writes
+            .push(WriteChange::RemoveGeneration(write.target.clone(), write.generation));
         self.commit.writes.push(WriteChange::Remove(write.target.clone()));
     }
 

@@ -1,0 +1,265 @@
+//! `nivel connector`: which tools can be spoken to, and what each needs and maps.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+use compact_str::CompactString;
+use serde::Serialize;
+
+use super::Failed;
+use super::app::Context;
+use super::output::{Exit, Show, count, line, table};
+use crate::config::{Config, did_you_mean};
+use crate::error::{Code, Problem};
+use crate::manifest::{Manifest, Support};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Connector {
+    /// List the connectors there are
+    List(List),
+    /// Show what a connector needs, reads and writes
+    Show(One),
+    /// Play a connector's canned exchanges; no tool is spoken to
+    Test(Test),
+}
+
+/// List the connectors there are
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  nivel connector list")]
+pub(super) struct List {}
+
+/// Show what a connector needs, reads and writes
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  nivel connector show acme")]
+pub(super) struct One {
+    /// The connector's name
+    name: String,
+}
+
+/// Play a connector's canned exchanges; no tool is spoken to
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  nivel connector test acme\n  nivel connector test")]
+pub(super) struct Test {
+    /// The connector's name; all of them when left out
+    name: Option<String>,
+}
+
+impl Connector {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failed> {
+        let folder = context.connectors_dir()?;
+        let manifests = crate::daemon::manifests(folder.as_deref()).map_err(Failed::usage)?;
+        match self {
+            Self::List(List {}) => {
+                let connectors = manifests.values().map(Row::of).collect();
+                context.output.show(&Rows(connectors));
+                Ok(Exit::Fine)
+            }
+            Self::Show(args) => {
+                context.output.show(&Sheet::of(known(&manifests, &args.name)?));
+                Ok(Exit::Fine)
+            }
+            Self::Test(args) => {
+                if let Some(name) = &args.name {
+                    known(&manifests, name)?;
+                }
+                let (cases, problems) = crate::daemon::test_connectors(folder.as_deref(), args.name.as_deref()).await;
+                let report = Tested { cases, problems };
+                context.output.show(&report);
+                Ok(if report.problems.is_empty() {
+                    Exit::Fine
+                } else {
+                    Exit::Problem
+                })
+            }
+        }
+    }
+}
+
+fn known<'a>(manifests: &'a BTreeMap<CompactString, Manifest>, name: &str) -> Result<&'a Manifest, Failed> {
+    manifests.get(name).ok_or_else(|| {
+        let problem = Problem::new(Code::NotFound, format!("there is no connector `{name}`"));
+        problem
+            .hint(did_you_mean(name, manifests.keys().map(CompactString::as_str)))
+            .into()
+    })
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    support: &'static str,
+    doc: String,
+    streams: Vec<String>,
+}
+
+impl Row {
+    fn of(manifest: &Manifest) -> Self {
+        Self {
+            name: manifest.connector.to_string(),
+            support: support_word(manifest.support),
+            doc: manifest.doc.clone(),
+            streams: manifest.objects.keys().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+fn support_word(support: Support) -> &'static str {
+    match support {
+        Support::Verified => "verified",
+        Support::Simulated => "simulated",
+        Support::Drafted => "drafted",
+    }
+}
+
+#[derive(Serialize)]
+struct Rows(Vec<Row>);
+
+impl Show for Rows {
+    fn text(&self) -> String {
+        let row = |row: &Row| {
+            [
+                row.name.clone(),
+                row.support.to_owned(),
+                row.streams.join(", "),
+                row.doc.clone(),
+            ]
+        };
+        let mut text = table(["connector", "support", "streams", "what"], self.0.iter().map(row));
+        line(
+            &mut text,
+            "\n\nverified: run against the real tool · simulated: against a fake · drafted: written from documents",
+        );
+        text
+    }
+}
+
+/// Everything about one connector.
+#[derive(Serialize)]
+struct Sheet {
+    #[serde(flatten)]
+    row: Row,
+    config: BTreeMap<String, Need>,
+    objects: BTreeMap<String, ObjectSheet>,
+    unverified: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Need {
+    required: bool,
+    secret: bool,
+    doc: String,
+}
+
+#[derive(Serialize)]
+struct ObjectSheet {
+    reads: bool,
+    writes: bool,
+    match_by: Vec<String>,
+    fields: Vec<String>,
+}
+
+impl Sheet {
+    fn of(manifest: &Manifest) -> Self {
+        let config = manifest.config.iter().map(|(key, setting)| {
+            let need = Need {
+                required: setting.is_required(),
+                secret: setting.secret,
+                doc: setting.doc.clone(),
+            };
+            (key.to_string(), need)
+        });
+        let facts = crate::daemon::facts(manifest);
+        let objects = manifest.objects.iter().map(|(name, object)| {
+            let fields = facts.streams.get(name).into_iter().flatten();
+            let sheet = ObjectSheet {
+                reads: object.read.is_some(),
+                writes: object.write.is_some(),
+                match_by: object.match_by.0.iter().map(ToString::to_string).collect(),
+                fields: fields.map(ToString::to_string).collect(),
+            };
+            (name.to_string(), sheet)
+        });
+        Self {
+            row: Row::of(manifest),
+            config: config.collect(),
+            objects: objects.collect(),
+            unverified: manifest.unverified.clone(),
+        }
+    }
+}
+
+impl Show for Sheet {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        line(
+            &mut text,
+            format_args!("{}  {}  {}\n", self.row.name, self.row.support, self.row.doc),
+        );
+        let need = |(key, need): (&String, &Need)| {
+            let required = if need.required { "required" } else { "optional" };
+            let secret = if need.secret { "secret" } else { "" };
+            [key.clone(), required.to_owned(), secret.to_owned(), need.doc.clone()]
+        };
+        line(
+            &mut text,
+            table(["config", "", "", "what"], self.config.iter().map(need)),
+        );
+        let object = |(name, object): (&String, &ObjectSheet)| {
+            let does = match (object.reads, object.writes) {
+                (true, true) => "reads, writes",
+                (true, false) => "reads",
+                (false, true) => "writes",
+                (false, false) => "",
+            };
+            [
+                name.clone(),
+                does.to_owned(),
+                object.match_by.join(", "),
+                object.fields.join(", "),
+            ]
+        };
+        let objects = table(
+            ["stream", "does", "found by", "fields"],
+            self.objects.iter().map(object),
+        );
+        line(&mut text, format_args!("\n{objects}"));
+        if !self.unverified.is_empty() {
+            line(&mut text, "\nnobody has seen these statements to be true:");
+            for statement in &self.unverified {
+                line(&mut text, format_args!("- {statement}"));
+            }
+        }
+        text
+    }
+}
+
+#[derive(Serialize)]
+struct Tested {
+    cases: u64,
+    problems: Vec<Problem>,
+}
+
+impl Show for Tested {
+    fn text(&self) -> String {
+        let cases = count(self.cases, "case");
+        if self.problems.is_empty() {
+            return format!("{cases} good");
+        }
+        format!(
+            "{}\n\n{cases}, of which not good: {}",
+            super::output::problems_text(&self.problems),
+            self.problems.len()
+        )
+    }
+}
+
+impl Context {
+    /// The folder of the admin's own connectors. Looking at connectors needs no config; one that is there must be right.
+    fn connectors_dir(&self) -> Result<Option<std::path::PathBuf>, Failed> {
+        if self.global.config.iter().any(|file| file.exists()) {
+            return Ok(self.config()?.connectors_dir);
+        }
+        let config = Config::load(&[], &self.env).map_err(Failed::usage)?;
+        Ok(config.connectors_dir)
+    }
+}

@@ -1,0 +1,205 @@
+//! The command line: one file per verb. Data on standard output, the rest on standard error.
+//!
+//! Exit codes: 0 fine, 1 a problem, 2 usage or config (nothing was started), 3 done but degraded.
+
+mod app;
+mod check;
+mod connector;
+mod customer;
+mod dead;
+mod demo;
+mod explain;
+mod init;
+mod lint;
+mod log;
+mod output;
+mod plan;
+mod progress;
+mod run;
+mod status;
+mod sync;
+mod why;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use self::app::Context;
+use self::output::{Exit, Format, Output};
+use crate::error::Problem;
+
+/// Why a verb did not do what was asked.
+#[derive(Debug)]
+struct Failed {
+    exit: Exit,
+    problems: Vec<Problem>,
+}
+
+impl Failed {
+    /// The command line or the config is wrong; nothing was started.
+    fn usage(problems: Vec<Problem>) -> Self {
+        Self {
+            exit: Exit::Usage,
+            problems,
+        }
+    }
+}
+
+impl Failed {
+    /// Problems from anywhere: those of config and manifests mean that nothing was started.
+    fn from_all(problems: Vec<Problem>) -> Self {
+        let is_usage = problems
+            .iter()
+            .all(|problem| matches!(problem.code.as_str().get(..3), Some("CFG" | "MAN")));
+        Self {
+            exit: if is_usage { Exit::Usage } else { Exit::Problem },
+            problems,
+        }
+    }
+}
+
+impl From<Problem> for Failed {
+    fn from(problem: Problem) -> Self {
+        Self {
+            exit: Exit::Problem,
+            problems: vec![problem],
+        }
+    }
+}
+
+impl From<crate::ledger::Error> for Failed {
+    fn from(error: crate::ledger::Error) -> Self {
+        app::ledger_problem(error).into()
+    }
+}
+
+/// Keeps customers whole across marketing, sales and support tools.
+#[derive(Debug, Parser)]
+#[command(
+    name = "nivel",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Begin with `nivel demo`, or with `nivel init`, `nivel check`, `nivel plan`, `nivel sync`.
+Exit codes: 0 fine, 1 a problem, 2 usage or config, 3 done but something needs a look."
+)]
+struct Command {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Clone, Debug, Args)]
+struct Global {
+    /// Config file; several are laid on top of each other
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "NIVEL_CONFIG",
+        default_value = "nivel.yaml"
+    )]
+    config: Vec<PathBuf>,
+    /// Where the ledger lives, instead of what the config says
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// How results are printed
+    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+    /// Tell more of what happens; twice for every page
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Write a commented config to begin with
+    Init(init::Init),
+    /// Watch customers of three sandbox tools become one
+    Demo(demo::Demo),
+    /// Run as a daemon: pull, merge and push at the configured times
+    Run(run::Run),
+    /// Check the config, and whether each system answers
+    Check(check::Check),
+    /// Check connector manifests without speaking to a tool
+    Lint(lint::Lint),
+    /// Show what a sync would write, and write nothing
+    Plan(plan::Plan),
+    /// Pull, merge and push once, to the end
+    Sync(sync::Sync),
+    /// Show where each stream stands and what waits
+    Status(status::Status),
+    /// Look at one customer
+    #[command(subcommand)]
+    Customer(customer::Customer),
+    /// Look at writes that were given up, and retry or drop them
+    #[command(subcommand)]
+    Dead(dead::Dead),
+    /// Look at the connectors there are
+    #[command(subcommand)]
+    Connector(connector::Connector),
+    /// Explain an error code
+    Explain(explain::Explain),
+}
+
+impl Verb {
+    async fn run(self, context: &Context) -> Result<Exit, Failed> {
+        match self {
+            Self::Init(verb) => verb.run(context),
+            Self::Demo(verb) => verb.run(context).await,
+            Self::Run(verb) => verb.run(context).await,
+            Self::Check(verb) => verb.run(context).await,
+            Self::Lint(verb) => verb.run(context),
+            Self::Plan(verb) => verb.run(context).await,
+            Self::Sync(verb) => verb.run(context).await,
+            Self::Status(verb) => verb.run(context).await,
+            Self::Customer(verb) => verb.run(context).await,
+            Self::Dead(verb) => verb.run(context).await,
+            Self::Connector(verb) => verb.run(context).await,
+            Self::Explain(verb) => verb.run(context),
+        }
+    }
+}
+
+/// Runs the program with the arguments of this process.
+pub fn main() -> ExitCode {
+    let command = match Command::try_parse() {
+        Ok(command) => command,
+        Err(error) => {
+            // Help goes to standard output with 0, mistakes to standard error with 2; both are clap's own words.
+            if error.print().is_err() {
+                return ExitCode::from(Exit::Problem.code());
+            }
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
+        }
+    };
+    let output = Output {
+        format: command.global.output,
+    };
+    let exit = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(command, output)),
+        Err(error) => {
+            output.note(format_args!("cannot start: {error}"));
+            Exit::Problem
+        }
+    };
+    ExitCode::from(exit.code())
+}
+
+async fn run(command: Command, output: Output) -> Exit {
+    if !matches!(command.verb, Verb::Run(_)) {
+        log::for_verb(command.global.verbose);
+    }
+    let context = Context::new(command.global, output);
+    match Box::pin(command.verb.run(&context)).await {
+        Ok(exit) => exit,
+        Err(failed) => {
+            output.problems(&failed.problems);
+            failed.exit
+        }
+    }
+}

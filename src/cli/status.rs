@@ -1,0 +1,223 @@
+//! `nivel status`: where each stream stands, what waits, what needs a look. Reads the ledger only.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Failed;
+use super::app::Context;
+use super::output::{Exit, Show, count, line, table};
+use super::sync::state_word;
+use crate::ledger::{Run, StreamState, Totals, WriteState};
+use crate::model::UnixMillis;
+
+/// Show where each stream stands and what waits
+#[derive(Debug, Args)]
+#[command(after_help = "Exit code 3 says that something needs a look.\n\n\
+Example:\n  nivel status\n  nivel status --runs 20 --output json")]
+pub(super) struct Status {
+    /// Also show the latest N runs
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    runs: usize,
+}
+
+impl Status {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failed> {
+        let ledger = context.ledger()?;
+        let streams = ledger.streams().await?;
+        let report = Report {
+            at: context.clock.now(),
+            streams: streams.into_iter().map(|(id, state)| (id.to_string(), state)).collect(),
+            totals: ledger.totals().await?,
+            runs: ledger.runs(self.runs).await?,
+        };
+        context.output.show(&report);
+        Ok(report.exit())
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Report {
+    at: UnixMillis,
+    streams: BTreeMap<String, StreamState>,
+    totals: Totals,
+    runs: Vec<Run>,
+}
+
+impl Report {
+    fn dead(&self) -> u64 {
+        self.totals.writes.get(&WriteState::Dead).copied().unwrap_or(0)
+    }
+
+    fn exit(&self) -> Exit {
+        let has_problem = self.streams.values().any(|state| state.problem.is_some());
+        if has_problem || self.dead() > 0 {
+            Exit::Degraded
+        } else {
+            Exit::Fine
+        }
+    }
+
+    fn stream_row(&self, name: &str, state: &StreamState) -> [String; 4] {
+        let parked = state.parked_until.filter(|until| *until > self.at);
+        let word = match (&state.problem, parked, state.initial_done_at) {
+            (_, Some(until), _) => format!("parked for {}", span(until.since(self.at))),
+            (Some(_), None, _) => "stopped".to_owned(),
+            (None, None, None) => "first read".to_owned(),
+            (None, None, Some(_)) => "up to date".to_owned(),
+        };
+        let read = state
+            .caught_up_at
+            .map_or_else(|| "never".to_owned(), |at| format!("{} ago", span(self.at.since(at))));
+        let problem = state.problem.as_ref().map(ToString::to_string).unwrap_or_default();
+        [name.to_owned(), word, read, problem]
+    }
+}
+
+/// A time span in its largest unit: `3 d`, `5 min`.
+pub(super) fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+impl Show for Report {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        if self.streams.is_empty() {
+            line(&mut text, "nothing was read yet; run `nivel plan` or `nivel sync`");
+        } else {
+            let rows = self.streams.iter().map(|(name, state)| self.stream_row(name, state));
+            line(
+                &mut text,
+                table(["stream", "state", "read to its end", "problem"], rows),
+            );
+        }
+        let totals = &self.totals;
+        line(
+            &mut text,
+            format_args!(
+                "\n{} · {} · {} · {} rejected",
+                count(totals.customers, "customer"),
+                count(totals.records, "record"),
+                count(totals.merges, "merge"),
+                totals.rejected
+            ),
+        );
+        let writes = totals.writes.iter().filter(|(_, number)| **number > 0);
+        let writes: Vec<String> = writes
+            .map(|(state, number)| format!("{number} {}", state_word(*state)))
+            .collect();
+        if writes.is_empty() {
+            line(&mut text, "no write waits");
+        } else {
+            line(&mut text, format_args!("writes: {}", writes.join(" · ")));
+        }
+        if self.dead() > 0 {
+            line(&mut text, "`nivel dead list` shows why");
+        }
+        if !self.runs.is_empty() {
+            line(&mut text, format_args!("\n{}", runs_table(&self.runs)));
+        }
+        text
+    }
+}
+
+fn runs_table(runs: &[Run]) -> String {
+    let row = |run: &Run| {
+        let took = run
+            .ended_at
+            .map_or_else(|| "…".to_owned(), |end| span(end.since(run.started_at)));
+        let problem = run.problem.as_ref().map(ToString::to_string).unwrap_or_default();
+        let numbers = [run.read, run.changed, run.rejected].map(|number| number.to_string());
+        let [read, changed, rejected] = numbers;
+        [
+            run.id.to_string(),
+            run.stream.to_string(),
+            run.started_at.to_string(),
+            took,
+            read,
+            changed,
+            rejected,
+            problem,
+        ]
+    };
+    let head = [
+        "run", "stream", "started", "took", "read", "changed", "rejected", "problem",
+    ];
+    table(head, runs.iter().map(row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Code, Problem};
+
+    fn report() -> Report {
+        let at = UnixMillis(10_000_000);
+        let well = StreamState {
+            initial_done_at: Some(UnixMillis(1)),
+            caught_up_at: Some(at.minus(Duration::from_secs(300))),
+            ..StreamState::default()
+        };
+        Report {
+            at,
+            streams: [("crm/person".to_owned(), well)].into(),
+            totals: Totals {
+                records: 3,
+                customers: 1,
+                ..Totals::default()
+            },
+            runs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn quiet_when_all_is_well() {
+        let wanted = "\
+STREAM      STATE       READ TO ITS END  PROBLEM
+crm/person  up to date  5 min ago
+
+1 customer · 3 records · 0 merges · 0 rejected
+no write waits
+";
+        assert_eq!(report().text(), wanted);
+        assert_eq!(report().exit(), Exit::Fine);
+    }
+
+    #[test]
+    fn stopped_and_parked_streams_and_dead_writes_are_degraded() {
+        let mut sick = report();
+        let parked = StreamState {
+            problem: Some(Problem::new(Code::QuotaUsed, "no requests left")),
+            parked_until: Some(sick.at.plus(Duration::from_secs(7200))),
+            ..StreamState::default()
+        };
+        sick.streams.insert("desk/user".to_owned(), parked);
+        let text = sick.text();
+        assert!(
+            text.contains("desk/user   parked for 2 h  never            CON008: no requests left"),
+            "{text}"
+        );
+        assert_eq!(sick.exit(), Exit::Degraded);
+        let mut dead = report();
+        dead.totals.writes.insert(WriteState::Dead, 2);
+        assert_eq!(dead.exit(), Exit::Degraded);
+        assert!(dead.text().contains("writes: 2 dead\n`nivel dead list` shows why"));
+    }
+
+    #[test]
+    fn spans_have_one_unit() {
+        let show = |seconds| span(Duration::from_secs(seconds));
+        assert_eq!(
+            ["5 s", "2 min", "2 h", "3 d"],
+            [show(5), show(125), show(7200), show(3 * 86_400)]
+        );
+    }
+}

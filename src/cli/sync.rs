@@ -1,0 +1,140 @@
+//! `nivel sync`: one whole pass, to the end.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::Failed;
+use super::app::Context;
+use super::output::{Exit, Show, count, line, table};
+use super::progress::watch;
+use crate::ledger::WriteState;
+use crate::sync::Summary;
+
+/// Pull, merge and push once, to the end
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  nivel sync --config nivel.yaml\n  nivel sync --output json | jq .customers")]
+pub(super) struct Sync {}
+
+impl Sync {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failed> {
+        let config = context.config()?;
+        let progress = watch(context.output);
+        let engine = crate::daemon::open(&config, Arc::clone(&context.clock), progress)
+            .await
+            .map_err(Failed::from_all)?;
+        let summary = engine.sync().await?;
+        drop(engine);
+        context.output.show(&summary);
+        Ok(exit_of(&summary))
+    }
+}
+
+/// Fine when nothing went wrong; writes that wait for their time are not wrong.
+pub(super) fn exit_of(summary: &Summary) -> Exit {
+    let is_dead = summary.waiting.get(&WriteState::Dead).is_some_and(|count| *count > 0);
+    let has_problem = summary.systems.values().any(|figures| !figures.problems.is_empty());
+    if is_dead || has_problem {
+        Exit::Degraded
+    } else {
+        Exit::Fine
+    }
+}
+
+impl Show for Summary {
+    fn text(&self) -> String {
+        let rows = self.systems.iter().map(|(name, f)| {
+            let numbers = [f.read, f.changed, f.rejected, f.created, f.updated, f.dead];
+            let [read, changed, rejected, created, updated, dead] = numbers.map(|number| number.to_string());
+            [name.to_string(), read, changed, rejected, created, updated, dead]
+        });
+        let head = ["system", "read", "changed", "rejected", "created", "updated", "dead"];
+        let mut text = table(head, rows);
+        text.push_str("\n\n");
+        line(
+            &mut text,
+            format_args!(
+                "{} · {} · {} written · {}.{:01} s",
+                count(self.customers, "customer"),
+                count(self.merges, "merge"),
+                self.written(),
+                self.took_ms / 1000,
+                self.took_ms % 1000 / 100
+            ),
+        );
+        let waiting: Vec<String> = self
+            .waiting
+            .iter()
+            .filter(|(_, number)| **number > 0)
+            .map(|(state, number)| format!("{} {}", count(*number, "write"), state_word(*state)))
+            .collect();
+        if !waiting.is_empty() {
+            line(&mut text, waiting.join(" · "));
+        }
+        for (name, figures) in &self.systems {
+            for problem in &figures.problems {
+                line(&mut text, format_args!("{name}: {problem}"));
+            }
+        }
+        text
+    }
+}
+
+/// A write's state in words.
+pub(super) fn state_word(state: WriteState) -> &'static str {
+    match state {
+        WriteState::Due => "due",
+        WriteState::Leased => "under way",
+        WriteState::Dead => "dead",
+        WriteState::Held => "held",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Code, Problem};
+    use crate::sync::SystemFigures;
+
+    fn summary() -> Summary {
+        let figures = SystemFigures {
+            read: 120,
+            changed: 7,
+            created: 2,
+            updated: 1,
+            ..SystemFigures::default()
+        };
+        Summary {
+            systems: [("crm".into(), figures)].into(),
+            customers: 100,
+            merges: 1,
+            waiting: [(WriteState::Due, 2), (WriteState::Dead, 0)].into(),
+            took_ms: 2345,
+        }
+    }
+
+    #[test]
+    fn a_pass_is_told_in_a_table_and_a_line() {
+        let wanted = "\
+SYSTEM  READ  CHANGED  REJECTED  CREATED  UPDATED  DEAD
+crm     120   7        0         2        1        0
+
+100 customers · 1 merge · 3 written · 2.3 s
+2 writes due
+";
+        assert_eq!(summary().text(), wanted);
+    }
+
+    #[test]
+    fn waiting_is_fine_dead_and_stopped_are_not() {
+        assert_eq!(exit_of(&summary()), Exit::Fine);
+        let mut dead = summary();
+        dead.waiting.insert(WriteState::Dead, 1);
+        assert_eq!(exit_of(&dead), Exit::Degraded);
+        let mut stopped = summary();
+        let problem = Problem::new(Code::QuotaUsed, "the day's budget is used up");
+        stopped.systems.entry("crm".into()).or_default().problems.push(problem);
+        assert_eq!(exit_of(&stopped), Exit::Degraded);
+        assert!(stopped.text().ends_with("crm: CON008: the day's budget is used up\n"));
+    }
+}

@@ -1,0 +1,276 @@
+//! `nivel customer why`: which record a value comes from, by which rule, and what the others say.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Failed;
+use super::app::Context;
+use super::customer::{Matches, find, view_of};
+use super::output::{Exit, Show, line, table};
+use crate::config::{Specs, did_you_mean};
+use crate::error::{Code, Problem};
+use crate::ledger::View;
+use crate::merge::{FieldRule, OnClear, Pick, Survivorship, candidates};
+use crate::model::{CustomerKey, FieldName, Origin, Record, RecordId, UnixMillis, Value};
+
+/// Say where a customer's values come from, by which rule, and instead of what
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  nivel customer why ana@example.com\n  nivel customer why ana@example.com phone")]
+pub(super) struct Why {
+    /// A customer key, a record (system/stream/id), an e-mail, a phone number, or any text
+    who: String,
+    /// Only this field, with everybody who has a say in it
+    field: Option<String>,
+}
+
+impl Why {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failed> {
+        let config = context.config()?;
+        // Who wins is a matter of roles and field rules alone; what the tools can do does not come into it.
+        let rules = crate::config::rules(&config, &Specs::new());
+        let ledger = context.ledger()?;
+        let key = match find(ledger.as_ref(), &self.who).await? {
+            Matches::One(key) => key,
+            Matches::Several(_) => {
+                let problem = Problem::new(Code::NotFound, format!("`{}` is more than one customer", self.who));
+                let hint = format!("`nivel customer show {}` lists them; name one by its key", self.who);
+                return Err(problem.hint(hint).into());
+            }
+        };
+        let view = view_of(ledger.as_ref(), key).await?;
+        drop(ledger);
+        let reasons = reasons(key, &view, &Survivorship::new(&rules), self.field.as_deref())?;
+        context.output.show(&reasons);
+        Ok(Exit::Fine)
+    }
+}
+
+/// Where the values of a customer come from.
+#[derive(Clone, Debug, Serialize)]
+struct Reasons {
+    key: CustomerKey,
+    fields: Vec<Reason>,
+    /// True when one field was asked for, so that all candidates are shown.
+    #[serde(skip)]
+    is_single: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Reason {
+    field: FieldName,
+    value: Option<Value>,
+    origin: Option<Origin>,
+    rule: String,
+    says: Vec<Say>,
+}
+
+/// What one record says about a field.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Say {
+    record: RecordId,
+    value: Option<Value>,
+    at: UnixMillis,
+    /// False when the value stands there because Nivel wrote it.
+    asserted: bool,
+    deleted: bool,
+}
+
+fn reasons(key: CustomerKey, view: &View, rules: &Survivorship, field: Option<&str>) -> Result<Reasons, Failed> {
+    let key = view.aliases.get(&key).copied().unwrap_or(key);
+    let Some(customer) = view.customers.get(&key) else {
+        return Err(Problem::new(Code::NotFound, format!("there is no customer `{key}`")).into());
+    };
+    let members: Vec<&Record> = view
+        .records
+        .values()
+        .filter(|(_, holder)| *holder == key)
+        .map(|(record, _)| record)
+        .collect();
+    let known: Vec<&FieldName> = customer.golden.0.keys().collect();
+    let wanted: Vec<FieldName> = match field {
+        None => known.into_iter().cloned().collect(),
+        Some(name) if members.iter().any(|record| record.fields.0.contains_key(name)) => vec![name.into()],
+        Some(name) if customer.golden.0.contains_key(name) => vec![name.into()],
+        Some(name) => {
+            let hint = did_you_mean(name, known.into_iter().map(FieldName::as_str));
+            let problem = Problem::new(Code::NotFound, format!("nobody says anything about `{name}`"));
+            return Err(problem.about(key).hint(hint).into());
+        }
+    };
+    let reason = |field: FieldName| {
+        let ranked = rules.of(field.as_str());
+        let mut all = candidates(&members, &field, &ranked.ranks);
+        all.sort_by_key(|candidate| (candidate.rank, candidate.record.id.clone()));
+        Reason {
+            value: customer.golden.0.get(&field).cloned().flatten(),
+            origin: customer.lineage.get(&field).cloned(),
+            rule: rule_text(&ranked.rule),
+            says: all
+                .into_iter()
+                .map(|candidate| Say {
+                    record: candidate.record.id.clone(),
+                    value: candidate.value.cloned(),
+                    at: candidate.at,
+                    asserted: candidate.asserted,
+                    deleted: candidate.record.deleted_at.is_some(),
+                })
+                .collect(),
+            field,
+        }
+    };
+    Ok(Reasons {
+        key,
+        fields: wanted.into_iter().map(reason).collect(),
+        is_single: field.is_some(),
+    })
+}
+
+/// A rule as the config would say it.
+fn rule_text(rule: &FieldRule) -> String {
+    let pick = match &rule.pick {
+        Pick::Own(systems) => format!("own: {}", systems.join(", ")),
+        Pick::Newest(systems) if systems.is_empty() => "newest".to_owned(),
+        Pick::Newest(systems) => format!("newest: {}", systems.join(", ")),
+        Pick::Longest | Pick::Union => rule.pick.name().to_owned(),
+    };
+    match rule.on_clear {
+        OnClear::Ignore => pick,
+        OnClear::Propagate => format!("{pick}; on_clear: propagate"),
+        OnClear::Restore => format!("{pick}; on_clear: restore"),
+    }
+}
+
+fn value_text(value: Option<&Value>) -> String {
+    value.map_or_else(|| "(empty)".to_owned(), ToString::to_string)
+}
+
+impl Show for Reasons {
+    fn text(&self) -> String {
+        if let (true, [reason]) = (self.is_single, self.fields.as_slice()) {
+            return reason.text(self.key);
+        }
+        let row = |reason: &Reason| {
+            let origin = reason.origin.as_ref();
+            [
+                reason.field.to_string(),
+                value_text(reason.value.as_ref()),
+                origin.map(|origin| origin.record.to_string()).unwrap_or_default(),
+                origin.map(|origin| origin.at.to_string()).unwrap_or_default(),
+                reason.rule.clone(),
+            ]
+        };
+        let head = ["field", "value", "from", "since", "rule"];
+        format!("{}\n\n{}\n", self.key, table(head, self.fields.iter().map(row)))
+    }
+}
+
+impl Reason {
+    fn text(&self, key: CustomerKey) -> String {
+        let mut text = String::new();
+        line(
+            &mut text,
+            format_args!("{key}  {} = {}\n", self.field, value_text(self.value.as_ref())),
+        );
+        match &self.origin {
+            Some(origin) => {
+                line(&mut text, format_args!("from  {}, since {}", origin.record, origin.at));
+                line(&mut text, format_args!("rule  {}\n", self.rule));
+            }
+            None => line(
+                &mut text,
+                format_args!("no value survived under the rule  {}\n", self.rule),
+            ),
+        }
+        let row = |say: &Say| {
+            let how = match (say.deleted, say.asserted) {
+                (true, _) => "record deleted there",
+                (false, false) => "written by Nivel",
+                (false, true) => "",
+            };
+            [
+                say.record.to_string(),
+                value_text(say.value.as_ref()),
+                say.at.to_string(),
+                how.to_owned(),
+            ]
+        };
+        line(
+            &mut text,
+            table(["record", "says", "since", ""], self.says.iter().map(row)),
+        );
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merge::{Role, Rules, SystemRules};
+    use crate::model::{Customer, Fields, Kind, Observed, StreamId};
+
+    fn fixture() -> (CustomerKey, View, Survivorship) {
+        let key = CustomerKey {
+            id: uuid::Uuid::from_u128(1),
+            kind: Kind::Person,
+        };
+        let record = |system: &str, phone: &str, at: i64| {
+            let mut record = Record::new(StreamId::new(system, "person").record("1"), UnixMillis(at));
+            record.fields = Fields::from([("phone", Value::Text(phone.into()))]);
+            record.observed = Observed::all_at(UnixMillis(at));
+            record
+        };
+        let records = [record("crm", "1", 0), record("desk", "2", 1000)];
+        let rules = Rules {
+            systems: [("crm", Role::Sales), ("desk", Role::Support)]
+                .map(|(name, role)| {
+                    let streams = std::collections::BTreeMap::new();
+                    (name.into(), SystemRules { role, streams })
+                })
+                .into(),
+            ..Rules::default()
+        };
+        let survivorship = Survivorship::new(&rules);
+        let golden = crate::merge::survive(&records.iter().collect::<Vec<_>>(), &survivorship);
+        let customer = Customer {
+            key,
+            golden: golden.fields,
+            lineage: golden.lineage,
+            version: 1,
+            merged_into: None,
+        };
+        let mut view = View::default();
+        view.customers.insert(key, customer);
+        for record in records {
+            view.records.insert(record.id.clone(), (record, key));
+        }
+        (key, view, survivorship)
+    }
+
+    #[test]
+    fn a_field_explains_itself() {
+        let (key, view, rules) = fixture();
+        let wanted = "\
+per_00000000000000000000000000000001  phone = 1
+
+from  crm/person/1, since 1970-01-01T00:00:00Z
+rule  own: crm, desk
+
+RECORD         SAYS  SINCE
+crm/person/1   1     1970-01-01T00:00:00Z
+desk/person/1  2     1970-01-01T00:00:01Z
+";
+        assert_eq!(reasons(key, &view, &rules, Some("phone")).unwrap().text(), wanted);
+        let all = reasons(key, &view, &rules, None).unwrap().text();
+        assert!(
+            all.contains("phone  1      crm/person/1  1970-01-01T00:00:00Z  own: crm, desk"),
+            "{all}"
+        );
+    }
+
+    #[test]
+    fn a_wrong_field_is_told_with_the_nearest() {
+        let (key, view, rules) = fixture();
+        let failed = reasons(key, &view, &rules, Some("fone")).unwrap_err();
+        assert_eq!(failed.problems[0].hint, "did you mean `phone`?");
+    }
+}

@@ -1,0 +1,238 @@
+//! What the admin writes about a file drop, and its check.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use compact_str::CompactString;
+use encoding_rs::Encoding;
+use regex::Regex;
+use serde::Deserialize;
+
+use crate::error::{Code, Problem};
+use crate::model::{FieldName, FieldSpec, Kind, StreamSpec, WriteMode};
+
+/// A folder into which a partner drops CSV or JSON Lines files, and how their columns are read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileConfig {
+    /// The folder that is watched. Sub-folders are not.
+    pub folder: PathBuf,
+    /// Only files whose name matches this regular expression.
+    #[serde(default)]
+    pub files: Option<String>,
+    /// The name of the stream the rows make up.
+    #[serde(default = "default_stream")]
+    pub stream: CompactString,
+    /// What a row is about.
+    #[serde(default)]
+    pub kind: Kind,
+    /// The encoding's name (`windows-1252`); without one it is told by byte order mark and content.
+    #[serde(default)]
+    pub encoding: Option<String>,
+    /// The delimiter; without one it is told by the header line.
+    #[serde(default)]
+    pub delimiter: Option<char>,
+    /// The column that holds the partner's id of a row.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Without an id column: the fields that together tell rows apart.
+    #[serde(default)]
+    pub identify: Vec<FieldName>,
+    /// Canonical field → column (or dotted path of a JSON line).
+    pub columns: BTreeMap<FieldName, Column>,
+    /// How many rows make a page.
+    #[serde(default = "default_page_rows")]
+    pub page_rows: usize,
+    /// The longest row that is read, in bytes.
+    #[serde(default = "default_line_max")]
+    pub line_max_bytes: usize,
+    /// The largest file that is taken, in bytes.
+    #[serde(default = "default_file_max")]
+    pub file_max_bytes: u64,
+    /// How long a file must not have changed before it is taken, in seconds.
+    #[serde(default = "default_settle")]
+    pub settle_seconds: u64,
+}
+
+fn default_stream() -> CompactString {
+    "row".into()
+}
+
+fn default_page_rows() -> usize {
+    500
+}
+
+fn default_line_max() -> usize {
+    1 << 20
+}
+
+fn default_file_max() -> u64 {
+    4 << 30
+}
+
+fn default_settle() -> u64 {
+    2
+}
+
+/// Where a field comes from: the column's name, or that and how its text is read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Column {
+    /// Text of this column.
+    Name(String),
+    /// A column that is not plain text.
+    Typed(TypedColumn),
+}
+
+/// A column and how its text is read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TypedColumn {
+    /// The column's name.
+    pub column: String,
+    /// How its text is read.
+    #[serde(default, rename = "type")]
+    pub kind: ColumnType,
+}
+
+/// How the text of a cell is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnType {
+    /// As it is, trimmed.
+    #[default]
+    Text,
+    /// `true yes y 1 x` or `false no n 0`.
+    Bool,
+    /// A whole number.
+    Int,
+    /// RFC 3339, or a date (midnight UTC).
+    Time,
+    /// Several texts, separated by `;`, `,` or `|`.
+    Set,
+}
+
+impl Column {
+    /// The column's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Name(name) => name,
+            Self::Typed(typed) => &typed.column,
+        }
+    }
+
+    /// How its text is read.
+    #[must_use]
+    pub fn kind(&self) -> ColumnType {
+        match self {
+            Self::Name(_) => ColumnType::Text,
+            Self::Typed(typed) => typed.kind,
+        }
+    }
+}
+
+/// A config whose words were checked.
+#[derive(Clone, Debug)]
+pub(super) struct Checked {
+    pub(super) config: FileConfig,
+    pub(super) files: Option<Regex>,
+    pub(super) encoding: Option<&'static Encoding>,
+    pub(super) delimiter: Option<u8>,
+    pub(super) settle: Duration,
+}
+
+impl FileConfig {
+    /// Checks the config; every problem at once.
+    pub(super) fn check(self, system: &str) -> Result<Checked, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut bad = |message: String| problems.push(Problem::new(Code::ConfigInvalid, message).about(system));
+        if self.columns.is_empty() {
+            bad("`columns` is empty, so no field of a row would be read".to_owned());
+        }
+        if self.id.is_none() && self.identify.is_empty() {
+            bad("one of `id` and `identify` must say what tells rows apart".to_owned());
+        }
+        for field in self.identify.iter().filter(|field| !self.columns.contains_key(*field)) {
+            bad(format!("`identify` names `{field}`, which is not in `columns`"));
+        }
+        if self.page_rows == 0 || self.line_max_bytes == 0 {
+            bad("`page_rows` and `line_max_bytes` must be above zero".to_owned());
+        }
+        let delimiter = self.delimiter.map(u8::try_from);
+        if !matches!(delimiter, None | Some(Ok(0..=127))) {
+            bad("`delimiter` must be one ASCII character".to_owned());
+        }
+        let encoding = self
+            .encoding
+            .as_deref()
+            .map(|name| (name, Encoding::for_label(name.as_bytes())));
+        if let Some((name, None)) = encoding {
+            bad(format!("no encoding is named `{name}`"));
+        }
+        let files = self.files.as_deref().map(Regex::new);
+        if let Some(Err(error)) = &files {
+            bad(format!("`files` is not a regular expression: {error}"));
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Checked {
+            files: files.and_then(Result::ok),
+            encoding: encoding.and_then(|(_, encoding)| encoding),
+            delimiter: delimiter.and_then(Result::ok),
+            settle: Duration::from_secs(self.settle_seconds),
+            config: self,
+        })
+    }
+
+    /// What the rest of Nivel needs to know: a stream that can only be read.
+    pub(super) fn spec(&self) -> StreamSpec {
+        let read_only = || FieldSpec {
+            write: WriteMode::Never,
+            ..FieldSpec::default()
+        };
+        StreamSpec {
+            kind: self.kind,
+            fields: self.columns.keys().map(|name| (name.clone(), read_only())).collect(),
+            ..StreamSpec::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(yaml: &str, expected: &[&str]) {
+        let config: FileConfig = serde_saphyr::from_str(yaml).unwrap();
+        let problems = config.check("partner").err().unwrap_or_default();
+        let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(messages, expected);
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        check(
+            "{folder: /x, id: Nr, columns: {email: Mail, birthday: {column: B, type: time}}}",
+            &[],
+        );
+        check(
+            "{folder: /x, columns: {email: Mail}, identify: [phone], encoding: klingon, delimiter: é}",
+            &[
+                "`identify` names `phone`, which is not in `columns`",
+                "`delimiter` must be one ASCII character",
+                "no encoding is named `klingon`",
+            ],
+        );
+        check(
+            "{folder: /x, columns: {}}",
+            &[
+                "`columns` is empty, so no field of a row would be read",
+                "one of `id` and `identify` must say what tells rows apart",
+            ],
+        );
+    }
+}

@@ -1,0 +1,332 @@
+//! Turns the cells of one row into an [`Incoming`].
+
+use std::collections::BTreeSet;
+
+use compact_str::CompactString;
+use sha2::{Digest, Sha256};
+
+use super::config::{ColumnType, FileConfig};
+use super::rows::cells;
+use crate::error::{Code, Problem};
+use crate::model::{FieldName, Fields, Incoming, UnixMillis, Value};
+
+/// Where the cells of a file's rows are.
+#[derive(Clone, Debug)]
+pub(super) enum Layout {
+    /// Every line is a JSON object.
+    Json,
+    /// CSV with this delimiter and these column names.
+    Csv {
+        /// Separates the cells.
+        delimiter: u8,
+        /// How many cells a row has.
+        width: usize,
+        /// The position of the id column.
+        id: Option<usize>,
+        /// The position of each mapped column.
+        columns: Vec<(FieldName, ColumnType, usize)>,
+    },
+}
+
+impl Layout {
+    /// The layout of a CSV file with this header line; an error names the columns that are missing.
+    pub(super) fn of_header(header: &str, delimiter: u8, config: &FileConfig) -> Result<Self, String> {
+        let names = cells(header, delimiter).unwrap_or_default();
+        let find = |wanted: &str| {
+            let position = names
+                .iter()
+                .position(|name| name.trim().eq_ignore_ascii_case(wanted.trim()));
+            position.ok_or_else(|| wanted.to_owned())
+        };
+        let id = config.id.as_deref().map(find).transpose();
+        let columns: Vec<_> = config
+            .columns
+            .iter()
+            .map(|(field, column)| Ok((field.clone(), column.kind(), find(column.name())?)))
+            .collect();
+        let missing: BTreeSet<&str> = columns
+            .iter()
+            .filter_map(|column: &Result<_, String>| column.as_ref().err())
+            .chain(id.as_ref().err())
+            .map(String::as_str)
+            .collect();
+        if !missing.is_empty() {
+            let list = missing.into_iter().collect::<Vec<_>>().join("`, `");
+            return Err(format!("lacks the column `{list}`"));
+        }
+        Ok(Self::Csv {
+            delimiter,
+            width: names.len(),
+            id: id.unwrap_or_default(),
+            columns: columns.into_iter().filter_map(Result::ok).collect(),
+        })
+    }
+
+    /// The record of one row; its problem says what is wrong with it. `place` stands in for an id that cannot be told.
+    pub(super) fn map(&self, row: &str, place: &str, config: &FileConfig) -> Incoming {
+        let parsed = match self {
+            Self::Json => json_row(row, config),
+            Self::Csv {
+                delimiter,
+                width,
+                id,
+                columns,
+            } => csv_row(row, *delimiter, *width, *id, columns),
+        };
+        let (id, fields, mut wrong) = match parsed {
+            Ok(parsed) => parsed,
+            Err(why) => return bad_row(place, &why),
+        };
+        let id = match &config.id {
+            Some(_) => id,
+            None => identity(&fields, &config.identify),
+        };
+        if id.is_none() {
+            wrong.insert(0, "has nothing that tells it apart: its id is empty".to_owned());
+        }
+        Incoming {
+            remote: id.unwrap_or_else(|| place.into()),
+            fields,
+            problem: (!wrong.is_empty()).then(|| Problem::new(Code::FileRow, wrong.join(", ")).about(place)),
+            ..blank()
+        }
+    }
+}
+
+/// The record of a row that cannot be read at all.
+pub(super) fn bad_row(place: &str, why: &str) -> Incoming {
+    Incoming {
+        remote: place.into(),
+        problem: Some(Problem::new(Code::FileRow, why).about(place)),
+        ..blank()
+    }
+}
+
+fn blank() -> Incoming {
+    Incoming {
+        remote: CompactString::default(),
+        fields: Fields::default(),
+        updated_at: None,
+        version: None,
+        deleted: false,
+        key: None,
+        problem: None,
+    }
+}
+
+/// Id, fields, and what is wrong with single cells.
+type Parsed = (Option<CompactString>, Fields, Vec<String>);
+
+fn csv_row(
+    row: &str,
+    delimiter: u8,
+    width: usize,
+    id: Option<usize>,
+    columns: &[(FieldName, ColumnType, usize)],
+) -> Result<Parsed, String> {
+    let cells = cells(row, delimiter).ok_or("is not a CSV row")?;
+    if cells.len() != width {
+        return Err(format!("has {} cells where the header has {width}", cells.len()));
+    }
+    let mut fields = Fields::default();
+    let mut wrong = Vec::new();
+    for (field, kind, at) in columns {
+        match convert(cells.get(*at).unwrap_or_default(), *kind) {
+            Ok(value) => {
+                fields.0.insert(field.clone(), value);
+            }
+            Err(what) => wrong.push(format!("`{field}` is not {what}")),
+        }
+    }
+    let id = id
+        .and_then(|at| cells.get(at))
+        .map(str::trim)
+        .filter(|id| !id.is_empty());
+    Ok((id.map(Into::into), fields, wrong))
+}
+
+fn json_row(row: &str, config: &FileConfig) -> Result<Parsed, String> {
+    let object: serde_json::Value = serde_json::from_str(row).map_err(|_error| "is not a JSON object")?;
+    if !object.is_object() {
+        return Err("is not a JSON object".to_owned());
+    }
+    let mut fields = Fields::default();
+    let mut wrong = Vec::new();
+    for (field, column) in &config.columns {
+        let Some(found) = at_path(&object, column.name()) else {
+            continue;
+        };
+        match convert(&cell_text(found), column.kind()) {
+            Ok(value) => {
+                fields.0.insert(field.clone(), value);
+            }
+            Err(what) => wrong.push(format!("`{field}` is not {what}")),
+        }
+    }
+    let id = config
+        .id
+        .as_deref()
+        .and_then(|path| at_path(&object, path))
+        .map(cell_text);
+    Ok((
+        id.filter(|id| !id.trim().is_empty()).map(|id| id.trim().into()),
+        fields,
+        wrong,
+    ))
+}
+
+fn at_path<'a>(object: &'a serde_json::Value, path: &str) -> Option<&'a serde_json::Value> {
+    object
+        .get(path)
+        .or_else(|| path.split('.').try_fold(object, |at, step| at.get(step)))
+}
+
+/// A JSON value as a cell would spell it.
+fn cell_text(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Array(items) => items.iter().map(cell_text).collect::<Vec<_>>().join(";"),
+        other => other.to_string(),
+    }
+}
+
+/// Reads a cell; an empty one is no value. The error says what it is not.
+fn convert(cell: &str, kind: ColumnType) -> Result<Option<Value>, &'static str> {
+    let cell = cell.trim();
+    if cell.is_empty() {
+        return Ok(None);
+    }
+    match kind {
+        ColumnType::Text => Ok(Value::text(cell)),
+        ColumnType::Bool => match cell.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "y" | "1" | "x" => Ok(Some(Value::Bool(true))),
+            "false" | "no" | "n" | "0" => Ok(Some(Value::Bool(false))),
+            _ => Err("yes or no"),
+        },
+        ColumnType::Int => cell
+            .parse()
+            .map(|number| Some(Value::Int(number)))
+            .map_err(|_error| "a whole number"),
+        ColumnType::Time => {
+            let time = UnixMillis::from_rfc3339(cell);
+            let time = time.or_else(|| UnixMillis::from_rfc3339(&format!("{cell}T00:00:00Z")));
+            time.map(|at| Some(Value::Time(at)))
+                .ok_or("a time such as 2026-01-31T08:00:00Z")
+        }
+        ColumnType::Set => {
+            let items = cell
+                .split([';', ',', '|'])
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
+            Ok(Some(Value::Set(items.map(Into::into).collect())))
+        }
+    }
+}
+
+/// The id of a row without one: a digest of its identifying fields, the same in every file. `None` when all are empty.
+fn identity(fields: &Fields, identify: &[FieldName]) -> Option<CompactString> {
+    let mut digest = Sha256::new();
+    let mut is_empty = true;
+    for field in identify {
+        let value = fields
+            .value(field.as_str())
+            .map(|value| value.to_string().to_lowercase());
+        is_empty &= value.is_none();
+        digest.update(field.as_str());
+        digest.update([0x1F]);
+        digest.update(value.unwrap_or_default());
+        digest.update([0x1E]);
+    }
+    let hex: String = digest
+        .finalize()
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    (!is_empty).then(|| CompactString::from(format!("row-{hex}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(yaml: &str) -> FileConfig {
+        serde_saphyr::from_str(yaml).unwrap()
+    }
+
+    const TYPED: &str = "{folder: /x, id: Nr, columns: {email: Mail, vip: {column: VIP, type: bool}, age: {column: Age, type: int}, tags: {column: Tags, type: set}, since: {column: Since, type: time}}}";
+
+    #[track_caller]
+    fn check(row: &str, remote: &str, fields: &str, problem: Option<&str>) {
+        let config = config(TYPED);
+        let layout = Layout::of_header("nr, Mail,VIP,Age,Tags,Since", b',', &config).unwrap();
+        let record = layout.map(row, "a.csv:2", &config);
+        assert_eq!(record.remote, remote);
+        assert_eq!(serde_json::to_string(&record.fields).unwrap(), fields);
+        assert_eq!(record.problem.map(|problem| problem.message).as_deref(), problem);
+    }
+
+    #[test]
+    fn cells_become_values() {
+        check(
+            "7, a@b.c ,yes,-3,\"x, y\",2026-01-31",
+            "7",
+            "{\"age\":-3,\"email\":\"a@b.c\",\"since\":{\"at\":1769817600000},\"tags\":[\"x\",\"y\"],\"vip\":true}",
+            None,
+        );
+        check(
+            "7,,,,,",
+            "7",
+            "{\"age\":null,\"email\":null,\"since\":null,\"tags\":null,\"vip\":null}",
+            None,
+        );
+    }
+
+    #[test]
+    fn a_bad_cell_keeps_the_good_ones() {
+        check(
+            "7,a@b.c,maybe,x,,",
+            "7",
+            "{\"email\":\"a@b.c\",\"since\":null,\"tags\":null}",
+            Some("`age` is not a whole number, `vip` is not yes or no"),
+        );
+        check(
+            ",a@b.c,,,,",
+            "a.csv:2",
+            "{\"age\":null,\"email\":\"a@b.c\",\"since\":null,\"tags\":null,\"vip\":null}",
+            Some("has nothing that tells it apart: its id is empty"),
+        );
+        check("7,a@b.c", "a.csv:2", "{}", Some("has 2 cells where the header has 6"));
+    }
+
+    #[test]
+    fn rows_without_an_id_are_told_apart_by_their_identifying_fields() {
+        let config = config("{folder: /x, identify: [email, phone], columns: {email: Mail, phone: Tel, name: Name}}");
+        let layout = Layout::of_header("Mail;Tel;Name", b';', &config).unwrap();
+        let id = |row: &str| layout.map(row, "place", &config).remote;
+        assert_eq!(id("A@b.c;1;x"), id(" a@B.C ;1;y"));
+        assert_ne!(id("a@b.c;1;x"), id("a@b.c;2;x"));
+        assert_eq!(id(";;x"), "place");
+    }
+
+    #[test]
+    fn a_missing_column_is_named() {
+        let wanted = config(TYPED);
+        let error = Layout::of_header("nr,mail,age,tags", b',', &wanted).unwrap_err();
+        assert_eq!(error, "lacks the column `Since`, `VIP`");
+    }
+
+    #[test]
+    fn json_lines_are_read_by_path() {
+        let config = config("{folder: /x, id: id, columns: {email: contact.email, tags: {column: tags, type: set}}}");
+        let record = Layout::Json.map(
+            "{\"id\":9007199254740993,\"contact\":{\"email\":\"a@b.c\"}}",
+            "p",
+            &config,
+        );
+        assert_eq!(record.remote, "9007199254740993");
+        assert_eq!(record.fields, Fields::from([("email", Value::Text("a@b.c".into()))]));
+        assert!(Layout::Json.map("[1]", "p", &config).problem.is_some());
+    }
+}

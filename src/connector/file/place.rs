@@ -1,0 +1,111 @@
+//! The cursor of a file drop: which files were read to their end, and where reading stands in the one at hand.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Class, Code, Failure, Problem};
+use crate::model::{Cursor, UnixMillis};
+
+/// What tells a file from an earlier one of the same name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamp {
+    /// Length in bytes.
+    pub(super) size: u64,
+    /// Last change by the file system, in milliseconds.
+    pub(super) mtime: i64,
+}
+
+/// A file that was read to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Read {
+    pub(super) stamp: Stamp,
+    /// SHA-256 of the content, hex.
+    pub(super) digest: String,
+}
+
+/// A file that was seen and may still grow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pending {
+    pub(super) stamp: Stamp,
+    /// Since when it has not changed.
+    pub(super) since: UnixMillis,
+}
+
+/// The file that is being read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Open {
+    pub(super) name: String,
+    pub(super) stamp: Stamp,
+    pub(super) digest: String,
+    /// How many rows, header apart, were handed out.
+    pub(super) row: u64,
+}
+
+/// Where reading a folder goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Place {
+    v: u32,
+    #[serde(default)]
+    pub(super) read: BTreeMap<String, Read>,
+    #[serde(default)]
+    pub(super) pending: BTreeMap<String, Pending>,
+    #[serde(default)]
+    pub(super) open: Option<Open>,
+}
+
+const VERSION: u32 = 1;
+
+impl Place {
+    /// The place a cursor stands for; without one nothing was read yet.
+    pub(super) fn parse(cursor: Option<&Cursor>) -> Result<Self, Failure> {
+        let Some(cursor) = cursor else {
+            return Ok(Self {
+                v: VERSION,
+                ..Self::default()
+            });
+        };
+        match serde_json::from_str::<Self>(&cursor.0) {
+            Ok(place) if place.v == VERSION => Ok(place),
+            _ => {
+                let problem = Problem::new(Code::Bug, "the stored cursor is not one of a file drop");
+                Err(Failure::new(
+                    Class::Forbidden,
+                    problem.hint("`nivel backfill` reads the stream anew"),
+                ))
+            }
+        }
+    }
+
+    pub(super) fn cursor(&self) -> Cursor {
+        Cursor(serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back_and_a_foreign_cursor_is_refused() {
+        let mut place = Place::parse(None).unwrap();
+        let stamp = Stamp { size: 1, mtime: 2 };
+        place.read.insert(
+            "a.csv".into(),
+            Read {
+                stamp: stamp.clone(),
+                digest: "d".into(),
+            },
+        );
+        place.open = Some(Open {
+            name: "b.csv".into(),
+            stamp,
+            digest: "e".into(),
+            row: 7,
+        });
+        assert_eq!(Place::parse(Some(&place.cursor())).unwrap(), place);
+        assert!(Place::parse(Some(&Cursor("{\"v\":9}".into()))).is_err());
+        assert!(Place::parse(Some(&Cursor(String::new()))).is_err());
+    }
+}

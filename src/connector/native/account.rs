@@ -1,0 +1,161 @@
+//! Finds every operation of a call in its answer: done, failed, or not mentioned. Success is never assumed. Pure.
+
+use std::borrow::Cow;
+
+use compact_str::CompactString;
+use serde_json::{Value as Json, json};
+
+use super::Stream;
+use super::plan::{Batch, Entry};
+use crate::connector::classify::{code_of, shorten, text_of};
+use crate::connector::link::Good;
+use crate::error::{Class, Code, Failure, Problem};
+use crate::manifest::{Answer, FailedRows, OkRows, Path, Results, RowKey};
+use crate::model::{Done, Outcome, UnixMillis};
+
+/// How each operation of the batch ended; `None` for one that the answer does not mention.
+pub(super) fn account(stream: &Stream, results: &Results, batch: &Batch<'_>, good: &Good) -> Vec<Option<Outcome>> {
+    match batch.op.answer() {
+        Answer::Status => batch.entries.iter().map(|entry| Some(Ok(done(entry, None)))).collect(),
+        Answer::One => {
+            let mut outcomes = vec![None; batch.entries.len()];
+            if let ([entry], Some(outcome)) = (batch.entries.as_slice(), outcomes.first_mut()) {
+                *outcome = Some(Ok(one(stream, results, entry, good)));
+            }
+            outcomes
+        }
+        Answer::Rows => by_rows(stream, results, batch, &good.body),
+    }
+}
+
+/// The failure of an operation that the answer does not mention.
+pub(super) fn unanswered() -> Failure {
+    let problem = Problem::new(Code::WriteUnanswered, "the answer to the write does not mention it");
+    Failure {
+        ambiguous: true,
+        ..Failure::new(Class::Transient, problem)
+    }
+}
+
+/// Done, with the id of the answer or else the one that was asked for. An empty id is looked up by the caller.
+fn done(entry: &Entry, id: Option<CompactString>) -> Done {
+    Done {
+        remote: id.or_else(|| entry.id().cloned()).unwrap_or_default(),
+        updated_at: None,
+        version: None,
+        created: false,
+    }
+}
+
+fn one(stream: &Stream, results: &Results, entry: &Entry, good: &Good) -> Done {
+    let Some(one) = &results.one else {
+        return done(entry, stream.mapper.id_in(&good.body));
+    };
+    let created = one.created.as_ref().map(|created| {
+        let mut names = good.body.as_object().cloned().unwrap_or_default();
+        names.insert("status_code".to_owned(), json!(good.answer.status));
+        created.holds_on(&Json::Object(names))
+    });
+    Done {
+        updated_at: one.modified.as_ref().and_then(|path| time(stream, path, &good.body)),
+        version: one.version.as_ref().and_then(|path| text(path, &good.body)),
+        created: created.unwrap_or(entry.id().is_none()),
+        ..done(entry, one.id.as_ref().and_then(|path| text(path, &good.body)))
+    }
+}
+
+fn by_rows(stream: &Stream, results: &Results, batch: &Batch<'_>, body: &Json) -> Vec<Option<Outcome>> {
+    let mut outcomes: Vec<Option<Outcome>> = vec![None; batch.entries.len()];
+    for ok in &*results.ok {
+        for (at, row) in rows(stream, batch, &ok.rows, &ok.op, body) {
+            if let (Some(entry), Some(outcome)) = (batch.entries.get(at), outcomes.get_mut(at)) {
+                *outcome = Some(Ok(done_row(stream, ok, entry, &row)));
+            }
+        }
+    }
+    // A row among the failed ones counts for more than one among the good: nothing is taken for written that is not.
+    for failed in &*results.failed {
+        for (at, row) in rows(stream, batch, &failed.rows, &failed.op, body) {
+            if let Some(outcome) = outcomes.get_mut(at) {
+                *outcome = Some(Err(failed_row(results, failed, &row)));
+            }
+        }
+    }
+    outcomes
+}
+
+fn done_row(stream: &Stream, ok: &OkRows, entry: &Entry, row: &Json) -> Done {
+    Done {
+        updated_at: ok.modified.as_ref().and_then(|path| time(stream, path, row)),
+        version: ok.version.as_ref().and_then(|path| text(path, row)),
+        created: ok.created.as_ref().is_some_and(|created| created.holds_on(row)),
+        ..done(entry, ok.id.as_ref().and_then(|path| text(path, row)))
+    }
+}
+
+fn failed_row(results: &Results, failed: &FailedRows, row: &Json) -> Failure {
+    let code = failed.class_at.as_ref().and_then(|path| text(path, row));
+    let by_code = code.as_ref().and_then(|code| results.classes.get(code));
+    let class = by_code.or_else(|| results.classes.get("*")).copied().unwrap_or(Class::Invalid);
+    let words = failed.message.as_ref().and_then(|path| text(path, row));
+    let words = words.or_else(|| code.clone()).unwrap_or_else(|| "no reason given".into());
+    let problem = Problem::new(code_of(class, false), format!("the tool answered: {}", shorten(&words)));
+    Failure {
+        remote: failed.id.as_ref().and_then(|path| text(path, row)),
+        ..Failure::new(class, problem)
+    }
+}
+
+/// The rows at a path, each with the position of the operation it is about.
+fn rows<'a>(
+    stream: &Stream,
+    batch: &Batch<'_>,
+    path: &Path,
+    key: &RowKey,
+    body: &'a Json,
+) -> Vec<(usize, Cow<'a, Json>)> {
+    let mut found = Vec::new();
+    for (position, row) in path.rows(body).into_iter().enumerate() {
+        match key {
+            // The rows may have been filtered; what counts is the position in the tool's own list.
+            RowKey::Index => found.push((position_in(body, &row).unwrap_or(position), row)),
+            RowKey::Path(path) => {
+                let names: Vec<String> = path.all(&row).iter().map(|name| text_of(name)).collect();
+                for (at, entry) in batch.entries.iter().enumerate() {
+                    if names.iter().any(|name| is_named(stream, batch, entry, name)) {
+                        found.push((at, row.clone()));
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+/// True when a row's name is that of the operation: our own id for it, or what the object was addressed by.
+fn is_named(stream: &Stream, batch: &Batch<'_>, entry: &Entry, name: &str) -> bool {
+    let key = entry.key(stream, batch.op).map(|key| text_of(&key)).filter(|key| !key.is_empty());
+    entry.operation.id == name || key.is_some_and(|key| key.to_lowercase() == name.to_lowercase())
+}
+
+/// The position of an element in the list it is part of.
+fn position_in(body: &Json, row: &Json) -> Option<usize> {
+    match body {
+        Json::Array(items) => {
+            let here = items.iter().position(|item| std::ptr::eq(item, row));
+            here.or_else(|| items.iter().find_map(|item| position_in(item, row)))
+        }
+        Json::Object(map) => map.values().find_map(|value| position_in(value, row)),
+        _ => None,
+    }
+}
+
+fn text(path: &Path, from: &Json) -> Option<CompactString> {
+    let value = path.find(from).value()?;
+    Some(text_of(&value)).filter(|text| !text.is_empty()).map(Into::into)
+}
+
+fn time(stream: &Stream, path: &Path, from: &Json) -> Option<UnixMillis> {
+    let value = path.find(from).value()?;
+    stream.time_in(&value)
+}

@@ -1,0 +1,134 @@
+//! Objects by id and by a field.
+
+use std::collections::BTreeMap;
+
+use compact_str::CompactString;
+use serde_json::{Value as Json, json};
+
+use super::{Native, Stream};
+use crate::connector::classify::text_of;
+use crate::connector::http::not_the_answer_to;
+use crate::connector::link::{Good, Purpose};
+use crate::connector::render::{Draft, from_expression};
+use crate::error::{Class, Failure};
+use crate::manifest::{Find, Found, Get, Missing, Path, Then};
+use crate::model::{FieldName, Incoming, Value};
+
+impl Native {
+    /// Objects by id, in requests of as many as the tool takes; missing ones are left out.
+    pub(super) async fn get_all(&self, stream: &Stream, remotes: &[CompactString]) -> Result<Vec<Incoming>, Failure> {
+        let Some(get) = &stream.object.get else {
+            return Err(stream.cannot("read objects by id"));
+        };
+        let mut records = Vec::with_capacity(remotes.len());
+        for ids in remotes.chunks(get.max.max(1)) {
+            match self.get_some(stream, get, ids).await {
+                Ok(found) => records.extend(found),
+                Err(failure) if failure.class == Class::Gone && ids.len() == 1 => {}
+                Err(failure) if is_one_missing(get, &failure) => {
+                    for id in ids {
+                        match self.get_some(stream, get, std::slice::from_ref(id)).await {
+                            Ok(found) => records.extend(found),
+                            Err(failure) if failure.class == Class::Gone => {}
+                            Err(failure) => return Err(failure),
+                        }
+                    }
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(records)
+    }
+
+    async fn get_some(&self, stream: &Stream, get: &Get, ids: &[CompactString]) -> Result<Vec<Incoming>, Failure> {
+        let mut names = self.link.names();
+        names.set("ids", &json!(ids));
+        names.set("id", &ids.first().map_or(Json::Null, |id| Json::from(id.as_str())));
+        names.set("fields", &stream.fields);
+        let draft = Draft::new(&get.request, &get.query, get.body.as_ref(), &names);
+        let draft = draft.map_err(|why| from_expression(&why, true))?;
+        let good = self.link.call(&draft, Purpose::read("get")).await?;
+        let rows = objects(&get.records, &good)?;
+        Ok(rows.iter().map(|row| stream.mapper.record_in(row)).filter(|record| !record.remote.is_empty()).collect())
+    }
+
+    /// The object whose field has the value; of several the one with the lowest id, so that it is always the same.
+    pub(super) async fn find_one(
+        &self,
+        stream: &Stream,
+        by: &FieldName,
+        value: &Value,
+    ) -> Result<Option<Incoming>, Failure> {
+        let Some(find) = stream.find_by(by) else {
+            return Err(stream.cannot(&format!("look objects up by `{by}`")));
+        };
+        let mut names = self.link.names();
+        names.set("value", &stream.mapper.value_out(stream.own_name(by), value));
+        names.set("fields", &stream.fields);
+        let draft = Draft::new(&find.request, &find.query, find.body.as_ref(), &names);
+        let draft = draft.map_err(|why| from_expression(&why, true))?;
+        let good = match self.link.call(&draft, Purpose::read("find")).await {
+            Err(failure) if failure.class == Class::Gone => return Ok(None),
+            good => good?,
+        };
+        let rows = objects(&find.records, &good)?;
+        let found = match find.then {
+            Then::Done => rows.iter().map(|row| stream.mapper.record_in(row)).collect(),
+            Then::Get => {
+                let ids: Vec<_> = rows.iter().filter_map(|row| stream.id_of_row(find, row)).collect();
+                self.get_all(stream, &ids).await?
+            }
+        };
+        // Tools ignore filters they do not know and answer with everybody, so the value is compared again.
+        let fits = |record: &Incoming| !record.remote.is_empty() && !record.deleted && has_value(record, by, value);
+        let order = |record: &Incoming| (record.remote.len(), record.remote.clone());
+        Ok(found.into_iter().filter(fits).min_by_key(order))
+    }
+}
+
+impl Stream {
+    /// How objects are looked up by a field; our own key is spelled `key`.
+    pub(super) fn find_by(&self, by: &FieldName) -> Option<&Find> {
+        self.object.find.get(self.own_name(by))
+    }
+
+    /// The manifest's name of a field that the rest of Nivel may spell `key`.
+    pub(super) fn own_name<'a>(&'a self, by: &'a FieldName) -> &'a str {
+        match self.object.key_field() {
+            Some(key) if by.as_str() == "key" => key.as_str(),
+            _ => by.as_str(),
+        }
+    }
+
+    fn id_of_row(&self, find: &Find, row: &Json) -> Option<CompactString> {
+        match &find.id {
+            Some(path) => path.find(row).value().map(|id| text_of(&id).into()),
+            None => self.mapper.id_in(row),
+        }
+    }
+}
+
+fn has_value(record: &Incoming, by: &FieldName, value: &Value) -> bool {
+    if by.as_str() == "key" {
+        return record.key.is_some_and(|key| value.as_text() == Some(key.to_string().as_str()));
+    }
+    record.fields.value(by.as_str()) == Some(value)
+}
+
+fn is_one_missing(get: &Get, failure: &Failure) -> bool {
+    get.missing == Missing::Fails && matches!(failure.class, Class::Gone | Class::Invalid | Class::Forbidden)
+}
+
+/// The objects of an answer; an answer without the list is never an empty list.
+fn objects<'a>(path: &Path, good: &'a Good) -> Result<Vec<std::borrow::Cow<'a, Json>>, Failure> {
+    if good.body.is_null() {
+        return Ok(Vec::new());
+    }
+    match path.find(&good.body) {
+        Found::Absent => Err(not_the_answer_to("a lookup", &format!("has no `{path}`"))),
+        Found::Empty | Found::Value(_) => Ok(path.rows(&good.body)),
+    }
+}
+
+/// The query of requests without one.
+pub(super) type NoQuery = BTreeMap<CompactString, crate::manifest::Body>;

@@ -1,0 +1,214 @@
+//! From one page of a list to the next. Pure: an answer in, the next position out.
+
+use serde_json::{Value as Json, json};
+
+use super::place::Position;
+use crate::connector::classify::text_of;
+use crate::manifest::{CursorRead, Paging, Param, Path};
+
+/// What a page tells about the next one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaf<'a> {
+    pub(super) body: &'a Json,
+    /// The `rel=next` address of the `Link` header.
+    pub(super) link: Option<&'a str>,
+    pub(super) rows: u64,
+    /// The last row.
+    pub(super) last: Option<&'a Json>,
+}
+
+/// The next position of a list; `None` at its end.
+///
+/// # Errors
+/// What the answer lacks for it to be told.
+pub(super) fn next(
+    paging: Option<&Paging>,
+    cursor: Option<&CursorRead>,
+    now: &Position,
+    leaf: Leaf<'_>,
+) -> Result<Option<Position>, &'static str> {
+    let Some(paging) = paging else {
+        return match cursor {
+            Some(cursor) => Ok(text_at(&cursor.opaque, leaf.body).map(Position::Token)),
+            None => Ok(None),
+        };
+    };
+    Ok(match paging {
+        Paging::Token { from, until, .. } => {
+            let is_last = until.as_ref().is_some_and(|until| until.holds_on(leaf.body));
+            text_at(from, leaf.body).filter(|_| !is_last).map(Position::Token)
+        }
+        Paging::NextUrl { from } => text_at(from, leaf.body).map(Position::Url),
+        Paging::Link => leaf.link.map(|link| Position::Url(link.to_owned())),
+        Paging::Offset {
+            step,
+            total,
+            until,
+            size,
+            ..
+        } => {
+            let offset = if let Position::Offset(offset) = now { *offset } else { 0 };
+            let total = total.as_ref().map(|total| number_at(total, leaf.body).ok_or("does not tell the number of all rows"));
+            let total = total.transpose()?;
+            let is_last = until.as_ref().is_some_and(|until| until.holds_on(leaf.body));
+            // A page with nothing in it is not the end while the tool says that there is more: rows may be hidden.
+            let reach = offset + if leaf.rows == 0 { *step } else { leaf.rows };
+            let is_short = size.is_some_and(|size| leaf.rows < size) || leaf.rows == 0;
+            let is_end = is_last || total.map_or(until.is_none() && is_short, |total| reach >= total);
+            (!is_end).then_some(Position::Offset(reach))
+        }
+        Paging::Page {
+            start,
+            total,
+            until,
+            size,
+            ..
+        } => {
+            let number = if let Position::Number(number) = now { *number } else { *start };
+            let total = total.as_ref().map(|total| number_at(total, leaf.body).ok_or("does not tell the number of all pages"));
+            let total = total.transpose()?;
+            let is_last = until.as_ref().is_some_and(|until| until.holds_on(leaf.body));
+            let is_short = size.is_some_and(|size| leaf.rows < size) || leaf.rows == 0;
+            let read = number + 1 - start.min(&number);
+            let is_end = is_last || total.map_or(until.is_none() && is_short, |total| read >= total);
+            (!is_end).then_some(Position::Number(number + 1))
+        }
+        Paging::Keyset { key, size, .. } => match leaf.last {
+            None => None,
+            Some(_) if size.is_some_and(|size| leaf.rows < size) => None,
+            Some(last) => Some(Position::After(text_at(key, last).ok_or("has a row without the key of the list")?)),
+        },
+        Paging::Cursor { until } => {
+            let token = cursor.and_then(|cursor| text_at(&cursor.opaque, leaf.body));
+            match (until.holds_on(leaf.body), token) {
+                (true, _) => None,
+                (false, Some(token)) => Some(Position::Token(token)),
+                (false, None) => return Err("has neither a cursor nor an end"),
+            }
+        }
+    })
+}
+
+/// The number of all rows, where it must not change while the list is read.
+pub(super) fn guarded_total(paging: Option<&Paging>, body: &Json) -> Option<u64> {
+    match paging {
+        Some(Paging::Offset {
+            total: Some(total),
+            guard: Some(_),
+            ..
+        }) => number_at(total, body),
+        _ => None,
+    }
+}
+
+/// The position as `page` in expressions.
+pub(super) fn names(paging: Option<&Paging>, now: &Position) -> Json {
+    let (mut token, mut offset, mut number, mut after) = (Json::Null, 0, 1, Json::Null);
+    match paging {
+        Some(Paging::Page { start, .. }) => number = *start,
+        Some(Paging::Keyset { start, .. }) => after = Json::from(start.as_str()),
+        _ => {}
+    }
+    match now {
+        Position::Token(text) => token = Json::from(text.as_str()),
+        Position::Offset(rows) => offset = *rows,
+        Position::Number(page) => number = *page,
+        Position::After(key) => after = Json::from(key.as_str()),
+        Position::First | Position::Url(_) => {}
+    }
+    json!({"token": token, "offset": offset, "number": number, "after": after})
+}
+
+/// Where the position goes in the request, and the value.
+pub(super) fn parameter<'a>(paging: Option<&'a Paging>, now: &Position) -> Option<(&'a Param, Json)> {
+    match (paging?, now) {
+        (Paging::Token { to, .. }, Position::Token(token)) => Some((to.as_ref()?, Json::from(token.as_str()))),
+        (Paging::Offset { to, .. }, Position::Offset(offset)) => Some((to.as_ref()?, Json::from(*offset))),
+        (Paging::Offset { to, .. }, Position::First) => Some((to.as_ref()?, Json::from(0))),
+        (Paging::Page { to, .. }, Position::Number(number)) => Some((to.as_ref()?, Json::from(*number))),
+        (Paging::Page { to, start, .. }, Position::First) => Some((to.as_ref()?, Json::from(*start))),
+        _ => None,
+    }
+}
+
+/// The text at a path; nothing for null and empty text.
+pub(super) fn text_at(path: &Path, from: &Json) -> Option<String> {
+    let value = path.find(from).value()?;
+    Some(text_of(&value)).filter(|text| !text.is_empty())
+}
+
+fn number_at(path: &Path, from: &Json) -> Option<u64> {
+    let value = path.find(from).value()?;
+    value.as_u64().or_else(|| text_of(&value).trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(paging: &str, now: &Position, body: &Json, rows: &[Json], expected: Result<Option<Position>, &str>) {
+        let paging: Paging = serde_saphyr::from_str(paging).unwrap();
+        let leaf = Leaf {
+            body,
+            link: Some("https://h/next"),
+            rows: rows.len() as u64,
+            last: rows.last(),
+        };
+        assert_eq!(next(Some(&paging), None, now, leaf), expected);
+    }
+
+    #[test]
+    fn an_empty_page_with_a_token_goes_on() {
+        let token = "{by: token, from: paging.after, to: query.after}";
+        check(token, &Position::First, &json!({"paging": {"after": 7}}), &[], Ok(Some(Position::Token("7".into()))));
+        check(token, &Position::First, &json!({"paging": {}}), &[json!({})], Ok(None));
+        check(token, &Position::First, &json!({"paging": {"after": null}}), &[json!({})], Ok(None));
+        let until = "{by: token, from: after, until: not has_more}";
+        check(until, &Position::First, &json!({"after": "x", "has_more": false}), &[], Ok(None));
+    }
+
+    #[test]
+    fn offsets_grow_by_the_rows_received() {
+        let total = "{by: offset, to: query.o, step: 100, total: total}";
+        let row = [json!({}), json!({})];
+        check(total, &Position::Offset(4), &json!({"total": "9"}), &row, Ok(Some(Position::Offset(6))));
+        check(total, &Position::Offset(7), &json!({"total": 9}), &row, Ok(None));
+        check(total, &Position::Offset(0), &json!({"total": 150}), &[], Ok(Some(Position::Offset(100))));
+        check(total, &Position::First, &json!({}), &row, Err("does not tell the number of all rows"));
+        let size = "{by: offset, step: 2, size: 2}";
+        check(size, &Position::First, &json!({}), &row, Ok(Some(Position::Offset(2))));
+        check(size, &Position::Offset(2), &json!({}), &row[..1], Ok(None));
+        check("{by: offset, step: 2}", &Position::First, &json!({}), &row[..1], Ok(Some(Position::Offset(1))));
+    }
+
+    #[test]
+    fn pages_are_counted() {
+        let row = [json!({})];
+        let total = "{by: page, to: query.page, total: pages}";
+        check(total, &Position::First, &json!({"pages": 3}), &row, Ok(Some(Position::Number(2))));
+        check(total, &Position::Number(3), &json!({"pages": 3}), &row, Ok(None));
+        let zero = "{by: page, start: \"0\", total: pages}";
+        check(zero, &Position::Number(1), &json!({"pages": 3}), &row, Ok(Some(Position::Number(2))));
+        check(zero, &Position::Number(2), &json!({"pages": 3}), &row, Ok(None));
+        let open = "{by: page}";
+        check(open, &Position::Number(5), &json!({}), &row, Ok(Some(Position::Number(6))));
+        check(open, &Position::Number(6), &json!({}), &[], Ok(None));
+    }
+
+    #[test]
+    fn keys_go_on_beyond_the_last_row() {
+        let keyset = "{by: keyset, key: id, start: \"0\"}";
+        check(keyset, &Position::First, &json!({}), &[json!({"id": 4}), json!({"id": 9})], Ok(Some(Position::After("9".into()))));
+        check(keyset, &Position::After("9".into()), &json!({}), &[], Ok(None));
+        check(keyset, &Position::First, &json!({}), &[json!({})], Err("has a row without the key of the list"));
+    }
+
+    #[test]
+    fn addresses_are_taken_as_they_are() {
+        let url = Ok(Some(Position::Url("https://h/2".into())));
+        check("{by: next_url, from: links.next}", &Position::First, &json!({"links": {"next": "https://h/2"}}), &[], url);
+        check("{by: next_url, from: links.next}", &Position::First, &json!({"links": {}}), &[], Ok(None));
+        check("{by: link}", &Position::First, &json!({}), &[], Ok(Some(Position::Url("https://h/next".into()))));
+    }
+}

@@ -1,0 +1,216 @@
+//! Where reading a stream stands: what a native connection keeps in its opaque cursor.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Class, Code, Failure, Problem};
+use crate::model::{Cursor, UnixMillis};
+
+const VERSION: u32 = 1;
+
+/// Where reading a stream stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Place {
+    v: u32,
+    /// Windows: every change before this moment was read. Only ever the end of a window that was read to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<UnixMillis>,
+    /// The tool's own cursor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) token: Option<String>,
+    /// The list that is being read, if one is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) task: Option<Task>,
+    /// The sweep over everything, if one is under way; it rests while `task` is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sweep: Option<Task>,
+    /// When the last complete sweep began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) swept_at: Option<UnixMillis>,
+    /// The moment up to which everything is to be read before the stream counts as caught up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) round: Option<UnixMillis>,
+    /// The tool's own cursor was followed to its end in this round.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_followed: bool,
+    /// How many sweeps were completed.
+    #[serde(default)]
+    pub(super) epoch: u64,
+    /// Every removal before this moment was read from the list of removed objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) removed_since: Option<UnixMillis>,
+}
+
+/// What a list is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Aim {
+    /// Changes.
+    Changes,
+    /// Removed objects.
+    Removals,
+    /// Everything.
+    Sweep,
+}
+
+/// One list under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Task {
+    pub(super) aim: Aim,
+    /// When it was begun, by the tool's clock.
+    pub(super) began: UnixMillis,
+    /// The part of the window that is being read: from here (included) …
+    pub(super) since: UnixMillis,
+    /// … to here (excluded).
+    pub(super) until: UnixMillis,
+    /// The end of the whole window.
+    pub(super) bound: UnixMillis,
+    /// What becomes the state: the end of the window, or earlier when the tool's clock is behind ours.
+    pub(super) end: UnixMillis,
+    /// A sweep reads what changed meanwhile a second time: true while it does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_tail: bool,
+    /// Which of the partitions is being read.
+    #[serde(default)]
+    pub(super) part: usize,
+    /// The next page.
+    #[serde(default)]
+    pub(super) page: Position,
+    /// Pages of this query so far.
+    #[serde(default)]
+    pub(super) pages: u64,
+    /// Rows of this query so far.
+    #[serde(default)]
+    pub(super) rows: u64,
+    /// The number of all rows, as its first page told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) total: Option<u64>,
+    /// How often the query was begun again because its total moved.
+    #[serde(default)]
+    pub(super) restarts: u32,
+    /// First and last id of the page before, and its length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last: Option<String>,
+    /// A position passed some pages ago: coming back to it means going round in a circle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) mark: Option<Position>,
+}
+
+/// The position of a page in a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Position {
+    /// The first page.
+    #[default]
+    First,
+    /// The page of this token.
+    Token(String),
+    /// The page at this address.
+    Url(String),
+    /// The page after so many rows.
+    Offset(u64),
+    /// The page of this number.
+    Number(u64),
+    /// The rows beyond this key.
+    After(String),
+}
+
+impl Task {
+    /// A list over `since..until`.
+    pub(super) fn new(aim: Aim, began: UnixMillis, since: UnixMillis, until: UnixMillis) -> Self {
+        Self {
+            aim,
+            began,
+            since,
+            until,
+            bound: until,
+            end: until,
+            is_tail: false,
+            part: 0,
+            page: Position::First,
+            pages: 0,
+            rows: 0,
+            total: None,
+            restarts: 0,
+            last: None,
+            mark: None,
+        }
+    }
+
+    /// Begins a query: the first page of the part and window that are set.
+    pub(super) fn begin_query(&mut self) {
+        self.page = Position::First;
+        self.pages = 0;
+        self.rows = 0;
+        self.total = None;
+        self.last = None;
+        self.mark = None;
+    }
+}
+
+impl Place {
+    /// The place a cursor stands for; without one nothing was read yet.
+    pub(super) fn parse(cursor: Option<&Cursor>) -> Result<Self, Failure> {
+        let Some(cursor) = cursor else {
+            return Ok(Self {
+                v: VERSION,
+                ..Self::default()
+            });
+        };
+        match serde_json::from_str::<Self>(&cursor.0) {
+            Ok(place) if place.v == VERSION => Ok(place),
+            _ => {
+                let problem = Problem::new(Code::Bug, "the stored cursor is not one of this connector");
+                let problem = problem.hint("`nivel backfill` reads the stream anew");
+                Err(Failure::new(Class::Forbidden, problem))
+            }
+        }
+    }
+
+    /// The list that is read next: changes and removals go before a sweep.
+    pub(super) fn under_way(&self) -> Option<&Task> {
+        self.task.as_ref().or(self.sweep.as_ref())
+    }
+
+    /// Takes out the list that is read next.
+    pub(super) fn take(&mut self) -> Option<Task> {
+        self.task.take().or_else(|| self.sweep.take())
+    }
+
+    /// Puts a list back that is not over.
+    pub(super) fn put(&mut self, task: Task) {
+        if task.aim == Aim::Sweep {
+            self.sweep = Some(task);
+        } else {
+            self.task = Some(task);
+        }
+    }
+
+    /// Everything up to `round` is read.
+    pub(super) fn end_round(&mut self) {
+        self.round = None;
+        self.is_followed = false;
+    }
+
+    pub(super) fn cursor(&self) -> Cursor {
+        Cursor(serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back_and_a_foreign_cursor_is_refused() {
+        let mut place = Place::parse(None).unwrap();
+        place.since = Some(UnixMillis(5));
+        let mut task = Task::new(Aim::Changes, UnixMillis(1), UnixMillis(2), UnixMillis(3));
+        task.page = Position::Token("x".into());
+        place.task = Some(task);
+        assert_eq!(Place::parse(Some(&place.cursor())).unwrap(), place);
+        assert!(Place::parse(Some(&Cursor("{\"v\":2}".into()))).is_err());
+        assert!(Place::parse(Some(&Cursor("x".into()))).is_err());
+    }
+}

@@ -1,0 +1,361 @@
+//! Reads one page of a stream: a function of the cursor and what the tool answers, with no memory between calls.
+//!
+//! What must never happen here: the state moves past something that was not returned; an answer that is not a list is
+//! taken for an empty one; a list that goes round in a circle is read for ever or given up without a word.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use compact_str::CompactString;
+use reqwest::Url;
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+
+use super::paging::{self, Leaf, guarded_total, text_at};
+use super::place::{Aim, Place, Position, Task};
+use super::window::halve;
+use super::{Native, Stream};
+use crate::connector::http::not_the_answer_to;
+use crate::connector::link::{Good, Purpose, next_link};
+use crate::connector::render::{Draft, Target, from_expression};
+use crate::error::{Class, Code, Failure, Problem};
+use crate::manifest::{CommitAt, Found, Paging, Path, Read};
+use crate::model::{Incoming, Page};
+
+/// While a long sweep is under way, changes are read whenever they are this far behind.
+const INTERLEAVE: Duration = Duration::from_secs(5 * 60);
+/// How often a list is begun again because its total moved; then its window is made smaller.
+const RESTARTS_MAX: u32 = 3;
+
+/// What comes after a page.
+enum Turn {
+    /// Another page, or the same list once more from its beginning.
+    Page,
+    /// The end of the query.
+    End,
+}
+
+impl Native {
+    /// The next page from `place` on.
+    pub(super) async fn pull_page(&self, stream: &Stream, mut place: Place) -> Result<Page, Failure> {
+        let Some(read) = &stream.object.read else {
+            return Err(stream.cannot("list these objects"));
+        };
+        place.round.get_or_insert_with(|| self.link.server_now());
+        self.choose(stream, read, &mut place);
+        let Some(mut task) = place.take() else {
+            place.end_round();
+            return Ok(Page {
+                records: Vec::new(),
+                next: place.cursor(),
+                is_caught_up: true,
+                asked_at: self.link.now(),
+                sweep_ended: false,
+            });
+        };
+        let draft = self.draft(stream, read, &task)?;
+        let good = match self.link.call(&draft, Purpose::read("read")).await {
+            Err(failure) if failure.class == Class::Gone && place.token.is_some() => {
+                // The tool has forgotten its own cursor. Everything is read anew, which loses nothing.
+                tracing::warn!(system = %self.system, stream = %stream.name, "the tool's cursor is no longer valid, reading from the start");
+                return Ok(Page {
+                    records: Vec::new(),
+                    next: Place::parse(None)?.cursor(),
+                    is_caught_up: false,
+                    asked_at: self.link.now(),
+                    sweep_ended: false,
+                });
+            }
+            good => good?,
+        };
+        self.believe_their_clock(stream, &mut place, &mut task);
+        let rows = rows(read, task.aim, &good)?;
+        let records = records(stream, &task, &rows);
+        let turn = self.turn(stream, read, &mut place, &mut task, &good, &rows, &records)?;
+        let is_over = matches!(turn, Turn::End) && !self.goes_on(stream, read, &mut task);
+        let sweep_ended = is_over && task.aim == Aim::Sweep;
+        if is_over {
+            finish(read, &mut place, &task);
+            self.choose(stream, read, &mut place);
+        } else {
+            place.put(task);
+        }
+        let is_caught_up = place.under_way().is_none();
+        if is_caught_up {
+            place.end_round();
+        }
+        Ok(Page {
+            records,
+            next: place.cursor(),
+            is_caught_up,
+            asked_at: good.answer.asked_at,
+            sweep_ended,
+        })
+    }
+
+    /// Begins the next list that is due, if none is under way.
+    fn choose(&self, stream: &Stream, read: &Read, place: &mut Place) {
+        if place.task.is_some() {
+            return;
+        }
+        let now = self.link.server_now();
+        let round = place.round.unwrap_or(now);
+        let pace = &stream.pace;
+        if read.cursor.is_some() && !place.is_followed {
+            let mut task = Task::new(Aim::Changes, round, pace.start, round);
+            task.page = place.token.clone().map_or(Position::First, Position::Token);
+            place.task = Some(task);
+            return;
+        }
+        let is_first = place.since.is_none() && place.swept_at.is_none();
+        if read.window.is_some() && !(is_first && read.full.is_some()) {
+            let moment = match (&place.sweep, place.since) {
+                (None, _) => Some(round),
+                (Some(_), Some(since)) if pace.bound(now).since(since) >= INTERLEAVE => Some(now),
+                (Some(_), _) => None,
+            };
+            place.task = moment.and_then(|moment| pace.changes(place.since, moment));
+        }
+        if place.task.is_some() || place.sweep.is_some() {
+            return;
+        }
+        let bound = pace.bound(round);
+        if let (Some(_), Some(from)) = (&read.deletes, place.removed_since)
+            && bound > from
+            && round.since(from) >= self.removals_every
+        {
+            place.task = Some(Task::new(Aim::Removals, round, from.minus(pace.overlap), bound));
+            return;
+        }
+        let is_due = |every: Duration| place.swept_at.is_none_or(|at| round.since(at) >= every);
+        if read.full.is_some_and(|full| is_due(full.every.0)) {
+            place.sweep = Some(pace.sweep(round));
+        }
+    }
+
+    /// The request of the task's page.
+    fn draft(&self, stream: &Stream, read: &Read, task: &Task) -> Result<Draft, Failure> {
+        let removals = read.deletes.as_ref().filter(|_| task.aim == Aim::Removals);
+        let (request, query, body) = match removals {
+            Some(deletes) => (&deletes.request, &deletes.query, &deletes.body),
+            None => (&read.request, &read.query, &read.body),
+        };
+        let paging = paging_of(read, task.aim);
+        let mut names = self.link.names();
+        names.set("window", &json!({"since": task.since.0, "until": task.until.0}));
+        names.set("page", &paging::names(paging, &task.page));
+        names.set("part", stream.parts.get(task.part).unwrap_or(&Json::Null));
+        names.set("fields", &stream.fields);
+        names.set("since", &Json::from(task.since.0));
+        let fail = |why| from_expression(&why, true);
+        let mut draft = Draft::new(request, query, body.as_ref(), &names).map_err(fail)?;
+        if let Position::Url(text) = &task.page {
+            draft.target = Target::Url(self.same_host(text)?);
+            draft.query.clear();
+        }
+        if let Some((param, value)) = paging::parameter(paging, &task.page) {
+            draft.put(param, &value);
+        }
+        if let (Some(cursor), None) = (&read.cursor, removals) {
+            if let Position::Token(token) = &task.page {
+                draft.put(&cursor.to, &Json::from(token.as_str()));
+            } else {
+                for (param, body) in &cursor.start {
+                    draft.put(param, &body.render(&names).map_err(fail)?);
+                }
+            }
+        }
+        Ok(draft)
+    }
+
+    fn same_host(&self, text: &str) -> Result<Url, Failure> {
+        self.link.own_url(text).ok_or_else(|| not_a_list("points to a next page on another host"))
+    }
+
+    /// The state of a window must not lie after what the tool itself has reached: our clock may be ahead of its own.
+    fn believe_their_clock(&self, stream: &Stream, place: &mut Place, task: &mut Task) {
+        let theirs = self.link.server_now();
+        if task.pages == 0 {
+            task.end = task.end.min(stream.pace.bound(theirs));
+        }
+        place.round = place.round.map(|round| round.min(theirs));
+    }
+
+    /// Moves the task to its next page, or says that the query is over.
+    #[expect(clippy::too_many_arguments, reason = "all of one page: what was asked, what came, what it was made into")]
+    fn turn(
+        &self,
+        stream: &Stream,
+        read: &Read,
+        place: &mut Place,
+        task: &mut Task,
+        good: &Good,
+        rows: &[Cow<'_, Json>],
+        records: &[Incoming],
+    ) -> Result<Turn, Failure> {
+        let paging = paging_of(read, task.aim);
+        if task.page == Position::First || task.total.is_none() {
+            task.total = guarded_total(paging, &good.body);
+        } else if guarded_total(paging, &good.body) != task.total {
+            return begin_again(task);
+        }
+        let signature = signature(records);
+        if signature.is_some() && signature == task.last {
+            return Err(no_progress("sent the same page twice"));
+        }
+        task.last = signature;
+        task.pages += 1;
+        task.rows += rows.len() as u64;
+        let leaf = Leaf {
+            body: &good.body,
+            link: next_link(good.answer.header("link")),
+            rows: rows.len() as u64,
+            last: rows.last().map(AsRef::as_ref),
+        };
+        let cursor = read.cursor.as_ref().filter(|_| task.aim != Aim::Removals);
+        let mut next = paging::next(paging, cursor, &task.page, leaf).map_err(not_a_list)?;
+        let is_newest_first = stream.pace.is_newest_first && task.aim != Aim::Removals;
+        if is_newest_first && records.iter().any(|record| record.updated_at.is_some_and(|at| at < task.since)) {
+            next = None;
+        }
+        if let Some(cursor) = cursor {
+            let token = text_at(&cursor.opaque, &good.body);
+            if token.is_some() && (next.is_none() || cursor.commit == CommitAt::Page) {
+                place.token = token;
+            }
+        }
+        if task.aim != Aim::Removals && stream.pace.is_ceiling_met(task) && (next.is_some() || !is_newest_first) {
+            return if !is_newest_first && halve(task) { Ok(Turn::Page) } else { Err(ceiling_met()) };
+        }
+        let Some(next) = next else {
+            return Ok(Turn::End);
+        };
+        if let Position::Url(text) = &next {
+            self.same_host(text)?;
+        }
+        if next == task.page || task.mark.as_ref() == Some(&next) {
+            return Err(no_progress("points back to a page that was read already"));
+        }
+        if task.pages.is_power_of_two() {
+            task.mark = Some(next.clone());
+        }
+        task.page = next;
+        Ok(Turn::Page)
+    }
+
+    /// After a query: the next partition, the rest of a split window, or the tail of a sweep. False when all is read.
+    fn goes_on(&self, stream: &Stream, read: &Read, task: &mut Task) -> bool {
+        if task.aim == Aim::Removals {
+            return false;
+        }
+        if task.part + 1 < stream.parts.len() {
+            task.part += 1;
+            task.begin_query();
+            return true;
+        }
+        if stream.pace.next_window(task) {
+            return true;
+        }
+        let has_tail = task.aim == Aim::Sweep && read.window.is_some();
+        has_tail && stream.pace.tail(task, self.link.server_now())
+    }
+}
+
+fn paging_of(read: &Read, aim: Aim) -> Option<&Paging> {
+    match (aim, &read.deletes) {
+        (Aim::Removals, Some(deletes)) => deletes.page.as_ref(),
+        _ => read.page.as_ref(),
+    }
+}
+
+/// What a list that is read to its end means for the state.
+fn finish(read: &Read, place: &mut Place, task: &Task) {
+    match task.aim {
+        Aim::Removals => place.removed_since = place.removed_since.max(Some(task.end)),
+        Aim::Changes if read.cursor.is_some() => place.is_followed = true,
+        Aim::Changes => place.since = place.since.max(Some(task.end)),
+        Aim::Sweep => {
+            place.swept_at = Some(task.began);
+            place.epoch += 1;
+            if read.window.is_some() {
+                place.since = place.since.max(Some(task.end));
+            }
+        }
+    }
+    // What was removed while the first list was read is told by the next list of removed objects.
+    place.removed_since.get_or_insert(task.began);
+}
+
+/// The rows of a list. An answer without the list is never an empty list.
+fn rows<'a>(read: &Read, aim: Aim, good: &'a Good) -> Result<Vec<Cow<'a, Json>>, Failure> {
+    if good.body.is_null() {
+        return Ok(Vec::new());
+    }
+    let path: &Path = match (aim, &read.deletes) {
+        (Aim::Removals, Some(deletes)) => &deletes.records,
+        _ => &read.records,
+    };
+    match path.find(&good.body) {
+        Found::Absent => Err(not_a_list(&format!("has no `{path}`"))),
+        Found::Value(value) if !value.is_array() && !value.is_object() => {
+            Err(not_a_list(&format!("has something at `{path}` that is not a list")))
+        }
+        Found::Empty | Found::Value(_) => Ok(path.rows(&good.body)),
+    }
+}
+
+/// The records of a page's rows.
+fn records(stream: &Stream, task: &Task, rows: &[Cow<'_, Json>]) -> Vec<Incoming> {
+    match (&stream.removals, task.aim) {
+        (Some(mapper), Aim::Removals) => {
+            let rows = rows.iter().map(|row| mapper.record_in(row));
+            // The list cannot always be filtered; what was removed before this window was told by an earlier one.
+            let rows = rows.filter(|record| record.updated_at.is_none_or(|at| at >= task.since));
+            rows.map(|record| Incoming { deleted: true, ..record }).collect()
+        }
+        _ => rows.iter().map(|row| with_id(stream.mapper.record_in(row), row)).collect(),
+    }
+}
+
+/// A row without an id gets one from its content, so that it is kept and told like every other that cannot be used.
+fn with_id(mut record: Incoming, row: &Json) -> Incoming {
+    if record.remote.is_empty() {
+        let digest = Sha256::digest(row.to_string());
+        let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        record.remote = CompactString::from(format!("no-id-{hex}"));
+    }
+    record
+}
+
+/// First and last record of a page, and how many there are; nothing for an empty page.
+fn signature(records: &[Incoming]) -> Option<String> {
+    let (first, last) = (records.first()?, records.last()?);
+    let at = |record: &Incoming| record.updated_at.map_or(0, |at| at.0);
+    Some(format!("{} {}@{} {}@{}", records.len(), first.remote, at(first), last.remote, at(last)))
+}
+
+/// The number of all rows moved while the list was read by offset, so rows may have been skipped.
+fn begin_again(task: &mut Task) -> Result<Turn, Failure> {
+    task.restarts += 1;
+    if task.restarts > RESTARTS_MAX {
+        if !halve(task) {
+            return Err(no_progress("changes its list faster than it can be read"));
+        }
+        task.restarts = 0;
+    }
+    task.begin_query();
+    Ok(Turn::Page)
+}
+
+fn not_a_list(what: &str) -> Failure {
+    not_the_answer_to("a list", what)
+}
+
+fn no_progress(what: &str) -> Failure {
+    Failure::new(Class::Transient, Problem::new(Code::NoProgress, format!("the tool {what}")))
+}
+
+fn ceiling_met() -> Failure {
+    let message = "the tool lists no more rows of one second, and more there may be";
+    Failure::new(Class::Forbidden, Problem::new(Code::CeilingMet, message))
+}

@@ -1,0 +1,91 @@
+//! What makes a manifest one configured system: the admin's values, overrides, and where time comes from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use compact_str::CompactString;
+use secrecy::SecretString;
+use serde_json::Value as Json;
+
+use super::http::Bounds;
+use super::timer::{RealTimer, Timer};
+use crate::manifest::{Limit, PhoneNormaliser};
+use crate::model::{Clock, SystemClock};
+
+/// One value of a system's config.
+#[derive(Clone, Debug)]
+pub enum ConfigValue {
+    /// May be seen.
+    Plain(Json),
+    /// Never printed.
+    Secret(SecretString),
+}
+
+/// Everything about one system that is not in its manifest.
+#[derive(Clone)]
+pub struct ConnectionSettings {
+    /// The system's name.
+    pub system: CompactString,
+    /// The values of the manifest's `config`.
+    pub config: BTreeMap<CompactString, ConfigValue>,
+    /// Another address than the manifest's `base`: the sandbox, a proxy.
+    pub base: Option<String>,
+    /// The country whose phone numbers may lack a prefix (`FI`).
+    pub region: Option<CompactString>,
+    /// How phone numbers are put into one form.
+    pub phone: PhoneNormaliser,
+    /// Instead of the manifest's limits.
+    pub limits: Option<Vec<Limit>>,
+    /// The part of every limit that Nivel may use, above 0 and up to 1.
+    pub share: f64,
+    /// Instead of the manifest's `lag`.
+    pub lag: Option<Duration>,
+    /// Instead of the manifest's `overlap`.
+    pub overlap: Option<Duration>,
+    /// How often a list of removed objects is read at most.
+    pub removals_every: Duration,
+    /// The bounds of every exchange; the manifest's `timeout` and `body_max` go before.
+    pub bounds: Bounds,
+    /// The calendar.
+    pub clock: Arc<dyn Clock>,
+    /// Waiting.
+    pub timer: Arc<dyn Timer>,
+}
+
+impl ConnectionSettings {
+    /// Settings with nothing overridden, on the machine's clock.
+    #[must_use]
+    pub fn new(system: impl Into<CompactString>) -> Self {
+        Self {
+            system: system.into(),
+            config: BTreeMap::new(),
+            base: None,
+            region: None,
+            phone: |text, _region| Some(text.trim().into()),
+            limits: None,
+            share: 1.0,
+            lag: None,
+            overlap: None,
+            removals_every: Duration::from_secs(15 * 60),
+            bounds: Bounds::default(),
+            clock: Arc::new(SystemClock),
+            timer: Arc::new(RealTimer::default()),
+        }
+    }
+
+    /// The same settings with a plain config value.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Json>) -> Self {
+        self.config.insert(name.into(), ConfigValue::Plain(value.into()));
+        self
+    }
+
+    /// The same settings with a secret config value.
+    #[must_use]
+    pub fn with_secret(mut self, name: &str, value: impl Into<String>) -> Self {
+        let value = SecretString::from(value.into());
+        self.config.insert(name.into(), ConfigValue::Secret(value));
+        self
+    }
+}

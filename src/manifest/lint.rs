@@ -1,0 +1,348 @@
+//! Does a well-formed manifest make sense? First half: every expression uses only names that exist where it stands.
+
+use std::collections::BTreeSet;
+
+use super::body::Body;
+use super::cond::Cond;
+use super::decode::suggest;
+use super::expr::Template;
+use super::field::WriteRule;
+use super::hook::Webhook;
+use super::lint_sense;
+use super::map_out::GOLDEN_NAMES;
+use super::object::{Object, Read};
+use super::paging::Paging;
+use super::scalar::Request;
+use super::types::{Auth, Manifest, Pick};
+use super::write::Op;
+use crate::error::{Code, Problem};
+
+/// Everything about a manifest that cannot be right, with its place in the file.
+#[must_use]
+pub fn lint(manifest: &Manifest) -> Vec<Problem> {
+    let mut lint = Lint::new(manifest);
+    lint.head();
+    for (name, object) in &manifest.objects {
+        lint.object(&format!("objects.{name}"), object);
+    }
+    if let Some(webhook) = &manifest.webhook {
+        lint.webhook(webhook);
+    }
+    lint.unused_settings();
+    lint_sense::check(&mut lint);
+    lint.problems
+}
+
+/// The names an expression may use: `config` stands for all of its members, `page.after` for that one, `e` for anything.
+type Names<'a> = &'a [&'a str];
+
+/// Names inside a write call.
+const CALL: Names<'static> = &[
+    "key", "id", "op_id", "remote", "known", "match", "customer", "ops", "keys",
+];
+
+pub(super) struct Lint<'a> {
+    pub(super) manifest: &'a Manifest,
+    pub(super) problems: Vec<Problem>,
+    used_settings: BTreeSet<String>,
+}
+
+impl<'a> Lint<'a> {
+    fn new(manifest: &'a Manifest) -> Self {
+        Self {
+            manifest,
+            problems: Vec::new(),
+            used_settings: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn tell(&mut self, code: Code, path: &str, message: impl Into<String>, hint: impl Into<String>) {
+        let place = self.manifest.places.of(path);
+        self.problems.push(Problem::new(code, message).about(place).hint(hint));
+    }
+
+    /// The path of one of several: a single entry may stand without its list.
+    pub(super) fn item(&self, path: &str, index: usize) -> String {
+        let item = format!("{path}.{index}");
+        if self.manifest.places.at.contains_key(&item) {
+            item
+        } else {
+            path.to_owned()
+        }
+    }
+
+    fn names(&mut self, path: &str, used: BTreeSet<String>, allowed: Names<'_>) {
+        for name in used {
+            let (first, rest) = name.split_once('.').unwrap_or((&name, ""));
+            if first == "config" {
+                self.setting(path, rest.split('.').next().unwrap_or_default());
+                continue;
+            }
+            let is_known = allowed.iter().any(|known| match known.split_once('.') {
+                None => *known == first,
+                Some((parent, member)) => {
+                    parent == first && (rest.is_empty() || rest.split('.').next() == Some(member))
+                }
+            });
+            if !is_known {
+                let hint = suggest(&name, &[allowed, &["config"]].concat());
+                self.tell(
+                    Code::ManifestExpression,
+                    path,
+                    format!("`{name}` is not known here"),
+                    hint,
+                );
+            }
+        }
+    }
+
+    fn setting(&mut self, path: &str, name: &str) {
+        if name.is_empty() || self.manifest.config.contains_key(name) {
+            self.used_settings.insert(name.to_owned());
+            return;
+        }
+        let known: Vec<_> = self.manifest.config.keys().collect();
+        let hint = suggest(name, &known);
+        self.tell(
+            Code::ManifestExpression,
+            path,
+            format!("setting `{name}` is not declared in `config`"),
+            hint,
+        );
+    }
+
+    fn unused_settings(&mut self) {
+        let manifest = self.manifest;
+        for name in manifest.config.keys() {
+            if !self.used_settings.contains(name.as_str()) && !self.used_settings.contains("") {
+                let message = format!("setting `{name}` is never used");
+                self.tell(Code::ManifestSense, &format!("config.{name}"), message, "");
+            }
+        }
+    }
+
+    fn template(&mut self, path: &str, template: &Template, allowed: Names<'_>) {
+        self.names(path, template.names(), allowed);
+    }
+
+    fn request(&mut self, path: &str, request: &Request, allowed: Names<'_>) {
+        self.template(&format!("{path}.request"), &request.path, allowed);
+    }
+
+    fn body(&mut self, path: &str, body: &Body, allowed: Names<'_>) {
+        match body {
+            Body::Literal(_) => {}
+            Body::Template(template) => self.template(path, template, allowed),
+            Body::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.body(&format!("{path}.{index}"), item, allowed);
+                }
+            }
+            Body::Map(pairs) => {
+                for (name, value) in pairs {
+                    self.body(&format!("{path}.{name}"), value, allowed);
+                }
+            }
+        }
+    }
+
+    fn bodies<'b, N: std::fmt::Display + 'b>(
+        &mut self,
+        path: &str,
+        bodies: impl IntoIterator<Item = (&'b N, &'b Body)>,
+        allowed: Names<'_>,
+    ) {
+        for (name, body) in bodies {
+            self.body(&format!("{path}.{name}"), body, allowed);
+        }
+    }
+
+    fn cond(&mut self, path: &str, cond: Option<&Cond>, allowed: Names<'_>) {
+        if let Some(cond) = cond {
+            self.names(path, cond.names(), allowed);
+        }
+    }
+
+    fn pick(&mut self, path: &str, pick: Option<&Pick>, allowed: Names<'_>) {
+        if let Some(Pick::Template(template)) = pick {
+            self.template(path, template, allowed);
+        }
+    }
+
+    fn head(&mut self) {
+        let manifest = self.manifest;
+        self.template("base", &manifest.base, &[]);
+        for (name, value) in &manifest.headers {
+            self.template(&format!("headers.{name}"), value, &[]);
+        }
+        match &manifest.auth {
+            None => {}
+            Some(Auth::Bearer(token)) => self.template("auth.bearer", token, &[]),
+            Some(Auth::Header(headers)) => {
+                for (name, value) in headers {
+                    self.template(&format!("auth.header.{name}"), value, &[]);
+                }
+            }
+            Some(Auth::Basic(basic)) => {
+                self.template("auth.basic.user", &basic.user, &[]);
+                self.template("auth.basic.password", &basic.password, &[]);
+            }
+            Some(Auth::Jwt(jwt)) => {
+                self.template("auth.jwt.secret", &jwt.secret, &[]);
+                for template in jwt.key_id.iter().chain(jwt.claims.values()) {
+                    self.template("auth.jwt", template, &[]);
+                }
+            }
+        }
+        if let Some(check) = &manifest.check {
+            self.template("check", &check.path, &[]);
+        }
+        for (index, rule) in manifest.errors.iter().enumerate() {
+            let path = format!("errors.{index}");
+            let answer: Names<'_> = &["status", "body", "headers", "method"];
+            self.cond(&format!("{path}.when"), rule.when.as_ref(), answer);
+            self.pick(&format!("{path}.id"), rule.id.as_ref(), answer);
+            self.pick(&format!("{path}.message"), rule.message.as_ref(), answer);
+        }
+    }
+
+    fn object(&mut self, path: &str, object: &Object) {
+        if let Some(read) = &object.read {
+            self.read(&format!("{path}.read"), read);
+        }
+        if let Some(get) = &object.get {
+            let path = format!("{path}.get");
+            let allowed: Names<'_> = &["id", "ids", "fields.remote"];
+            self.request(&path, &get.request, allowed);
+            self.bodies(&format!("{path}.query"), &get.query, allowed);
+            self.bodies(&path, get.body.iter().map(|body| (&"body", body)), allowed);
+        }
+        for (name, find) in &object.find {
+            let path = format!("{path}.find.{name}");
+            let allowed: Names<'_> = &["value", "fields.remote"];
+            self.request(&path, &find.request, allowed);
+            self.bodies(&format!("{path}.query"), &find.query, allowed);
+            self.bodies(&path, find.body.iter().map(|body| (&"body", body)), allowed);
+        }
+        if let Some(write) = &object.write {
+            let ways = [
+                ("create", &write.create),
+                ("update", &write.update),
+                ("upsert", &write.upsert),
+                ("delete", &write.delete),
+            ];
+            for (way, ops) in ways {
+                for (index, op) in ops.iter().enumerate() {
+                    let path = self.item(&format!("{path}.write.{way}"), index);
+                    self.op(&path, op);
+                }
+            }
+        }
+        self.fields(&format!("{path}.fields"), object);
+    }
+
+    fn read(&mut self, path: &str, read: &Read) {
+        let mut allowed = vec!["fields.remote"];
+        if read.window.is_some() {
+            allowed.extend(["window.since", "window.until"]);
+        }
+        let parts: Vec<_> = read.partition.keys().map(|name| format!("part.{name}")).collect();
+        allowed.extend(parts.iter().map(String::as_str));
+        allowed.extend(page_name(read.page.as_ref()));
+        self.request(path, &read.request, &allowed);
+        self.bodies(&format!("{path}.query"), &read.query, &allowed);
+        self.bodies(path, read.body.iter().map(|body| (&"body", body)), &allowed);
+        if let Some(cursor) = &read.cursor {
+            for start in cursor.start.values() {
+                self.body(&format!("{path}.cursor.start"), start, &["since"]);
+            }
+        }
+        self.cond(&format!("{path}.deleted"), read.deleted.as_ref(), &["record"]);
+        if let Some(deletes) = &read.deletes {
+            let path = format!("{path}.deletes");
+            let mut allowed = vec!["window.since", "window.until"];
+            allowed.extend(page_name(deletes.page.as_ref()));
+            self.request(&path, &deletes.request, &allowed);
+            self.bodies(&format!("{path}.query"), &deletes.query, &allowed);
+            self.bodies(&path, deletes.body.iter().map(|body| (&"body", body)), &allowed);
+        }
+    }
+
+    fn op(&mut self, path: &str, op: &Op) {
+        self.cond(&format!("{path}.if"), op.condition.as_ref(), &["ops"]);
+        self.request(path, &op.request, CALL);
+        self.bodies(&format!("{path}.query"), &op.query, CALL);
+        self.bodies(&format!("{path}.headers"), &op.headers, CALL);
+        let bodies = [("body", &op.body), ("item", &op.item)];
+        for (name, body) in bodies {
+            self.bodies(path, body.iter().map(|body| (&name, body)), CALL);
+        }
+        if let Some(job) = &op.job {
+            self.template(&format!("{path}.job.poll"), &job.poll.path, &["job.id"]);
+        }
+    }
+
+    fn fields(&mut self, path: &str, object: &Object) {
+        let mut allowed = vec!["value", "was", "customer"];
+        allowed.extend(GOLDEN_NAMES);
+        allowed.extend(object.fields.by_name.keys().map(super::super::model::FieldName::as_str));
+        let known: Vec<_> = object
+            .fields
+            .by_name
+            .keys()
+            .map(|name| format!("known.{name}"))
+            .collect();
+        allowed.extend(known.iter().map(String::as_str));
+        for (name, field) in &object.fields.by_name {
+            let path = format!("{path}.{name}.write");
+            match &field.write {
+                WriteRule::Value(template) => self.template(&path, template, &allowed),
+                WriteRule::Raw(raw) => self.template(&format!("{path}.value"), &raw.value, &allowed),
+                WriteRule::Mode(_) | WriteRule::After => {}
+            }
+        }
+    }
+
+    fn webhook(&mut self, webhook: &Webhook) {
+        for (index, verify) in webhook.verify.iter().enumerate() {
+            let path = self.item("webhook.verify", index);
+            self.cond(&format!("{path}.if"), verify.condition.as_ref(), &[]);
+            let secrets = verify
+                .key
+                .iter()
+                .chain(&verify.path_secret)
+                .chain(verify.header.values());
+            let basic = verify.basic.iter().flat_map(|basic| [&basic.user, &basic.password]);
+            for secret in secrets.chain(basic) {
+                self.template(&path, secret, &[]);
+            }
+            if let Some(over) = &verify.over {
+                self.template(
+                    &format!("{path}.over"),
+                    over,
+                    &["method", "url", "body", "headers", "sig"],
+                );
+            }
+        }
+        let event: Names<'_> = &["e", "body", "headers"];
+        let events = &webhook.events;
+        self.template("webhook.events.object", &events.object, event);
+        self.pick("webhook.events.key", events.key.as_ref(), event);
+        self.pick("webhook.events.id", events.id.as_ref(), event);
+        if let Some(merge) = &events.merge {
+            self.pick("webhook.events.merge.winner", Some(&merge.winner), event);
+            self.pick("webhook.events.merge.losers", Some(&merge.losers), event);
+        }
+    }
+}
+
+/// The name under which the state of paging is known to expressions.
+pub(super) fn page_name(page: Option<&Paging>) -> Option<&'static str> {
+    match page? {
+        Paging::Token { .. } => Some("page.token"),
+        Paging::Offset { .. } => Some("page.offset"),
+        Paging::Page { .. } => Some("page.number"),
+        Paging::Keyset { .. } => Some("page.after"),
+        Paging::NextUrl { .. } | Paging::Link | Paging::Cursor { .. } => None,
+    }
+}

@@ -1,0 +1,92 @@
+//! What the rest of Nivel needs to know about an object of a manifest.
+
+use compact_str::CompactString;
+
+use super::field::Field;
+use super::object::Object;
+use super::value;
+use super::write::{Op, WriteOps};
+use crate::model::{FieldName, FieldSpec, StreamSpec, WriteMode};
+
+impl Object {
+    /// What the rest of Nivel needs to know. Names that begin with `_` are left out: they serve writing only.
+    #[must_use]
+    pub fn spec(&self) -> StreamSpec {
+        let fields = self
+            .fields
+            .by_name
+            .iter()
+            .filter(|(name, _)| !name.as_str().starts_with('_'));
+        let ops = self.write.iter().flat_map(WriteOps::ops);
+        let write = self.write.as_ref();
+        StreamSpec {
+            kind: self.kind,
+            fields: fields.map(|(name, field)| (name.clone(), field.spec())).collect(),
+            match_by: self.match_by.iter().map(|name| self.match_name(name)).collect(),
+            can_create: write.is_some_and(|write| !write.create.is_empty() || !write.upsert.is_empty()),
+            can_update: write.is_some_and(|write| !write.update.is_empty()),
+            can_delete: write.is_some_and(|write| !write.delete.is_empty()),
+            batch_max: ops.map(|op| op.max).max().unwrap_or(1),
+        }
+    }
+
+    /// The field where the tool keeps our customer key.
+    #[must_use]
+    pub fn key_field(&self) -> Option<&FieldName> {
+        self.fields
+            .by_name
+            .iter()
+            .find(|(_, field)| field.key.is_some())
+            .map(|(name, _)| name)
+    }
+
+    /// How the rest of Nivel spells a field of `match`: our own key is `key`.
+    fn match_name(&self, name: &CompactString) -> FieldName {
+        match self.key_field() {
+            Some(key) if key.0 == *name => FieldName::from("key"),
+            _ => FieldName(name.clone()),
+        }
+    }
+
+    /// The tool's own names of the mapped fields (`fields.remote` in expressions), without what is around all of them.
+    #[must_use]
+    pub fn remote_names(&self) -> Vec<CompactString> {
+        let around = self.fields.at.as_ref().map_or(0, |at| at.names().len());
+        let mut names: Vec<CompactString> = Vec::new();
+        for field in self.fields.by_name.values() {
+            if let Some(name) = field.to.names().get(around) {
+                if !names.iter().any(|known| known == name) {
+                    names.push((*name).into());
+                }
+            }
+        }
+        names
+    }
+}
+
+impl WriteOps {
+    /// Every way to write.
+    pub fn ops(&self) -> impl Iterator<Item = &Op> {
+        [&self.create, &self.update, &self.upsert, &self.delete]
+            .into_iter()
+            .flat_map(|ops| ops.iter())
+    }
+}
+
+impl Field {
+    fn spec(&self) -> FieldSpec {
+        FieldSpec {
+            // Our key is put there by the mapper itself.
+            write: if self.key.is_some() {
+                WriteMode::Never
+            } else {
+                self.write.mode()
+            },
+            order: self.values.0.iter().map(|(canonical, _)| canonical.clone()).collect(),
+            placeholder: self
+                .placeholder
+                .as_ref()
+                .and_then(|value| value::canonical(self, value)),
+        }
+    }
+}
