@@ -150,6 +150,18 @@ fn marketing(server: &Server, method: &Method, path: &str, query: &str, body: &B
             let rows: Vec<_> = inputs.inputs.iter().map(row).collect();
             listed(server, &rows, "{\"status\":\"COMPLETE\",\"results\":[", "]}")
         }
+        ("GET", key) if asked(query, "idProperty").as_deref() == Some("email") => {
+            server.count(|counts| counts.lookups += 1);
+            let key = percent_encoding::percent_decode_str(key.trim_start_matches('/')).decode_utf8_lossy();
+            let store = server.store();
+            match store.with_email(&key) {
+                Some(row) => listed(server, &[Some(row)], "", ""),
+                None => Some(json(
+                    StatusCode::NOT_FOUND,
+                    "{\"status\":\"error\",\"category\":\"OBJECT_NOT_FOUND\"}",
+                )),
+            }
+        }
         ("POST", "/batch/update" | "/batch/create" | "/batch/upsert") => {
             batch(server, rest.trim_start_matches("/batch/"), body)
         }

@@ -15,6 +15,9 @@ use super::joint::{BASIC, PARALLEL};
 use super::meter::{Cost, Meter};
 use super::shapes::{TOOLS, Tool};
 
+/// As long as a customer key.
+const KEY: &str = "per_0190163d8694739b8a5d4e5b6f1c2d3e";
+
 /// A contact as far as the job looks at it.
 pub(crate) struct Contact {
     pub(crate) id: String,
@@ -251,12 +254,14 @@ impl<'a> Golden<'a> {
             (Tool::Sales, None) => json!({"phones": [{"value": phone, "primary": true}]}),
             (_, None) => json!({"phone": phone}),
             (Tool::Marketing, Some(email)) => {
-                json!({"email": email, "firstname": self.given, "lastname": self.family, "phone": phone})
+                json!({"email": email, "firstname": self.given, "hs_language": "en-US", "lastname": self.family, "phone": phone})
             }
             (Tool::Sales, Some(email)) => {
                 json!({"name": full, "emails": [{"value": email, "primary": true}], "phones": [{"value": phone, "primary": true}]})
             }
-            (Tool::Support, Some(email)) => json!({"email": email, "name": full, "phone": phone}),
+            (Tool::Support, Some(email)) => {
+                json!({"email": email, "external_id": KEY, "locale": "en-US", "name": full, "phone": phone, "skip_verify_email": true})
+            }
         }
     }
 }
@@ -275,6 +280,22 @@ async fn write(tool: Tool, client: &Client, base: &str, wishes: Vec<Wish>) -> Re
     }
     futures::stream::iter(calls.into_iter().map(Ok::<_, anyhow::Error>))
         .try_for_each_concurrent(PARALLEL[tool as usize], |(method, path, body, count)| async move {
+            if tool == Tool::Sales && method == Method::POST {
+                // There is no upsert and an e-mail is not unique there: look first.
+                let email = body
+                    .pointer("/emails/0/value")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
+                let query = format!("term={email}&fields=email&exact_match=true");
+                let found = send(
+                    client,
+                    Method::GET,
+                    &format!("{base}/api/v2/persons/search?{query}"),
+                    None,
+                )
+                .await?;
+                ensure!(found.pointer("/data/items/0").is_none(), "{email} is there already");
+            }
             let answer = send(client, method, &format!("{base}{path}"), Some(&body)).await?;
             let rows = answer.get("results").or_else(|| answer.pointer("/job_status/results"));
             let found = rows

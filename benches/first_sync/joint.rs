@@ -6,10 +6,11 @@ use std::path::Path;
 
 use std::sync::Arc;
 
-use anyhow::Result;
-use nivel::ledger::Sqlite;
+use anyhow::{Result, anyhow};
+use nivel::config::Config;
+use nivel::error::Problem;
 use nivel::model::SystemClock;
-use nivel::sync::{Engine, Parts, Silent};
+use nivel::sync::{Engine, Silent};
 use rusqlite::{Connection, OpenFlags, types::ValueRef};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::Addresses;
 use super::meter::{Cost, Meter};
 use super::serve::Counts;
+use super::shapes::TOOLS;
 use super::store::Agreement;
 
 /// The credential that everybody sends.
@@ -75,16 +77,25 @@ pub(crate) async fn run(addresses: &Addresses, is_checked: bool) -> Result<Joint
     Ok(joint)
 }
 
+/// The engine as the daemon builds it, from a config file.
 async fn engine(addresses: &Addresses, folder: &Path) -> Result<Engine> {
-    let parts = Parts {
-        ledger: Arc::new(Sqlite::open(&folder.join("nivel.db"), &SystemClock)?),
-        cache: Arc::new(super::direct::NoCache),
-        connections: super::direct::connections(addresses),
-        rules: super::direct::rules(),
-        clock: Arc::new(SystemClock),
-        progress: Arc::new(Silent),
+    let file = folder.join("nivel.yaml");
+    std::fs::write(&file, include_str!("nivel.yaml"))?;
+    let mut env = BTreeMap::from([("DATA_DIR".to_owned(), folder.display().to_string())]);
+    for tool in TOOLS {
+        env.insert(
+            format!("{}_URL", tool.name().to_uppercase()),
+            addresses.tools[tool as usize].clone(),
+        );
+    }
+    let told = |problems: Vec<Problem>| {
+        let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
+        anyhow!("{}", lines.join("; "))
     };
-    Ok(Engine::new(parts))
+    let config = Config::load(&[file], &env).map_err(told)?;
+    nivel::daemon::open(&config, Arc::new(SystemClock), Arc::new(Silent))
+        .await
+        .map_err(told)
 }
 
 async fn sync(engine: &Engine) -> Result<Option<String>> {

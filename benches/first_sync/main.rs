@@ -13,7 +13,6 @@
 
 mod answer;
 mod bare;
-mod direct;
 mod joint;
 mod meter;
 mod parent;

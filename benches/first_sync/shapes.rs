@@ -171,15 +171,14 @@ fn marketing(row: &Row, to: &mut String) -> std::fmt::Result {
     {
         write!(to, "\"{name}\":{},", text(value))?;
     }
-    for name in [
-        "hs_language",
-        "hubspot_owner_id",
-        "lifecyclestage",
-        "hs_email_optout",
-        "nivel_key",
-    ] {
+    let rest = [
+        ("hs_language", "\"en-US\""),
+        ("lifecyclestage", "null"),
+        ("hs_email_optout", "null"),
+    ];
+    for (name, value) in rest.into_iter().chain([("hubspot_owner_id", "null")]) {
         if !row.more.contains_key(name) {
-            write!(to, "\"{name}\":null,")?;
+            write!(to, "\"{name}\":{value},")?;
         }
     }
     for (name, value) in &row.more {
