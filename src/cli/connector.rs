@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Failed;
 use super::app::Context;
 use super::output::{Exit, Show, count, line, table};
-use crate::config::{Config, did_you_mean};
+use crate::config::{Config, ConnectorFacts, did_you_mean};
 use crate::error::{Code, Problem};
 use crate::manifest::{Manifest, Support};
 
@@ -55,7 +55,8 @@ impl Connector {
                 Ok(Exit::Fine)
             }
             Self::Show(args) => {
-                context.output.show(&Sheet::of(known(&manifests, &args.name)?));
+                let manifest = known(&manifests, &args.name)?;
+                context.output.show(&Sheet::of(manifest, &crate::daemon::facts(manifest)));
                 Ok(Exit::Fine)
             }
             Self::Test(args) => {
@@ -159,7 +160,7 @@ struct ObjectSheet {
 }
 
 impl Sheet {
-    fn of(manifest: &Manifest) -> Self {
+    fn of(manifest: &Manifest, facts: &ConnectorFacts) -> Self {
         let config = manifest.config.iter().map(|(key, setting)| {
             let need = Need {
                 required: setting.is_required(),
@@ -168,7 +169,6 @@ impl Sheet {
             };
             (key.to_string(), need)
         });
-        let facts = crate::daemon::facts(manifest);
         let objects = manifest.objects.iter().map(|(name, object)| {
             let fields = facts.streams.get(name).into_iter().flatten();
             let sheet = ObjectSheet {

@@ -45,13 +45,12 @@ pub(super) struct One {
 /// Which dead writes are meant
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  nivel dead retry 01HZX\n  nivel dead retry --all --code OUT003")]
-#[group(id = "which", required = true)]
 pub(super) struct Which {
     /// The writes' ids, as `nivel dead list` shows them; their beginning is enough
-    #[arg(group = "which")]
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
     ids: Vec<String>,
     /// All of them
-    #[arg(long, group = "which")]
+    #[arg(long)]
     all: bool,
     /// With --all: only those with this error code
     #[arg(long, requires = "all")]

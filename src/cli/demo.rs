@@ -17,8 +17,6 @@ use crate::sandbox::checker::{self, Expectation, Field, Finding, Target};
 use crate::sandbox::{self, Options, ToolName};
 use crate::sync::Summary;
 
-/// The config that joins the three tools.
-const CONFIG: &str = include_str!("demo.yaml");
 /// Says that a folder was made by a demo and may be emptied by the next one.
 const MARK: &str = "made-by-nivel-demo";
 /// How many findings are shown.
@@ -47,10 +45,13 @@ impl Demo {
             .clone()
             .unwrap_or_else(|| PathBuf::from("nivel-demo"));
         let people = usize::try_from(self.people).unwrap_or(usize::MAX);
-        let served = sandbox::serve(Options::default(), self.seed, people)
+        let options = Options::default();
+        let served = sandbox::serve(options.clone(), self.seed, people)
             .await
             .map_err(|error| Problem::new(Code::PortTaken, error.to_string()))?;
-        let config = prepare(&dir, &served.sandbox)?;
+        // Relative paths count from the config file, which stands in the same folder.
+        let settings = served.sandbox.settings(&options, Path::new("."));
+        let config = prepare(&dir, &settings)?;
         for tool in &served.summary.tools {
             context.output.note(format_args!(
                 "{:10} {}  {} people",
@@ -83,8 +84,8 @@ impl Demo {
 fn expectation() -> Expectation {
     let target = |tool| Target {
         tool,
-        create: false,
-        fields: vec![Field::Email, Field::Phone],
+        create: true,
+        fields: vec![Field::Email, Field::FullName, Field::Phone],
     };
     Expectation {
         targets: ToolName::ALL.map(target).to_vec(),
@@ -93,7 +94,7 @@ fn expectation() -> Expectation {
 }
 
 /// Makes the folder with the config; a ledger of a former demo is removed, because its tools are gone.
-fn prepare(dir: &Path, tools: &sandbox::Sandbox) -> Result<Config, Failed> {
+fn prepare(dir: &Path, settings: &str) -> Result<Config, Failed> {
     let problem = |why: String| Problem::new(Code::LedgerFull, why).about(dir.display());
     let mark = dir.join(MARK);
     if dir.exists() && !mark.exists() {
@@ -102,26 +103,14 @@ fn prepare(dir: &Path, tools: &sandbox::Sandbox) -> Result<Config, Failed> {
             .hint(hint)
             .into());
     }
-    let bases: BTreeMap<String, String> = ToolName::ALL
-        .iter()
-        .map(|name| {
-            (
-                format!("{}_BASE", name.to_string().to_uppercase()),
-                tools.tool(*name).api_base(),
-            )
-        })
-        .collect();
     let file = dir.join("nivel.yaml");
-    let text = bases.iter().fold(CONFIG.to_owned(), |text, (name, base)| {
-        text.replace(&format!("${{{name}}}"), base)
-    });
     let made = crate::fault::effect_blocking("file", || {
         if dir.exists() {
             std::fs::remove_dir_all(dir)?;
         }
         std::fs::create_dir_all(dir)?;
         std::fs::write(&mark, "")?;
-        std::fs::write(&file, text)
+        std::fs::write(&file, settings)
     });
     match made {
         Ok(Ok(())) => {}

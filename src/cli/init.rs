@@ -21,7 +21,9 @@ const PLACE: &str = "# SYSTEMS\n";
 
 /// Write a commented config to begin with
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  nivel init --with hubspot,zendesk\n  nivel init --config /etc/nivel/nivel.yaml")]
+#[command(
+    after_help = "Example:\n  nivel connector list\n  nivel init --with NAME,NAME\n  nivel init --config /etc/nivel/nivel.yaml"
+)]
 pub(super) struct Init {
     /// Connectors to prepare a system for, separated by commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]

@@ -28,6 +28,7 @@ use clap::{Args, Parser, Subcommand};
 use self::app::Context;
 use self::output::{Exit, Format, Output};
 use crate::error::Problem;
+use crate::fault;
 
 /// Why a verb did not do what was asked.
 #[derive(Debug)]
@@ -93,6 +94,7 @@ struct Command {
 
 /// Options of every verb.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every verb")]
 struct Global {
     /// Config file; several are laid on top of each other
     #[arg(
@@ -101,14 +103,22 @@ struct Global {
         global = true,
         value_name = "FILE",
         env = "NIVEL_CONFIG",
+        hide_env_values = true,
         default_value = "nivel.yaml"
     )]
     config: Vec<PathBuf>,
     /// Where the ledger lives, instead of what the config says
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// How results are printed
-    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "text")]
+    /// How results are printed: text, or json for programs
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true
+    )]
     output: Format,
     /// Tell more of what happens; twice for every page
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -195,6 +205,9 @@ async fn run(command: Command, output: Output) -> Exit {
         log::for_verb(command.global.verbose);
     }
     let context = Context::new(command.global, output);
+    if let Some(plan) = context.env.get("NIVEL_FAULT").and_then(|text| fault::Plan::parse(text)) {
+        fault::arm(plan);
+    }
     match Box::pin(command.verb.run(&context)).await {
         Ok(exit) => exit,
         Err(failed) => {

@@ -1,6 +1,7 @@
 //! `nivel status`: where each stream stands, what waits, what needs a look. Reads the ledger only.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use clap::Args;
@@ -10,21 +11,31 @@ use super::Failed;
 use super::app::Context;
 use super::output::{Exit, Show, count, line, table};
 use super::sync::state_word;
+use crate::error::{Code, Problem};
 use crate::ledger::{Run, StreamState, Totals, WriteState};
 use crate::model::UnixMillis;
+
+/// A health check must not hang.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Show where each stream stands and what waits
 #[derive(Debug, Args)]
 #[command(after_help = "Exit code 3 says that something needs a look.\n\n\
-Example:\n  nivel status\n  nivel status --runs 20 --output json")]
+Example:\n  nivel status\n  nivel status --runs 20 --output json\n  nivel status --probe")]
 pub(super) struct Status {
     /// Also show the latest N runs
     #[arg(long, value_name = "N", default_value_t = 0)]
     runs: usize,
+    /// Only ask the running daemon whether it is ready; for health checks
+    #[arg(long)]
+    probe: bool,
 }
 
 impl Status {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failed> {
+        if self.probe {
+            return probe(context).await;
+        }
         let ledger = context.ledger()?;
         let streams = ledger.streams().await?;
         let report = Report {
@@ -35,6 +46,34 @@ impl Status {
         };
         context.output.show(&report);
         Ok(report.exit())
+    }
+}
+
+/// Asks `/readyz` of the daemon that the config describes.
+async fn probe(context: &Context) -> Result<Exit, Failed> {
+    let mut listen = context.config()?.http.listen;
+    if listen.ip().is_unspecified() {
+        let loopback: IpAddr = if listen.is_ipv4() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        };
+        listen.set_ip(loopback);
+    }
+    let unreachable = |why: String| Problem::new(Code::Unreachable, why).about(listen);
+    let asked = async {
+        let client = reqwest::Client::builder().timeout(PROBE_TIMEOUT).no_proxy().build()?;
+        let answer = client.get(format!("http://{listen}/readyz")).send().await?;
+        let is_ready = answer.status().is_success();
+        Ok::<_, reqwest::Error>((is_ready, answer.text().await?))
+    };
+    match crate::fault::effect("probe", asked).await {
+        Ok(Ok((is_ready, text))) => {
+            context.output.data(text.trim_end());
+            Ok(if is_ready { Exit::Fine } else { Exit::Problem })
+        }
+        Ok(Err(error)) => Err(unreachable(format!("no daemon answers: {}", error.without_url())).into()),
+        Err(prevented) => Err(unreachable(prevented.to_string()).into()),
     }
 }
 
@@ -157,7 +196,6 @@ fn runs_table(runs: &[Run]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Code, Problem};
 
     fn report() -> Report {
         let at = UnixMillis(10_000_000);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::Failed;
 use super::app::Context;
@@ -25,8 +26,9 @@ impl Sync {
             .map_err(Failed::from_all)?;
         let summary = engine.sync().await?;
         drop(engine);
-        context.output.show(&summary);
-        Ok(exit_of(&summary))
+        let exit = exit_of(&summary);
+        context.output.show(&Report::from(summary));
+        Ok(exit)
     }
 }
 
@@ -38,6 +40,29 @@ pub(super) fn exit_of(summary: &Summary) -> Exit {
         Exit::Degraded
     } else {
         Exit::Fine
+    }
+}
+
+/// The figures of a pass, with their sum: what scripts ask for first.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Report {
+    written: u64,
+    #[serde(flatten)]
+    summary: Summary,
+}
+
+impl From<Summary> for Report {
+    fn from(summary: Summary) -> Self {
+        Self {
+            written: summary.written(),
+            summary,
+        }
+    }
+}
+
+impl Show for Report {
+    fn text(&self) -> String {
+        self.summary.text()
     }
 }
 
@@ -123,6 +148,8 @@ crm     120   7        0         2        1        0
 2 writes due
 ";
         assert_eq!(summary().text(), wanted);
+        let json = serde_json::to_value(Report::from(summary())).unwrap();
+        assert_eq!((&json["written"], &json["customers"]), (&3.into(), &100.into()));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::model::FieldName;
 /// What the config must know about one connector.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectorFacts {
-    /// What it asks for under `config:`, and whether it can do without.
+    /// What it asks for under `config:` → true when it can do without.
     pub config: BTreeMap<CompactString, bool>,
     /// The fields of each of its streams.
     pub streams: BTreeMap<CompactString, BTreeSet<FieldName>>,
@@ -85,7 +85,7 @@ impl Check<'_> {
             let problem = Problem::new(Code::ConfigDangling, message);
             self.problems.push(problem.about(place).hint(hint));
         }
-        let required = facts.config.iter().filter(|(_, is_required)| **is_required);
+        let required = facts.config.iter().filter(|(_, is_optional)| !**is_optional);
         for (key, _) in required.filter(|(key, _)| !system.config.contains_key(*key)) {
             let message = format!("connector `{}` needs `{key}`", system.connector);
             let variable = format!("{name}_{key}").to_uppercase().replace('-', "_");

@@ -174,7 +174,12 @@ impl Loader<'_> {
 
     fn scalar(&mut self, path: &Path, text: &str) -> ValueKind {
         match (Substitute { env: self.env }).apply(text) {
-            Ok(text) => ValueKind::String(text),
+            Ok(done) => {
+                if done != text {
+                    self.places.note_masked(path);
+                }
+                ValueKind::String(done)
+            }
             Err(problem) => {
                 let place = self.places.value(path);
                 self.problem(problem.about(place));
@@ -203,6 +208,7 @@ impl Loader<'_> {
             }
             let place = Place::Environment(name.clone());
             self.places.note(&path, place.clone(), place);
+            self.places.note_masked(&path);
             let found = if is_file {
                 secret_from_file(FilePath::new(value))
             } else {

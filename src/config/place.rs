@@ -30,6 +30,7 @@ pub(super) struct Places {
     keys: BTreeMap<Path, Place>,
     values: BTreeMap<Path, Place>,
     bad: BTreeSet<Path>,
+    masked: BTreeSet<Path>,
 }
 
 impl Places {
@@ -37,11 +38,26 @@ impl Places {
         self.keys.insert(path.clone(), key);
         self.values.insert(path.clone(), value);
         self.bad.remove(path);
+        self.masked.remove(path);
     }
 
     /// Marks an entry about which the admin has been told: nobody complains about it again.
     pub(super) fn note_bad(&mut self, path: &Path) {
         self.bad.insert(path.clone());
+    }
+
+    /// Marks an entry whose text was put in from outside: it may be a secret in the wrong place, so nobody repeats it.
+    pub(super) fn note_masked(&mut self, path: &Path) {
+        self.masked.insert(path.clone());
+    }
+
+    /// The text of an entry for a message.
+    pub(super) fn shown(&self, path: &[String], text: &str) -> String {
+        if self.masked.contains(path) {
+            "what the variable holds".to_owned()
+        } else {
+            format!("`{text}`")
+        }
     }
 
     pub(super) fn is_bad(&self, path: &[String]) -> bool {

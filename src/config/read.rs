@@ -280,7 +280,7 @@ fn limit(entry: &Entry<'_>) -> Option<Limit> {
     if let Some(text) = entry.text() {
         let found = rate(text);
         if found.is_none() {
-            entry.wrong(format!("`{text}` is not {RATE}"), "");
+            entry.wrong(format!("{} is not {RATE}", entry.shown()), "");
         }
         return found.map(|rate| Limit {
             rate: Some(rate),
@@ -379,7 +379,7 @@ fn field(entry: &Entry<'_>) -> Option<FieldRule> {
                 "own" => "write {own: [system, …]}, the first that has a value wins".to_owned(),
                 _ => suggestion(text, bare.iter().map(|(word, _)| *word)),
             };
-            entry.wrong(format!("`{text}` is not a rule"), &hint);
+            entry.wrong(format!("{} is not a rule", entry.shown()), &hint);
             return None;
         };
         return Some(FieldRule {

@@ -54,9 +54,10 @@ impl<'a> Reader<'a> {
 
     fn unknown(&self, path: &Path, keys: &[&str]) {
         let key = path.last().map_or("", String::as_str);
+        let is_in_config = path.iter().any(|key| key == "config");
         let hint = match misplaced(key) {
-            Some(hint) => hint.to_owned(),
-            None => suggestion(key, keys.iter().copied()),
+            Some(hint) if !is_in_config => hint.to_owned(),
+            _ => suggestion(key, keys.iter().copied()),
         };
         let problem = Problem::new(Code::ConfigInvalid, format!("unknown option `{key}`{}", inside(path)));
         self.problems
@@ -167,7 +168,8 @@ impl<'a> Section<'a> {
         let text = self.text(key)?;
         let value = read(text);
         if value.is_none() {
-            self.wrong(key, format!("`{key}` is `{text}`, expected {wanted}"), "");
+            let shown = self.reader.places.shown(&self.at(key), text);
+            self.wrong(key, format!("`{key}` is {shown}, expected {wanted}"), "");
         }
         value
     }
@@ -187,7 +189,8 @@ impl<'a> Section<'a> {
         let found = words.iter().find(|(word, _)| *word == text);
         if found.is_none() {
             let hint = suggestion(text, words.iter().map(|(word, _)| *word));
-            self.wrong(key, format!("`{key}` cannot be `{text}`"), &hint);
+            let shown = self.reader.places.shown(&self.at(key), text);
+            self.wrong(key, format!("`{key}` cannot be {shown}"), &hint);
         }
         found.map(|(_, value)| value.clone())
     }
@@ -289,6 +292,11 @@ impl<'a> Entry<'a> {
             Tree::Scalar(text) => Some(text.trim()),
             _ => None,
         }
+    }
+
+    /// The text for a message.
+    pub(super) fn shown(&self) -> String {
+        self.reader.places.shown(&self.path, self.text().unwrap_or_default())
     }
 
     /// The value as a table with fixed keys.

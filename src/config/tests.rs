@@ -240,7 +240,7 @@ fn limits_have_a_short_form() {
 fn catalog() -> Catalog {
     let fields = |names: &[&str]| names.iter().map(|&name| FieldName::from(name)).collect();
     let acme = ConnectorFacts {
-        config: [("token".into(), true), ("region".into(), false)].into(),
+        config: [("token".into(), false), ("region".into(), true)].into(),
         streams: [("contact".into(), fields(&["email", "phone", "customer_number"]))].into(),
     };
     [("acme".into(), acme)].into()

@@ -45,13 +45,13 @@ impl Veil {
             ConfigValue::Secret(secret) => Some(secret.clone()),
             ConfigValue::Plain(_) => None,
         });
-        Self(secrets.filter(|secret| secret.expose_secret().len() >= VEILED_CHARS_MIN).collect())
+        Self(secrets.filter(|secret| secret.expose_secret().trim().len() >= VEILED_CHARS_MIN).collect())
     }
 
     /// The text without any secret in it.
     #[must_use]
     pub fn hide(&self, text: &str) -> String {
-        let hide = |text: String, secret: &SecretString| text.replace(secret.expose_secret(), "[secret]");
+        let hide = |text: String, secret: &SecretString| text.replace(secret.expose_secret().trim(), "[secret]");
         self.0.iter().fold(text.to_owned(), hide)
     }
 

@@ -45,6 +45,8 @@ pub struct ConnectionSettings {
     pub overlap: Option<Duration>,
     /// How often a list of removed objects is read at most.
     pub removals_every: Duration,
+    /// How many calls of one write are under way at once; the limits come on top.
+    pub calls: usize,
     /// The bounds of every exchange; the manifest's `timeout` and `body_max` go before.
     pub bounds: Bounds,
     /// The calendar.
@@ -68,6 +70,7 @@ impl ConnectionSettings {
             lag: None,
             overlap: None,
             removals_every: Duration::from_secs(15 * 60),
+            calls: 4,
             bounds: Bounds::default(),
             clock: Arc::new(SystemClock),
             timer: Arc::new(RealTimer::default()),

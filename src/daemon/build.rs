@@ -124,7 +124,7 @@ fn manifest_files(dir: &Path) -> Result<Texts, Problem> {
 pub fn facts(manifest: &Manifest) -> ConnectorFacts {
     let fields = |object: &manifest::Object| object.spec().fields.into_keys().collect();
     ConnectorFacts {
-        config: manifest.config.iter().map(|(name, setting)| (name.clone(), !setting.is_required())).collect(),
+        config: manifest.config.iter().map(|(name, setting)| (name.clone(), setting.is_required())).collect(),
         streams: manifest.objects.iter().map(|(name, object)| (name.clone(), fields(object))).collect(),
     }
 }

@@ -23,6 +23,8 @@ pub struct Mapper {
     version: Option<Path>,
     deleted: Option<Cond>,
     pub(super) fields: Vec<(FieldName, Field)>,
+    /// What is around all fields (`_at`).
+    pub(super) around: Path,
     pub(super) clear: Json,
     phones: Phones,
 }
@@ -47,6 +49,7 @@ impl Mapper {
                 .iter()
                 .map(|(name, field)| (name.clone(), field.clone()))
                 .collect(),
+            around: object.fields.at.clone().unwrap_or_default(),
             clear: object.write.as_ref().map_or(Json::Null, |write| write.clear.clone()),
             phones: Phones { normalise, region },
         }

@@ -14,7 +14,7 @@ use crate::model::{FieldName, Operation, Value, WriteAction, WriteMode};
 pub(super) const GOLDEN_NAMES: [&str; 3] = ["given_name", "family_name", "full_name"];
 
 impl Mapper {
-    /// The remote object of an operation: what the manifest calls `remote`. Only fields of the operation that may be
+    /// The remote object of an operation: what the manifest calls `remote`, without what `_at` puts around it. Only fields of the operation that may be
     /// written, plus our customer key where the tool keeps it and nothing else stands there.
     ///
     /// # Errors
@@ -25,7 +25,6 @@ impl Mapper {
         let mut context = None;
         for (name, field) in &self.fields {
             if field.key.is_some() {
-                self.put_key(field, name, operation, &mut out);
                 continue;
             }
             let Some(wanted) = operation.fields.get(name) else {
@@ -53,7 +52,13 @@ impl Mapper {
                 WriteRule::After => {}
             }
         }
-        Ok(out)
+        // Our key alone is no reason to write to an object that is there.
+        let is_worth = is_new || out.as_object().is_some_and(|out| !out.is_empty());
+        for (name, field) in self.fields.iter().filter(|(_, field)| field.key.is_some() && is_worth) {
+            self.put_key(field, name, operation, &mut out);
+        }
+        let inner = self.around.find(&out).value().map(std::borrow::Cow::into_owned);
+        Ok(inner.unwrap_or_else(|| Json::Object(Map::new())))
     }
 
     /// The remote form of a field's value, for lookups and for addressing an object by a field.

@@ -2,6 +2,8 @@
 //! a tool's objects and canonical records. Pure: files are read by the caller, requests are made by `connector`.
 
 mod body;
+#[cfg(test)]
+mod canned;
 mod cond;
 mod decode;
 mod dynamic;
@@ -11,8 +13,12 @@ mod filters;
 mod hook;
 mod lint;
 mod lint_sense;
+#[cfg(test)]
+mod lint_tests;
 mod map;
 mod map_out;
+#[cfg(test)]
+mod map_tests;
 mod object;
 mod paging;
 mod path;

@@ -309,6 +309,9 @@ impl<'de> Deserialize<'de> for FieldMap {
         if let Some(at) = &at {
             for field in fields.values_mut() {
                 field.to = field.to.under(at);
+                if let WriteRule::Raw(raw) = &mut field.write {
+                    raw.at = raw.at.under(at);
+                }
             }
         }
         Ok(Self {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{FieldName, Fields, UnixMillis, Value};
 use crate::error::Problem;
 
-/// One stream of one system: `hubspot-eu/contact`.
+/// One stream of one system: `crm/contact`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StreamId {
     /// The system's name in the config.
@@ -45,7 +45,7 @@ impl fmt::Display for StreamId {
     }
 }
 
-/// One object of one stream: `hubspot-eu/contact/1145`.
+/// One object of one stream: `crm/contact/1145`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId {
     /// The stream it belongs to.
@@ -62,7 +62,7 @@ impl fmt::Display for RecordId {
 
 /// The text is not a record id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a record id (they look like hubspot-eu/contact/1145)")]
+#[error("`{0}` is not a record id (they look like crm/contact/1145)")]
 pub struct BadRecordId(pub String);
 
 impl FromStr for RecordId {

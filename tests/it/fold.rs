@@ -127,6 +127,7 @@ impl IdentityCache for Forgetful {
             is_up: true,
             hits: 0,
             misses: 0,
+            problem: None,
         }
     }
 }

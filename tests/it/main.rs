@@ -1,5 +1,7 @@
 //! Everything that crosses a boundary, in one binary.
 
+mod cli;
 mod cache;
 mod fold;
 mod ledger;
+mod tidy;

@@ -36,13 +36,14 @@ use place::Place;
 use window::Pace;
 
 /// A system that a manifest describes.
-pub struct Native {
+pub(super) struct Native {
     system: CompactString,
     link: Link,
     check: Option<Request>,
     streams: BTreeMap<CompactString, Stream>,
     specs: BTreeMap<CompactString, StreamSpec>,
     removals_every: std::time::Duration,
+    calls: usize,
 }
 
 /// One stream, with everything that can be prepared once.
@@ -80,6 +81,7 @@ impl Native {
             streams,
             specs,
             removals_every: settings.removals_every,
+            calls: settings.calls.max(1),
             system: settings.system,
         })
     }

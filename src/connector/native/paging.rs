@@ -13,6 +13,8 @@ pub(super) struct Leaf<'a> {
     /// The `rel=next` address of the `Link` header.
     pub(super) link: Option<&'a str>,
     pub(super) rows: u64,
+    /// Rows of the query so far, these among them.
+    pub(super) read: u64,
     /// The last row.
     pub(super) last: Option<&'a Json>,
 }
@@ -65,16 +67,17 @@ pub(super) fn next(
             ..
         } => {
             let number = if let Position::Number(number) = now { *number } else { *start };
-            let total = total.as_ref().map(|total| number_at(total, leaf.body).ok_or("does not tell the number of all pages"));
+            let total = total.as_ref().map(|total| number_at(total, leaf.body).ok_or("does not tell the number of all rows"));
             let total = total.transpose()?;
             let is_last = until.as_ref().is_some_and(|until| until.holds_on(leaf.body));
             let is_short = size.is_some_and(|size| leaf.rows < size) || leaf.rows == 0;
-            let read = number + 1 - start.min(&number);
-            let is_end = is_last || total.map_or(until.is_none() && is_short, |total| read >= total);
+            // Pages have no step to go on by, so an empty one is the end whatever the total says.
+            let is_end = is_last || leaf.rows == 0 || total.map_or(until.is_none() && is_short, |total| leaf.read >= total);
             (!is_end).then_some(Position::Number(number + 1))
         }
-        Paging::Keyset { key, size, .. } => match leaf.last {
+        Paging::Keyset { key, size, until, .. } => match leaf.last {
             None => None,
+            Some(_) if until.as_ref().is_some_and(|until| until.holds_on(leaf.body)) => None,
             Some(_) if size.is_some_and(|size| leaf.rows < size) => None,
             Some(last) => Some(Position::After(text_at(key, last).ok_or("has a row without the key of the list")?)),
         },
@@ -92,11 +95,18 @@ pub(super) fn next(
 /// The number of all rows, where it must not change while the list is read.
 pub(super) fn guarded_total(paging: Option<&Paging>, body: &Json) -> Option<u64> {
     match paging {
-        Some(Paging::Offset {
-            total: Some(total),
-            guard: Some(_),
-            ..
-        }) => number_at(total, body),
+        Some(
+            Paging::Offset {
+                total: Some(total),
+                guard: Some(_),
+                ..
+            }
+            | Paging::Page {
+                total: Some(total),
+                guard: Some(_),
+                ..
+            },
+        ) => number_at(total, body),
         _ => None,
     }
 }
@@ -153,6 +163,7 @@ mod tests {
             body,
             link: Some("https://h/next"),
             rows: rows.len() as u64,
+            read: if let Position::Number(number) = now { *number } else { 1 },
             last: rows.last(),
         };
         assert_eq!(next(Some(&paging), None, now, leaf), expected);
@@ -184,16 +195,18 @@ mod tests {
 
     #[test]
     fn pages_are_counted() {
+        // One row a page, so that as many rows were read as pages.
         let row = [json!({})];
-        let total = "{by: page, to: query.page, total: pages}";
-        check(total, &Position::First, &json!({"pages": 3}), &row, Ok(Some(Position::Number(2))));
-        check(total, &Position::Number(3), &json!({"pages": 3}), &row, Ok(None));
-        let zero = "{by: page, start: \"0\", total: pages}";
-        check(zero, &Position::Number(1), &json!({"pages": 3}), &row, Ok(Some(Position::Number(2))));
-        check(zero, &Position::Number(2), &json!({"pages": 3}), &row, Ok(None));
-        let open = "{by: page}";
-        check(open, &Position::Number(5), &json!({}), &row, Ok(Some(Position::Number(6))));
+        let total = "{by: page, to: query.page, total: total}";
+        check(total, &Position::First, &json!({"total": 3}), &row, Ok(Some(Position::Number(2))));
+        check(total, &Position::Number(3), &json!({"total": 3}), &row, Ok(None));
+        check(total, &Position::Number(2), &json!({"total": 3}), &[], Ok(None));
+        let open = "{by: page, start: \"0\"}";
+        check(open, &Position::First, &json!({}), &row, Ok(Some(Position::Number(1))));
         check(open, &Position::Number(6), &json!({}), &[], Ok(None));
+        let until = "{by: page, until: not next}";
+        check(until, &Position::Number(1), &json!({"next": "x"}), &row, Ok(Some(Position::Number(2))));
+        check(until, &Position::Number(2), &json!({}), &row, Ok(None));
     }
 
     #[test]

@@ -92,6 +92,9 @@ pub(super) struct Task {
     /// First and last id of the page before, and its length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last: Option<String>,
+    /// How many pages in a row held the same rows.
+    #[serde(default)]
+    pub(super) repeats: u32,
     /// A position passed some pages ago: coming back to it means going round in a circle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) mark: Option<Position>,
@@ -134,6 +137,7 @@ impl Task {
             total: None,
             restarts: 0,
             last: None,
+            repeats: 0,
             mark: None,
         }
     }
@@ -145,6 +149,7 @@ impl Task {
         self.rows = 0;
         self.total = None;
         self.last = None;
+        self.repeats = 0;
         self.mark = None;
     }
 }

@@ -27,6 +27,9 @@ const INTERLEAVE: Duration = Duration::from_secs(5 * 60);
 /// How often a list is begun again because its total moved; then its window is made smaller.
 const RESTARTS_MAX: u32 = 3;
 
+/// How often a page may come again behind a token of its own.
+const REPEATS_MAX: u32 = 2;
+
 /// What comes after a page.
 enum Turn {
     /// Another page, or the same list once more from its beginning.
@@ -107,8 +110,7 @@ impl Native {
             place.task = Some(task);
             return;
         }
-        let is_first = place.since.is_none() && place.swept_at.is_none();
-        if read.window.is_some() && !(is_first && read.full.is_some()) {
+        if read.window.is_some() {
             let moment = match (&place.sweep, place.since) {
                 (None, _) => Some(round),
                 (Some(_), Some(since)) if pace.bound(now).since(since) >= INTERLEAVE => Some(now),
@@ -199,17 +201,14 @@ impl Native {
         } else if guarded_total(paging, &good.body) != task.total {
             return begin_again(task);
         }
-        let signature = signature(records);
-        if signature.is_some() && signature == task.last {
-            return Err(no_progress("sent the same page twice"));
-        }
-        task.last = signature;
+        notice_repeats(task, signature(records))?;
         task.pages += 1;
         task.rows += rows.len() as u64;
         let leaf = Leaf {
             body: &good.body,
             link: next_link(good.answer.header("link")),
             rows: rows.len() as u64,
+            read: task.rows,
             last: rows.last().map(AsRef::as_ref),
         };
         let cursor = read.cursor.as_ref().filter(|_| task.aim != Aim::Removals);
@@ -273,7 +272,11 @@ fn finish(read: &Read, place: &mut Place, task: &Task) {
     match task.aim {
         Aim::Removals => place.removed_since = place.removed_since.max(Some(task.end)),
         Aim::Changes if read.cursor.is_some() => place.is_followed = true,
-        Aim::Changes => place.since = place.since.max(Some(task.end)),
+        Aim::Changes => {
+            place.since = place.since.max(Some(task.end));
+            // The first reading of everything is as good as a sweep, but proves no absence: nothing was known before it.
+            place.swept_at.get_or_insert(task.began);
+        }
         Aim::Sweep => {
             place.swept_at = Some(task.began);
             place.epoch += 1;
@@ -332,6 +335,19 @@ fn signature(records: &[Incoming]) -> Option<String> {
     let (first, last) = (records.first()?, records.last()?);
     let at = |record: &Incoming| record.updated_at.map_or(0, |at| at.0);
     Some(format!("{} {}@{} {}@{}", records.len(), first.remote, at(first), last.remote, at(last)))
+}
+
+/// The same rows twice are a list that does not advance when we count ourselves: the tool ignores the position. A list
+/// with tokens of its own may send a page again on the way, but not for ever.
+fn notice_repeats(task: &mut Task, signature: Option<String>) -> Result<(), Failure> {
+    let is_same = signature.is_some() && signature == task.last;
+    task.repeats = if is_same { task.repeats + 1 } else { 0 };
+    task.last = signature;
+    let is_counted = matches!(task.page, Position::Offset(_) | Position::Number(_));
+    if task.repeats > if is_counted { 0 } else { REPEATS_MAX } {
+        return Err(no_progress("sent the same page again"));
+    }
+    Ok(())
 }
 
 /// The number of all rows moved while the list was read by offset, so rows may have been skipped.

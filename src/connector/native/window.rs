@@ -9,6 +9,9 @@ use crate::model::UnixMillis;
 /// A window is not split below this: no tool tells two moments apart that lie closer.
 const SPAN_MIN: Duration = Duration::from_secs(1);
 
+/// How far beyond the present the end of a sweep reaches, for clocks that are ahead.
+const TAIL_AHEAD: Duration = Duration::from_secs(24 * 3600);
+
 /// How a stream's windows are cut: the manifest's words with the admin's overrides.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
@@ -105,16 +108,17 @@ impl Pace {
         true
     }
 
-    /// A sweep that reached its end reads once more what changed since it began, so that an object that moved from a
-    /// part still to be read to one already read is not taken for absent. False when there is nothing to read.
+    /// A sweep that reached its end reads once more, without an end, what changed since it began: an object that moved
+    /// from a part still to be read to one already read must not be taken for absent. False when that was done.
     pub(super) fn tail(&self, task: &mut Task, now: UnixMillis) -> bool {
-        let bound = self.bound(now);
-        if task.is_tail || bound <= task.began.minus(self.overlap) {
+        if task.is_tail {
             return false;
         }
         task.is_tail = true;
-        task.since = task.began.minus(self.overlap).max(self.start);
-        (task.until, task.bound, task.end) = (bound, bound, bound);
+        task.since = task.end.minus(self.overlap).max(self.start);
+        task.until = now.plus(TAIL_AHEAD);
+        task.bound = task.until;
+        task.end = task.end.max(self.bound(now));
         task.part = 0;
         task.begin_query();
         true
@@ -207,7 +211,7 @@ mod tests {
         while pace().next_window(&mut task) {}
         assert_eq!(task.until, at(940));
         assert!(pace().tail(&mut task, at(2000)));
-        assert_eq!((task.since, task.until, task.end), (at(970), at(1940), at(1940)));
+        assert_eq!((task.since, task.until, task.end), (at(910), at(2000 + 86_400), at(1940)));
         assert!(!pace().tail(&mut task, at(3000)));
     }
 }

@@ -17,8 +17,6 @@ use crate::error::{Class, Code, Failure};
 use crate::manifest::{Job, Op, WriteOps};
 use crate::model::{Done, Incoming, Operation, Outcome, WriteAction};
 
-/// How many calls of one write are under way at once; the system's own limits come on top.
-const CALLS_MAX: usize = 4;
 /// How long a job is waited for when the manifest does not say.
 const JOB_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -75,7 +73,7 @@ impl Native {
             let found = self.existing(stream, &entry).await;
             (entry, found)
         }));
-        let looked_up: Vec<_> = looked_up.buffer_unordered(CALLS_MAX).collect().await;
+        let looked_up: Vec<_> = looked_up.buffered(self.calls).collect().await;
         for (entry, found) in looked_up {
             match found.and_then(|found| found.map(|found| redirect(stream, &entry, found)).transpose()) {
                 Ok(Some(update)) if is_empty_update(&update) => over.push((update.index, Ok(unchanged(&update)))),
@@ -98,7 +96,7 @@ impl Native {
         for batch in batches {
             calls.push(self.batch(stream, write, batch));
         }
-        let ended: Vec<_> = futures::stream::iter(calls).buffer_unordered(CALLS_MAX).collect().await;
+        let ended: Vec<_> = futures::stream::iter(calls).buffered(self.calls).collect().await;
         over.extend(ended.into_iter().flatten());
         over
     }
@@ -185,7 +183,7 @@ impl Native {
             last = match self.link.call(&draft, Purpose::read("job")).await {
                 Ok(good) => good,
                 // The write itself was accepted: a poll that fails leaves its outcome open, whatever the reason.
-                Err(failure) if failure.class == Class::Transient => continue_with(&last),
+                Err(failure) if failure.class == Class::Transient => continue,
                 Err(failure) => {
                     return Err(Failure {
                         class: Class::Transient,
@@ -350,8 +348,4 @@ fn is_about_a_record(class: Class) -> bool {
         class,
         Class::Invalid | Class::Exists | Class::Conflict | Class::Gone | Class::Merged | Class::Compliance
     )
-}
-
-fn continue_with(last: &Good) -> Good {
-    last.clone()
 }

@@ -1,0 +1,164 @@
+//! Checks the mapping half of every shipped `tests.yaml` without any request: answers become records, operations become
+//! bodies. The whole exchange is played where requests are made.
+
+use std::collections::BTreeMap;
+
+use compact_str::CompactString;
+use serde_json::{Map, Value as Json, json};
+use uuid::Uuid;
+
+use super::tests::{Case, ExpectedRecord, OperationCase, Suite};
+use super::write::{Op, WriteOps};
+use super::{Context, Manifest, Mapper, Object, shipped, shipped_tests};
+use crate::model::{CustomerKey, Incoming, Kind, Operation, WriteAction};
+
+fn same(text: &str, _: Option<&str>) -> Option<CompactString> {
+    Some(text.into())
+}
+
+fn mapper(object: &Object) -> Mapper {
+    Mapper::new(object, None, same)
+}
+
+fn visible(record: &Incoming) -> BTreeMap<String, Json> {
+    let fields = record
+        .fields
+        .0
+        .iter()
+        .filter(|(name, _)| !name.as_str().starts_with('_'));
+    fields.map(|(name, value)| (name.to_string(), json!(value))).collect()
+}
+
+#[track_caller]
+fn check_record(expected: &ExpectedRecord, found: &Incoming) {
+    assert_eq!(found.remote, expected.id);
+    assert_eq!(found.deleted, expected.deleted, "{}", expected.id);
+    assert_eq!(found.key, expected.key, "{}", expected.id);
+    assert_eq!(found.problem.is_some(), expected.problem, "{:?}", found.problem);
+    assert_eq!(found.updated_at, expected.updated_at.map(|at| at.0), "{}", expected.id);
+    if let Some(fields) = &expected.fields {
+        let fields: BTreeMap<_, _> = fields
+            .0
+            .iter()
+            .map(|(name, value)| (name.to_string(), json!(value)))
+            .collect();
+        assert_eq!(visible(found), fields, "{}", expected.id);
+    }
+}
+
+fn check_read(object: &Object, case: &Case) {
+    let (Some(read), Some(records)) = (&object.read, &case.expect.records) else {
+        return;
+    };
+    let mapper = mapper(object);
+    let answers = case.http.iter().filter_map(|exchange| exchange.response.body.as_ref());
+    let found: Vec<_> = answers
+        .flat_map(|body| {
+            read.records
+                .rows(body)
+                .into_iter()
+                .map(|row| mapper.record_in(&row))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(found.len(), records.len(), "{}", case.name);
+    for (expected, found) in records.iter().zip(&found) {
+        check_record(expected, found);
+    }
+}
+
+fn operation(case: &OperationCase, index: usize) -> Operation {
+    let action = match (&case.update, &case.delete) {
+        (Some(id), _) => WriteAction::Update(id.clone()),
+        (_, Some(id)) => WriteAction::Delete(id.clone()),
+        _ => WriteAction::Create,
+    };
+    Operation {
+        id: case.id.clone().unwrap_or_else(|| format!("op-{}", index + 1).into()),
+        action,
+        fields: case.fields.0.clone(),
+        known: case.known.clone(),
+        key: case.key.unwrap_or(CustomerKey {
+            id: Uuid::nil(),
+            kind: Kind::Person,
+        }),
+    }
+}
+
+fn names(object: &Object, operation: &Operation, config: &Json) -> Context {
+    let mapper = mapper(object);
+    let remote = mapper.fields_out(operation).unwrap();
+    let id = match &operation.action {
+        WriteAction::Create => Json::Null,
+        WriteAction::Update(id) | WriteAction::Delete(id) => json!(id.as_str()),
+    };
+    let email = operation.fields.get("email").cloned().flatten();
+    let key = if id.is_null() { json!(email) } else { id.clone() };
+    Context::new()
+        .with("config", config)
+        .with("remote", &remote)
+        .with("known", &mapper.known(operation))
+        .with("match", &mapper.wanted(operation))
+        .with("op_id", &json!(operation.id.as_str()))
+        .with("customer", &json!(operation.key.to_string()))
+        .with("id", &id)
+        .with("key", &key)
+        .with("ops", &json!(1))
+}
+
+fn body_of(op: &Op, calls: &[Context]) -> Option<Json> {
+    let first = calls.first()?;
+    let mut body = op.body.as_ref().map(|body| body.render(first).unwrap());
+    if let (Some(list), Some(item)) = (&op.list, &op.item) {
+        let items = calls.iter().map(|names| item.render(names).unwrap()).collect();
+        list.put(
+            body.get_or_insert_with(|| Json::Object(Map::new())),
+            Some(Json::Array(items)),
+            &Json::Null,
+        );
+    }
+    body
+}
+
+fn check_write(object: &Object, write: &WriteOps, case: &Case, config: &Json) {
+    let operations: Vec<_> = case
+        .write
+        .iter()
+        .flat_map(|write| &write.operations)
+        .enumerate()
+        .collect();
+    let operations: Vec<_> = operations
+        .into_iter()
+        .map(|(index, case)| operation(case, index))
+        .collect();
+    let calls: Vec<_> = operations
+        .iter()
+        .map(|operation| names(object, operation, config))
+        .collect();
+    let made: Vec<_> = write.ops().filter_map(|op| body_of(op, &calls)).collect();
+    let is_search = |path: &str| path.ends_with("search") || path.ends_with("/users");
+    for exchange in &case.http {
+        if let (Some(body), false) = (&exchange.request.body, is_search(&exchange.request.path)) {
+            assert!(made.contains(body), "{}: {body} is not among {made:#?}", case.name);
+        }
+    }
+}
+
+#[test]
+fn canned_exchanges_map_as_expected() {
+    let manifests = shipped();
+    for (name, text) in shipped_tests() {
+        let suite = Suite::parse(&format!("{name}/tests.yaml"), text).unwrap();
+        let manifest = Manifest::parse(name, manifests[name]).unwrap();
+        let config = manifest.settings(&suite.config).unwrap();
+        for case in &suite.tests {
+            if let Some(read) = &case.read {
+                check_read(&manifest.objects[&read.object], case);
+            }
+            if let Some(write) = &case.write {
+                let object = &manifest.objects[&write.object];
+                check_write(object, object.write.as_ref().unwrap(), case, &config);
+            }
+        }
+    }
+}
