@@ -70,7 +70,9 @@ impl Store {
     /// The page that begins behind an id; behind the last one there is none.
     pub(crate) fn place_behind(&self, id: u64) -> usize {
         let behind = (id + 1).saturating_sub(self.tool.first_id());
-        usize::try_from(behind).unwrap_or(usize::MAX).div_ceil(self.tool.page_rows())
+        usize::try_from(behind)
+            .unwrap_or(usize::MAX)
+            .div_ceil(self.tool.page_rows())
     }
 
     pub(crate) fn row(&self, id: u64) -> Option<&Row> {
