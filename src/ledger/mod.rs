@@ -52,7 +52,7 @@ pub struct View {
     pub customers: BTreeMap<CustomerKey, Customer>,
     /// Records with their customers.
     pub records: BTreeMap<RecordId, (Record, CustomerKey)>,
-    /// Who holds the asked identifiers, now or formerly.
+    /// Who holds the asked identifiers, now or formerly. Identifiers that nobody holds are left out.
     pub holders: BTreeMap<Identifier, BTreeSet<RecordId>>,
     /// Pending writes of the customers.
     pub writes: BTreeMap<Target, Write>,
@@ -114,7 +114,7 @@ pub struct Write {
     pub problem: Option<Problem>,
     /// Where it stands.
     pub state: WriteState,
-    /// Names the operation towards the tool; stable over all attempts.
+    /// Names the operation towards the tool: stable over all attempts, and never used again for another write.
     pub operation: CompactString,
     /// A create whose outcome is not known: it must be looked up before it is repeated.
     pub is_uncertain: bool,
@@ -123,16 +123,20 @@ pub struct Write {
 /// A change of the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteChange {
-    /// Insert or replace the row of this target. A row that is leased takes the new fields and generation but stays
-    /// leased under its operation's name: its outcome is still to come.
+    /// A newer wish: insert or replace the row of this target, filed under the live customer. A row that is leased takes
+    /// the new fields and generation but stays leased under its operation's name: its outcome is still to come, and the
+    /// new operation is used afterwards. An older generation than the row's leaves the row's wish and operation alone and
+    /// only says when, and whether, it is to be tried. A new row is never leased, whatever it says.
     Put(Write),
     /// The outcome of a leased write is known and it did not end: state, due time, attempts, problem and uncertainty are
     /// taken from this row and the lease ends. Newer wishes (another generation in the ledger) are kept and become due at
-    /// once, with the attempts counted anew. No row of this target: nothing happens.
+    /// once, with the attempts counted anew and only the uncertainty taken over. No leased row: nothing happens.
     Settle(Write),
-    /// Remove the row of this target.
+    /// Remove the row of this target. The outcome of what may be on its way then changes nothing any more. It is also
+    /// what ends an acknowledged create: whatever more is wanted of the new object is a write to [`Slot::Object`].
     Remove(Target),
-    /// An acknowledged delivery: remove the row while it still has this generation; a newer one becomes due at once.
+    /// An acknowledged delivery: remove the row while it still has this generation; a leased row with a newer one is due
+    /// at once, under the operation of that.
     RemoveGeneration(Target, u64),
 }
 
@@ -251,7 +255,8 @@ pub struct Commit {
     pub at: UnixMillis,
     /// The cursor behind it.
     pub advance: Option<Advance>,
-    /// Records as they are now, with the customer each belongs to.
+    /// Records as they are now, with the customer each belongs to, who must be live: one that was merged away meanwhile,
+    /// or a merge that leaves a record behind with the alias, makes the commit stale.
     pub records: Vec<(Record, CustomerKey)>,
     /// Identifiers that records assert now. Those of a record that are not in its list become historic.
     pub identifiers: Vec<(RecordId, BTreeSet<Identifier>)>,
@@ -357,20 +362,22 @@ pub trait Ledger: Send + Sync {
     /// Opens a run.
     async fn open_run(&self, stream: &StreamId, at: UnixMillis) -> Result<i64, Error>;
 
-    /// Closes a run.
+    /// Closes a run: notes its end and its problem. Its figures are those that commits with [`Cause::Run`] added up.
     async fn close_run(&self, run: Run) -> Result<(), Error>;
 
     /// The latest runs, newest first.
     async fn runs(&self, limit: usize) -> Result<Vec<Run>, Error>;
 
     /// Hands out due writes of one stream, oldest first, and notes the intent: they are leased, their attempt is counted
-    /// and creates are marked uncertain, durably, before this returns.
+    /// and creates are marked uncertain, durably, before this returns. The returned writes say whether a create was
+    /// uncertain *before*: then it must be looked up first.
     async fn claim(&self, stream: &StreamId, now: UnixMillis, limit: usize) -> Result<Vec<Write>, Error>;
 
     /// Turns leased writes of a process that died back into due ones. Called once at start.
     async fn release_leases(&self, now: UnixMillis) -> Result<u64, Error>;
 
-    /// Writes by state (all states when empty), by due time, keyset-paged by the last target seen.
+    /// Writes by state (all states when empty), by due time, keyset-paged by the last target seen. When that one is gone
+    /// meanwhile, the list starts anew: rather twice than not at all.
     async fn writes(&self, states: &[WriteState], after: Option<&Target>, limit: usize) -> Result<Vec<Write>, Error>;
 
     /// Earliest due time among due writes of a stream.
@@ -391,7 +398,8 @@ pub trait Ledger: Send + Sync {
     /// The audit trail of a customer (with that of her aliases), newest first.
     async fn changes(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<ChangeRow>, Error>;
 
-    /// Notes an operator's decision.
+    /// Notes an operator's decision; a later one on the same pair replaces it, whichever way round. Views show the
+    /// smaller record id on the left.
     async fn decide(&self, decision: Decision, by: &str, at: UnixMillis) -> Result<(), Error>;
 
     /// A value of the ledger's own settings (rules digest, approved plan); `None` when unset.

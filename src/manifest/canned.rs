@@ -162,3 +162,71 @@ fn canned_exchanges_map_as_expected() {
         }
     }
 }
+
+/// Every expression of every request of every shipped connector can be evaluated.
+#[test]
+fn every_request_can_be_made() {
+    let sample = json!({
+        "window": {"since": 1_769_846_400_250_i64, "until": 1_769_846_460_000_i64}, "since": 0, "id": "7", "ids": ["7", "8"],
+        "page": {"after": "0", "token": "t", "offset": 0, "number": 1}, "value": "ana@example.com", "job": {"id": "j"},
+    });
+    let mut made = BTreeMap::new();
+    for (name, text) in shipped() {
+        let suite = Suite::parse(name, shipped_tests()[name]).unwrap();
+        let manifest = Manifest::parse(name, text).unwrap();
+        let config = manifest.settings(&suite.config).unwrap();
+        for object in manifest.objects.values() {
+            let fields = json!({"remote": object.remote_names()});
+            let names = Context::of(&sample).with("config", &config).with("fields", &fields);
+            let read = object.read.as_ref().unwrap();
+            let get = object.get.as_ref().unwrap();
+            let finds = object
+                .find
+                .values()
+                .map(|find| (&find.request, &find.query, &find.body));
+            let requests = [
+                (&read.request, &read.query, &read.body),
+                (&get.request, &get.query, &get.body),
+            ];
+            for (request, query, body) in requests.into_iter().chain(finds) {
+                let path = request.path.render_url(&names).unwrap();
+                for (parameter, value) in query {
+                    made.insert(format!("{name} {path} {parameter}"), value.render(&names).unwrap());
+                }
+                body.iter().for_each(|body| drop(body.render(&names).unwrap()));
+            }
+        }
+    }
+    let domain = made["tryton /party.party d"].as_str().unwrap();
+    let domain = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE, domain).unwrap();
+    // The last lookup's; the read's own was made with the same words.
+    assert_eq!(
+        serde_json::from_slice::<Json>(&domain).unwrap(),
+        json!([["active", "in", [true, false]], ["code", "=", "ana@example.com"]])
+    );
+    assert_eq!(made["ghost /members/ filter"], json!("email:'ana@example.com'"),);
+    assert_eq!(made["pipedrive /persons updated_since"], json!("2026-01-31T08:00:00Z"));
+}
+
+#[test]
+fn a_domain_asks_for_changes_of_the_party_and_of_its_addresses() {
+    let manifest = Manifest::parse("tryton", shipped()["tryton"]).unwrap();
+    let names = Context::of(&json!({"window": {"since": 1_769_846_400_250_i64}, "page": {"after": "12"}}));
+    let read = manifest.objects["party"].read.as_ref().unwrap();
+    let domain = read.query["d"].render(&names).unwrap();
+    let domain = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE, domain.as_str().unwrap()).unwrap();
+    let since = json!({
+        "__class__": "datetime", "year": 2026, "month": 1, "day": 31, "hour": 8, "minute": 0, "second": 0,
+        "microsecond": 250_000,
+    });
+    let expected = json!([
+        ["active", "in", [true, false]],
+        ["id", ">", 12],
+        [
+            "OR",
+            ["write_date", ">=", since],
+            ["contact_mechanisms.write_date", ">=", since]
+        ],
+    ]);
+    assert_eq!(serde_json::from_slice::<Json>(&domain).unwrap(), expected);
+}

@@ -168,8 +168,14 @@ fn difference(
     }
     for (field, spec) in &stream_rules.spec.fields {
         let Some(wanted) = golden.0.get(field) else { continue };
+        let has_value = record.fields.value(field.as_str()).is_some();
         let identifies = stream_rules.spec.match_by.contains(field);
-        if matches!(spec.write, WriteMode::Never | WriteMode::CreateOnly) || (identifies && !is_primary) {
+        let may = match spec.write {
+            WriteMode::Never | WriteMode::CreateOnly => false,
+            WriteMode::FillOnly => !has_value,
+            WriteMode::Always | WriteMode::ForwardOnly => true,
+        };
+        if !may || (identifies && !is_primary) {
             continue;
         }
         if !differs(record, field, wanted.as_ref(), spec, golden, survivorship) {

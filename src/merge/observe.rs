@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::{Bounce, FieldName, Incoming, Observed, Record, RecordId, UnixMillis, Value};
+use crate::model::{Bounce, FieldName, Incoming, Observed, Ours, Record, RecordId, UnixMillis, Value};
 
 /// A field's value before and after; `None` is "no value".
 pub type FieldChange = (Option<Value>, Option<Value>);
@@ -57,9 +57,14 @@ pub fn observe(old: Option<&Record>, id: &RecordId, incoming: &Incoming, asked_a
         seen.record.deleted_at = None;
     }
     if !incoming.deleted {
+        note_defaults(&mut seen.record, incoming, asked_at);
         take_fields(&mut seen, incoming, asked_at);
     }
-    let has_news = seen.deleted || seen.restored || !seen.fields.is_empty() || seen.record.problem != incoming.problem;
+    let has_news = seen.record.is_unread != old.is_unread
+        || seen.deleted
+        || seen.restored
+        || !seen.fields.is_empty()
+        || seen.record.problem != incoming.problem;
     seen.record.problem.clone_from(&incoming.problem);
     seen.record.updated_at = incoming.updated_at.or(old.updated_at);
     seen.record.version = incoming.version.clone().or_else(|| old.version.clone());
@@ -89,6 +94,27 @@ fn first_seen(id: &RecordId, incoming: &Incoming, asked_at: UnixMillis) -> Seen 
         deleted: false,
         restored: false,
         fields: BTreeMap::new(),
+    }
+}
+
+/// The first look at an object that Nivel made: what the tool filled in by itself is remembered as its own stand-in.
+fn note_defaults(record: &mut Record, incoming: &Incoming, asked_at: UnixMillis) {
+    if !record.is_unread || record.written_at.is_some_and(|written| written >= asked_at) {
+        return;
+    }
+    record.is_unread = false;
+    for (name, value) in &incoming.fields.0 {
+        let is_default = value.is_some() && !record.fields.0.contains_key(name) && !record.ours.contains_key(name);
+        // Names that begin with `_` are the connector's own bookkeeping.
+        if is_default && !name.as_str().starts_with('_') {
+            record.ours.insert(
+                name.clone(),
+                Ours {
+                    value: value.clone(),
+                    placeholder: true,
+                },
+            );
+        }
     }
 }
 
@@ -145,7 +171,7 @@ fn note_bounce(record: &mut Record, name: &FieldName, at: UnixMillis) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Fields, Ours, StreamId};
+    use crate::model::{Fields, StreamId};
 
     fn incoming(phone: Option<&str>, updated: i64) -> Incoming {
         Incoming {
@@ -214,6 +240,19 @@ mod tests {
         );
         let seen = observe(Some(&record), &id(), &incoming(Some("2"), 99), UnixMillis(100)).unwrap();
         assert_eq!(seen.record.fields.text("phone"), Some("2"));
+    }
+
+    #[test]
+    fn p27_what_a_tool_fills_in_by_itself_is_no_data() {
+        let mut record = ours(known("1", 5), "1", false);
+        record.is_unread = true;
+        let mut page = incoming(Some("1"), 99);
+        page.fields.set("locale", Value::Text("en-US".into()));
+        let seen = observe(Some(&record), &id(), &page, UnixMillis(100)).unwrap();
+        assert!(seen.fields.is_empty() && seen.record.fields.value("locale").is_none() && !seen.record.is_unread);
+        page.fields.set("locale", Value::Text("fi".into()));
+        let seen = observe(Some(&seen.record), &id(), &page, UnixMillis(101)).unwrap();
+        assert_eq!(seen.record.fields.text("locale"), Some("fi"), "a person changed it");
     }
 
     #[test]

@@ -49,7 +49,11 @@ impl Native {
         let draft = draft.map_err(|why| from_expression(&why, true))?;
         let good = self.link.call(&draft, Purpose::read("get")).await?;
         let rows = objects(&get.records, &good)?;
-        Ok(rows.iter().map(|row| stream.mapper.record_in(row)).filter(|record| !record.remote.is_empty()).collect())
+        Ok(rows
+            .iter()
+            .map(|row| stream.mapper.record_in(row))
+            .filter(|record| !record.remote.is_empty())
+            .collect())
     }
 
     /// The object whose field has the value; of several the one with the lowest id, so that it is always the same.
@@ -110,7 +114,9 @@ impl Stream {
 
 fn has_value(record: &Incoming, by: &FieldName, value: &Value) -> bool {
     if by.as_str() == "key" {
-        return record.key.is_some_and(|key| value.as_text() == Some(key.to_string().as_str()));
+        return record
+            .key
+            .is_some_and(|key| value.as_text() == Some(key.to_string().as_str()));
     }
     record.fields.value(by.as_str()) == Some(value)
 }

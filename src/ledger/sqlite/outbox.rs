@@ -14,7 +14,8 @@ use super::worker::Desk;
 use crate::ledger::{Slot, Target, Write, WriteState};
 use crate::model::{CustomerKey, StreamId, UnixMillis};
 
-/// Removed while it was leased. Only its generation is kept, so that a late acknowledgement cannot meet a reused one.
+/// Removed while it was on its way or its outcome was not known. Kept for its generation, so that a late acknowledgement
+/// cannot meet a reused one, and for its uncertainty.
 const REMOVED: u8 = 4;
 
 /// The columns that [`write`] reads, in its order.
@@ -84,77 +85,80 @@ pub(super) fn of_customer(
 struct Present {
     state: u8,
     generation: u64,
-    operation: String,
+    is_uncertain: bool,
+}
+
+impl Present {
+    fn is_leased(&self) -> bool {
+        self.state == state_number(WriteState::Leased)
+    }
 }
 
 fn present(conn: &Connection, stream: i64, target: &Target) -> Result<Option<Present>, Trouble> {
     let found = conn
-        .prepare_cached("SELECT state, generation, operation FROM write WHERE stream = ?1 AND slot = ?2")?
+        .prepare_cached("SELECT state, generation, is_uncertain FROM write WHERE stream = ?1 AND slot = ?2")?
         .query_row((stream, slot_value(&target.slot)), |row| {
             Ok(Present {
                 state: row.get(0)?,
                 generation: unsigned(row.get(1)?),
-                operation: row.get(2)?,
+                is_uncertain: row.get(2)?,
             })
         })
         .optional()?;
     Ok(found)
 }
 
-/// Puts a write into the outbox; see [`crate::ledger::WriteChange::Put`].
-pub(super) fn put(conn: &Connection, stream: i64, write: &Write, customer: i64, at: UnixMillis) -> Result<(), Trouble> {
+/// Takes a newer wish in; see [`crate::ledger::WriteChange::Put`].
+///
+/// That a create may have been carried out is never forgotten here, whatever the fold saw: it may have looked before the
+/// attempt whose answer was lost.
+pub(super) fn put(conn: &Connection, stream: i64, write: &Write, customer: i64) -> Result<(), Trouble> {
     let Some(present) = present(conn, stream, &write.target)? else {
-        return replace(conn, stream, write, customer, write.generation);
+        return replace(conn, stream, write, customer, write.generation, write.is_uncertain);
     };
-    let is_leased = present.state == state_number(WriteState::Leased);
-    let is_outcome = write.operation == present.operation.as_str() && write.generation <= present.generation;
+    let newer = write.generation.max(present.generation + 1);
+    let is_uncertain = write.is_uncertain || present.is_uncertain;
     if present.state == REMOVED {
-        // The outcome of something that is not wanted any more, or a new wish.
-        return if is_outcome {
-            delete(conn, stream, &write.target)
-        } else {
-            let generation = write.generation.max(present.generation + 1);
-            replace(conn, stream, write, customer, generation)
-        };
+        replace(conn, stream, write, customer, newer, is_uncertain)
+    } else if present.is_leased() {
+        wish_behind_a_lease(conn, stream, write, customer, newer)
+    } else if write.generation >= present.generation {
+        replace(conn, stream, write, customer, write.generation, is_uncertain)
+    } else {
+        set_fate(conn, stream, write, write.due_at, is_uncertain)
     }
-    if is_leased && !is_outcome {
-        let generation = write.generation.max(present.generation + 1);
-        conn.prepare_cached(
-            "UPDATE write SET fields = ?3, generation = ?4, customer = ?5, next_operation = ?6 \
-             WHERE stream = ?1 AND slot = ?2",
-        )?
-        .execute((
-            stream,
-            slot_value(&write.target.slot),
-            to_json(&write.fields)?,
-            signed(generation),
-            customer,
-            write.operation.as_str(),
-        ))?;
-        return Ok(());
-    }
-    if write.generation >= present.generation {
-        let leased = is_leased && write.state == WriteState::Leased;
-        return if leased {
-            Ok(())
-        } else {
-            replace(conn, stream, write, customer, write.generation)
-        };
-    }
-    outcome_of_older(conn, stream, write, at)
 }
 
-/// Ends a lease with what became of it; see [`crate::ledger::WriteChange::Settle`].
-pub(super) fn settle(conn: &Connection, stream: i64, write: &Write, at: UnixMillis) -> Result<(), Trouble> {
-    let Some(present) = present(conn, stream, &write.target)? else {
-        return Ok(());
-    };
-    if present.state == REMOVED {
-        return delete(conn, stream, &write.target);
-    }
-    if present.generation != write.generation {
-        return acknowledge(conn, stream, &write.target, write.generation, at);
-    }
+fn wish_behind_a_lease(
+    conn: &Connection,
+    stream: i64,
+    write: &Write,
+    customer: i64,
+    generation: u64,
+) -> Result<(), Trouble> {
+    conn.prepare_cached(
+        "UPDATE write SET fields = ?3, generation = ?4, customer = ?5, next_operation = ?6 \
+         WHERE stream = ?1 AND slot = ?2",
+    )?
+    .execute((
+        stream,
+        slot_value(&write.target.slot),
+        to_json(&write.fields)?,
+        signed(generation),
+        customer,
+        write.operation.as_str(),
+    ))?;
+    Ok(())
+}
+
+/// Sets when, and whether, a row is to be tried (again); what is wanted stays.
+fn set_fate(
+    conn: &Connection,
+    stream: i64,
+    write: &Write,
+    due_at: UnixMillis,
+    is_uncertain: bool,
+) -> Result<(), Trouble> {
     conn.prepare_cached(
         "UPDATE write SET state = ?3, due_at = ?4, attempts = ?5, problem = ?6, is_uncertain = ?7, leased_at = NULL \
          WHERE stream = ?1 AND slot = ?2",
@@ -162,44 +166,31 @@ pub(super) fn settle(conn: &Connection, stream: i64, write: &Write, at: UnixMill
     .execute((
         stream,
         slot_value(&write.target.slot),
-        state_number(write.state),
-        write.due_at.0,
+        state_number(unleased(write.state)),
+        due_at.0,
         write.attempts,
         optional_json(write.problem.as_ref())?,
-        write.is_uncertain,
+        is_uncertain,
     ))?;
     Ok(())
 }
 
-/// An attempt with an older state did not succeed: what is wanted now stays, what was learned is noted. That a tool gave
-/// the older one up says nothing about the newer.
-fn outcome_of_older(conn: &Connection, stream: i64, write: &Write, at: UnixMillis) -> Result<(), Trouble> {
-    let (state, due_at, attempts) = match write.state {
-        WriteState::Dead | WriteState::Leased => (WriteState::Due, at, 0),
-        state => (state, write.due_at, write.attempts),
-    };
-    conn.prepare_cached(
-        "UPDATE write SET state = ?3, due_at = ?4, attempts = ?5, problem = ?6, is_uncertain = ?7, leased_at = NULL \
-         WHERE stream = ?1 AND slot = ?2",
-    )?
-    .execute((
-        stream,
-        slot_value(&write.target.slot),
-        state_number(state),
-        due_at.0,
-        attempts,
-        optional_json(write.problem.as_ref())?,
-        write.is_uncertain,
-    ))?;
-    Ok(())
-}
-
-fn replace(conn: &Connection, stream: i64, write: &Write, customer: i64, generation: u64) -> Result<(), Trouble> {
-    // Nobody holds a row that comes in here, whatever the view said when it was folded.
-    let state = match write.state {
+/// Nobody holds a row that comes in here, whatever the view said when it was folded.
+fn unleased(state: WriteState) -> WriteState {
+    match state {
         WriteState::Leased => WriteState::Due,
         state => state,
-    };
+    }
+}
+
+fn replace(
+    conn: &Connection,
+    stream: i64,
+    write: &Write,
+    customer: i64,
+    generation: u64,
+    is_uncertain: bool,
+) -> Result<(), Trouble> {
     conn.prepare_cached(
         "INSERT OR REPLACE INTO write (stream, slot, customer, state, due_at, generation, attempts, is_uncertain, \
          operation, fields, problem) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -208,11 +199,11 @@ fn replace(conn: &Connection, stream: i64, write: &Write, customer: i64, generat
         stream,
         slot_value(&write.target.slot),
         customer,
-        state_number(state),
+        state_number(unleased(write.state)),
         write.due_at.0,
         signed(generation),
         write.attempts,
-        write.is_uncertain,
+        is_uncertain,
         write.operation.as_str(),
         to_json(&write.fields)?,
         optional_json(write.problem.as_ref())?,
@@ -220,12 +211,55 @@ fn replace(conn: &Connection, stream: i64, write: &Write, customer: i64, generat
     Ok(())
 }
 
+/// Ends a lease with what became of it; see [`crate::ledger::WriteChange::Settle`].
+pub(super) fn settle(conn: &Connection, stream: i64, write: &Write, at: UnixMillis) -> Result<(), Trouble> {
+    let Some(present) = present(conn, stream, &write.target)? else {
+        return Ok(());
+    };
+    if present.state == REMOVED && !write.is_uncertain {
+        return delete(conn, stream, &write.target);
+    }
+    if !present.is_leased() {
+        return Ok(());
+    }
+    if present.generation == write.generation {
+        return set_fate(conn, stream, write, write.due_at, write.is_uncertain);
+    }
+    next_wish(conn, stream, &write.target, at, write.is_uncertain)
+}
+
+/// The older wish has ended: the newer one is due, with its attempts counted from the start.
+///
+/// It goes out under a name of its own, which a tool that knows operations by name would otherwise take for a
+/// repetition; except where the older one may have been carried out and must be recognised.
+fn next_wish(
+    conn: &Connection,
+    stream: i64,
+    target: &Target,
+    at: UnixMillis,
+    is_uncertain: bool,
+) -> Result<(), Trouble> {
+    conn.prepare_cached(
+        "UPDATE write SET state = 0, due_at = ?3, attempts = 0, problem = NULL, is_uncertain = ?4, leased_at = NULL, \
+         operation = iif(?4, operation, coalesce(next_operation, operation)), next_operation = NULL \
+         WHERE stream = ?1 AND slot = ?2",
+    )?
+    .execute((stream, slot_value(&target.slot), at.0, is_uncertain))?;
+    Ok(())
+}
+
 /// Removes whatever is wanted of a target; see [`crate::ledger::WriteChange::Remove`].
+///
+/// What is on its way, or was and may have made an object, leaves a trace: a later wish must not be ended by the answer
+/// to this one, and must look before it makes an object.
 pub(super) fn remove(conn: &Connection, stream: i64, target: &Target) -> Result<(), Trouble> {
-    let changed = conn
-        .prepare_cached("UPDATE write SET state = 4, fields = '{}', problem = NULL WHERE stream = ?1 AND slot = ?2 AND state IN (1, 4)")?
+    let kept = conn
+        .prepare_cached(
+            "UPDATE write SET state = 4, fields = '{}', problem = NULL, next_operation = NULL \
+             WHERE stream = ?1 AND slot = ?2 AND (state IN (1, 4) OR is_uncertain)",
+        )?
         .execute((stream, slot_value(&target.slot)))?;
-    if changed == 0 {
+    if kept == 0 {
         delete(conn, stream, target)
     } else {
         Ok(())
@@ -246,22 +280,13 @@ pub(super) fn acknowledge(
     generation: u64,
     at: UnixMillis,
 ) -> Result<(), Trouble> {
-    let Some(present) = present(conn, stream, target)? else {
-        return Ok(());
-    };
-    if present.generation == generation || present.state == REMOVED {
-        return delete(conn, stream, target);
+    match present(conn, stream, target)? {
+        Some(present) if present.generation == generation || present.state == REMOVED => delete(conn, stream, target),
+        Some(present) if present.generation > generation && present.is_leased() => {
+            next_wish(conn, stream, target, at, false)
+        }
+        _ => Ok(()),
     }
-    if generation < present.generation && present.state == state_number(WriteState::Leased) {
-        // The operation that was on its way has ended; the newer wish goes out under a name of its own, which a tool
-        // that knows operations by name would otherwise take for a repetition.
-        conn.prepare_cached(
-            "UPDATE write SET state = 0, due_at = ?3, attempts = 0, problem = NULL, is_uncertain = 0, leased_at = NULL, \
-             operation = coalesce(next_operation, operation), next_operation = NULL WHERE stream = ?1 AND slot = ?2",
-        )?
-        .execute((stream, slot_value(&target.slot), at.0))?;
-    }
-    Ok(())
 }
 
 /// Hands out due writes; see [`crate::ledger::Ledger::claim`].
@@ -301,7 +326,9 @@ pub(super) fn claim(desk: &mut Desk, stream: &StreamId, now: UnixMillis, limit: 
 
 /// Turns leased writes back into due ones; see [`crate::ledger::Ledger::release_leases`].
 pub(super) fn release_leases(desk: &Desk, now: UnixMillis) -> Result<u64, Trouble> {
-    desk.conn.execute("DELETE FROM write WHERE state = ?1", [REMOVED])?;
+    // Creates that nobody will ever hear of stay: whoever wants the object again has to look first.
+    desk.conn
+        .execute("DELETE FROM write WHERE state = ?1 AND NOT is_uncertain", [REMOVED])?;
     let released = desk.conn.execute(
         "UPDATE write SET state = 0, due_at = min(due_at, ?1), leased_at = NULL WHERE state = 1",
         [now.0],

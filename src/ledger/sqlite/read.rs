@@ -10,10 +10,9 @@ use super::streams::Streams;
 use super::trouble::Trouble;
 use super::view::{customer_id, live_customer, record_id};
 use super::worker::Desk;
-use crate::connector::Cursor;
 use crate::ledger::hash::{identifier_digest, kind_number};
 use crate::ledger::{Change, ChangeRow, Run, StreamState, Totals};
-use crate::model::{Customer, CustomerKey, Identifier, IdentifierKind, Record, RecordId, StreamId, UnixMillis};
+use crate::model::{Cursor, Customer, CustomerKey, Identifier, IdentifierKind, Record, RecordId, StreamId, UnixMillis};
 
 pub(super) fn customer(desk: &Desk, key: &CustomerKey) -> Result<Option<Customer>, Trouble> {
     match customer_id(&desk.conn, key)? {

@@ -48,12 +48,17 @@ pub(super) fn view(desk: &mut Desk, ask: &Ask) -> Result<View, Trouble> {
     let mut wanted = BTreeSet::new();
     asked_records(conn, streams, ask, &mut wanted)?;
     let holders = asked_holders(conn, ask, &mut wanted)?;
-    for key in &ask.customers {
-        wanted.extend(customer_id(conn, key)?);
-    }
     let mut closure = Closure::default();
     for id in wanted {
         closure.add(conn, streams, id)?;
+    }
+    for key in &ask.customers {
+        if let Some(id) = customer_id(conn, key)? {
+            let live = closure.add(conn, streams, id)?;
+            if live != *key {
+                closure.view.aliases.insert(*key, live);
+            }
+        }
     }
     let Closure { mut view, names, .. } = closure;
     for (identifier, ids) in holders {
@@ -118,11 +123,12 @@ struct Closure {
 }
 
 impl Closure {
-    /// Adds a customer (aliases followed) with all that is hers.
-    fn add(&mut self, conn: &Connection, streams: &mut Streams, id: i64) -> Result<(), Trouble> {
+    /// Adds a customer (aliases followed) with all that is hers. Her live key.
+    fn add(&mut self, conn: &Connection, streams: &mut Streams, id: i64) -> Result<CustomerKey, Trouble> {
         let (id, customer) = live_customer(conn, id)?;
+        let key = customer.key;
         if !self.seen.insert(id) {
-            return Ok(());
+            return Ok(key);
         }
         let mut statement = conn.prepare_cached(concat!(
             "SELECT ",
@@ -136,8 +142,8 @@ impl Closure {
             self.view.records.insert(record.id.clone(), (record, customer.key));
         }
         outbox::of_customer(conn, streams, id, customer.key, &mut self.view.writes)?;
-        self.view.customers.insert(customer.key, customer);
-        Ok(())
+        self.view.customers.insert(key, customer);
+        Ok(key)
     }
 }
 

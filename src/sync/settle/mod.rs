@@ -324,6 +324,7 @@ fn written(mut record: Record, write: &Write, done: &Done, now: UnixMillis) -> R
             },
         );
     }
+    record.is_unread |= done.created;
     record.written_at = Some(now);
     record.updated_at = done.updated_at.or(record.updated_at);
     record.version = done.version.clone().or(record.version);

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
-use nivel::connector::Cursor;
+
 use nivel::error::{Code, Problem};
 use nivel::ledger::{
     Advance, Ask, Cause, Change, Commit, Decision, Error, Ledger, Slot, StreamState, Target, Wanted, What, Write,
     WriteChange, WriteState, content_hash,
 };
 use nivel::model::{
-    Bounce, Customer, CustomerKey, FieldName, Fields, Identifier, IdentifierKind, Kind, Lineage, Origin, Ours, Record,
-    RecordId, StreamId, UnixMillis, Value,
+    Bounce, Cursor, Customer, CustomerKey, FieldName, Fields, Identifier, IdentifierKind, Kind, Lineage, Origin, Ours,
+    Record, RecordId, StreamId, UnixMillis, Value,
 };
 use uuid::Uuid;
 
@@ -51,7 +51,10 @@ scenarios! {
     claims_are_oldest_first_and_exclusive,
     creates_become_uncertain_behind_the_claim,
     a_wish_that_changes_in_flight_goes_out_next,
+    a_failed_attempt_ends_its_lease,
     a_failed_attempt_does_not_undo_a_newer_wish,
+    an_older_wish_does_not_undo_a_newer_one,
+    what_may_have_been_made_stays_uncertain,
     a_removed_write_cannot_be_acknowledged_by_a_late_answer,
     leases_are_released,
     writes_are_listed_in_pages,
@@ -329,6 +332,7 @@ async fn aliases_are_followed(ledger: &dyn Ledger) {
     };
     let view = ledger.view(ask).await.unwrap();
     assert_eq!(view.customers.keys().copied().collect::<Vec<_>>(), [key(1)]);
+    assert_eq!(view.aliases, BTreeMap::from([(key(3), key(1))]));
     assert_eq!(view.records.len(), 3);
     assert_eq!(view.writes[&object("7")].customer, key(1), "her writes came along");
     put(ledger, [WriteChange::Put(write(&object("8"), 3, 1))]).await;
@@ -557,41 +561,93 @@ async fn a_wish_that_changes_in_flight_goes_out_next(ledger: &dyn Ledger) {
     put(ledger, [WriteChange::RemoveGeneration(target, 2)]).await;
 }
 
-async fn a_failed_attempt_does_not_undo_a_newer_wish(ledger: &dyn Ledger) {
+fn failed(write: Write, state: WriteState, is_uncertain: bool) -> Write {
+    Write {
+        state,
+        due_at: at(500),
+        attempts: 3,
+        problem: Some(Problem::new(Code::ToolError, "no")),
+        is_uncertain,
+        ..write
+    }
+}
+
+async fn a_failed_attempt_ends_its_lease(ledger: &dyn Ledger) {
     seed(ledger, 1, "a@x.org").await;
-    for (state, expected) in [
-        (WriteState::Due, (WriteState::Due, at(500), 3)),
-        (WriteState::Dead, (WriteState::Due, at(100), 0)),
-    ] {
+    for state in [WriteState::Due, WriteState::Dead] {
         let target = object(&format!("{state:?}"));
         put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
-        ledger.claim(&crm(), at(60), 9).await.unwrap();
+        let claimed = ledger.claim(&crm(), at(60), 9).await.unwrap().remove(0);
+        let outcome = failed(claimed, state, false);
+        put(ledger, [WriteChange::Settle(outcome.clone())]).await;
+        assert_eq!(ledger.writes(&[state], None, 9).await.unwrap(), [outcome]);
+    }
+    put(ledger, [WriteChange::Settle(write(&object("unknown"), 1, 1))]).await;
+    assert_eq!(pending(ledger).await.len(), 2);
+    // Nothing is on its way there, so nothing can have come of it.
+    let early = failed(write(&object("Dead"), 1, 1), WriteState::Due, false);
+    put(ledger, [WriteChange::Settle(early)]).await;
+    assert_eq!(ledger.writes(&[WriteState::Dead], None, 9).await.unwrap().len(), 1);
+}
+
+async fn a_failed_attempt_does_not_undo_a_newer_wish(ledger: &dyn Ledger) {
+    seed(ledger, 1, "a@x.org").await;
+    for (is_uncertain, operation) in [(false, "op-2"), (true, "op-1")] {
+        let target = object(operation);
+        put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
+        let claimed = ledger.claim(&crm(), at(60), 9).await.unwrap().remove(0);
         put(ledger, [WriteChange::Put(write(&target, 1, 2))]).await;
-        let failed = Write {
-            state,
-            due_at: at(500),
-            attempts: 3,
-            problem: Some(Problem::new(Code::ToolError, "no")),
-            ..write(&target, 1, 1)
-        };
-        put(ledger, [WriteChange::Put(failed)]).await;
-        let row = pending(ledger)
-            .await
-            .into_iter()
-            .find(|row| row.target == target)
-            .unwrap();
-        assert_eq!((row.state, row.due_at, row.attempts), expected);
-        assert_eq!((row.generation, row.operation.as_str()), (2, "op-1"));
+        let outcome = failed(claimed, WriteState::Dead, is_uncertain);
+        put(ledger, [WriteChange::Settle(outcome)]).await;
+        let rows = pending(ledger).await;
+        let row = rows.iter().find(|row| row.target == target).unwrap();
+        assert_eq!((row.state, row.due_at, row.attempts), (WriteState::Due, at(100), 0));
+        assert_eq!((row.generation, row.operation.as_str()), (2, operation));
+        assert_eq!((row.is_uncertain, &row.problem), (is_uncertain, &None));
         assert_eq!(row.fields, write(&target, 1, 2).fields);
     }
-    // With nothing newer, the outcome of an attempt simply replaces the row.
-    let target = object("plain");
+}
+
+async fn an_older_wish_does_not_undo_a_newer_one(ledger: &dyn Ledger) {
+    seed(ledger, 1, "a@x.org").await;
+    let target = object("1");
+    put(ledger, [WriteChange::Put(write(&target, 1, 2))]).await;
+    let older = failed(write(&target, 1, 1), WriteState::Held, false);
+    put(ledger, [WriteChange::Put(older.clone())]).await;
+    let expected = Write {
+        state: older.state,
+        due_at: older.due_at,
+        attempts: older.attempts,
+        problem: older.problem,
+        ..write(&target, 1, 2)
+    };
+    assert_eq!(pending(ledger).await, [expected]);
+}
+
+async fn what_may_have_been_made_stays_uncertain(ledger: &dyn Ledger) {
+    seed(ledger, 1, "a@x.org").await;
+    let target = Target {
+        stream: crm(),
+        slot: Slot::New(key(1)),
+    };
     put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
-    let mut row = ledger.claim(&crm(), at(60), 9).await.unwrap().remove(0);
-    row.state = WriteState::Dead;
-    row.problem = Some(Problem::new(Code::WriteRefused, "no"));
-    put(ledger, [WriteChange::Put(row.clone())]).await;
-    assert_eq!(ledger.writes(&[WriteState::Dead], None, 9).await.unwrap(), [row]);
+    let claimed = ledger.claim(&crm(), at(60), 9).await.unwrap().remove(0);
+    put(ledger, [WriteChange::Settle(failed(claimed, WriteState::Due, true))]).await;
+    // A fold that looked before all that.
+    put(ledger, [WriteChange::Put(write(&target, 1, 2))]).await;
+    assert!(pending(ledger).await[0].is_uncertain);
+    // Not wanted any more, then wanted again, also after the process died.
+    put(ledger, [WriteChange::Remove(target.clone())]).await;
+    assert!(pending(ledger).await.is_empty());
+    assert_eq!(ledger.release_leases(at(70)).await.unwrap(), 0);
+    put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
+    assert!(pending(ledger).await[0].is_uncertain);
+    // Made for certain: the next one is a new one.
+    let claimed = ledger.claim(&crm(), at(70), 9).await.unwrap().remove(0);
+    let made = WriteChange::RemoveGeneration(target.clone(), claimed.generation);
+    put(ledger, [made, WriteChange::Remove(target.clone())]).await;
+    put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
+    assert!(!pending(ledger).await[0].is_uncertain);
 }
 
 async fn a_removed_write_cannot_be_acknowledged_by_a_late_answer(ledger: &dyn Ledger) {
@@ -609,20 +665,15 @@ async fn a_removed_write_cannot_be_acknowledged_by_a_late_answer(ledger: &dyn Le
     put(ledger, [WriteChange::RemoveGeneration(target.clone(), 1)]).await;
     assert!(pending(ledger).await.is_empty());
     // A late failure does not bring it back.
-    let mut failed = claim().await;
-    failed.state = WriteState::Due;
-    put(ledger, [WriteChange::Put(failed)]).await;
+    let claimed = claim().await;
+    put(ledger, [WriteChange::Settle(failed(claimed, WriteState::Due, false))]).await;
     assert!(pending(ledger).await.is_empty());
-    // The late answer does not end a new wish, although that counts its generations from the start.
+    // The late answer does not end a new wish, although that counts its generations from the start and bears the
+    // same name.
     claim().await;
-    let fresh = Write {
-        operation: "other".into(),
-        ..write(&target, 1, 1)
-    };
-    put(ledger, [WriteChange::Put(fresh)]).await;
+    put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
     put(ledger, [WriteChange::RemoveGeneration(target.clone(), 1)]).await;
-    let row = pending(ledger).await.remove(0);
-    assert_eq!((row.state, row.operation.as_str()), (WriteState::Due, "other"));
+    assert_eq!(pending(ledger).await.remove(0).state, WriteState::Due);
     put(ledger, [WriteChange::Remove(target)]).await;
     assert!(pending(ledger).await.is_empty());
 }

@@ -31,6 +31,37 @@ struct Row {
     is_removed: bool,
 }
 
+impl Row {
+    fn next_wish(&mut self, at: UnixMillis, is_uncertain: bool) {
+        self.write.state = WriteState::Due;
+        self.write.due_at = at;
+        self.write.attempts = 0;
+        self.write.problem = None;
+        self.write.is_uncertain = is_uncertain;
+        match self.next_operation.take() {
+            Some(operation) if !is_uncertain => self.write.operation = operation,
+            _ => {}
+        }
+    }
+}
+
+trait Fate {
+    fn take_fate(&mut self, from: &Self);
+}
+
+impl Fate for Write {
+    fn take_fate(&mut self, from: &Self) {
+        self.state = match from.state {
+            WriteState::Leased => WriteState::Due,
+            state => state,
+        };
+        self.due_at = from.due_at;
+        self.attempts = from.attempts;
+        self.problem.clone_from(&from.problem);
+        self.is_uncertain = from.is_uncertain;
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Model(Mutex<State>);
 
@@ -85,7 +116,7 @@ impl State {
         }
         for change in &commit.writes {
             match change {
-                WriteChange::Put(write) => self.put(write, commit.at)?,
+                WriteChange::Put(write) => self.put(write)?,
                 WriteChange::Settle(write) => self.settle(write, commit.at),
                 WriteChange::Remove(target) => self.remove(target),
                 WriteChange::RemoveGeneration(target, generation) => self.acknowledge(target, *generation, commit.at),
@@ -146,81 +177,69 @@ impl State {
         Ok(())
     }
 
-    fn put(&mut self, write: &Write, at: UnixMillis) -> Result<(), Error> {
+    fn put(&mut self, write: &Write) -> Result<(), Error> {
         let mut fresh = write.clone();
         fresh.customer = self.live(&write.customer).ok_or_else(|| bug("no such customer"))?.key;
         if fresh.state == WriteState::Leased {
             fresh.state = WriteState::Due;
         }
-        let mut row = Row {
+        if let Some(row) = self.writes.get_mut(&write.target) {
+            let present = &mut row.write;
+            let newer = write.generation.max(present.generation + 1);
+            fresh.is_uncertain |= present.is_uncertain;
+            if row.is_removed {
+                fresh.generation = newer;
+            } else if present.state == WriteState::Leased {
+                row.next_operation = Some(write.operation.clone());
+                present.fields = fresh.fields;
+                present.customer = fresh.customer;
+                present.generation = newer;
+                return Ok(());
+            } else if write.generation < present.generation {
+                present.take_fate(&fresh);
+                return Ok(());
+            }
+        }
+        let row = Row {
             write: fresh,
             next_operation: None,
             is_removed: false,
         };
-        if let Some(present) = self.writes.get_mut(&write.target) {
-            let is_outcome = write.operation == present.write.operation && write.generation <= present.write.generation;
-            let newer = write.generation.max(present.write.generation + 1);
-            let was_leased = present.write.state == WriteState::Leased;
-            if present.is_removed && is_outcome {
-                self.writes.remove(&write.target);
-                return Ok(());
-            } else if present.is_removed {
-                row.write.generation = newer;
-            } else if was_leased && !is_outcome {
-                present.next_operation = Some(write.operation.clone());
-                present.write.fields = write.fields.clone();
-                present.write.customer = row.write.customer;
-                present.write.generation = newer;
-                return Ok(());
-            } else if was_leased && write.state == WriteState::Leased && write.generation == present.write.generation {
-                return Ok(());
-            } else if write.generation < present.write.generation {
-                let given_up = matches!(write.state, WriteState::Dead | WriteState::Leased);
-                present.write.state = if given_up { WriteState::Due } else { write.state };
-                present.write.due_at = if given_up { at } else { write.due_at };
-                present.write.attempts = if given_up { 0 } else { write.attempts };
-                present.write.problem = write.problem.clone();
-                present.write.is_uncertain = write.is_uncertain;
-                return Ok(());
-            }
-        }
         self.writes.insert(write.target.clone(), row);
         Ok(())
     }
 
     fn settle(&mut self, write: &Write, at: UnixMillis) {
-        match self.writes.get_mut(&write.target) {
-            Some(row) if !row.is_removed && row.write.generation == write.generation => {
-                row.write.state = write.state;
-                row.write.due_at = write.due_at;
-                row.write.attempts = write.attempts;
-                row.write.problem.clone_from(&write.problem);
-                row.write.is_uncertain = write.is_uncertain;
+        let Some(row) = self.writes.get_mut(&write.target) else {
+            return;
+        };
+        if row.is_removed {
+            if !write.is_uncertain {
+                self.writes.remove(&write.target);
             }
-            _ => self.acknowledge(&write.target, write.generation, at),
+        } else if row.write.state == WriteState::Leased && row.write.generation == write.generation {
+            row.write.take_fate(write);
+        } else if row.write.state == WriteState::Leased {
+            row.next_wish(at, write.is_uncertain);
         }
     }
 
     fn remove(&mut self, target: &Target) {
         match self.writes.get_mut(target) {
-            Some(row) if row.write.state == WriteState::Leased => row.is_removed = true,
+            Some(row) if row.write.state == WriteState::Leased || row.write.is_uncertain => row.is_removed = true,
+            Some(row) if row.is_removed => {}
             _ => drop(self.writes.remove(target)),
         }
     }
 
     fn acknowledge(&mut self, target: &Target, generation: u64, at: UnixMillis) {
-        let Some(row) = self.writes.get_mut(target) else { return };
+        let Some(row) = self.writes.get_mut(target) else {
+            return;
+        };
         if row.is_removed || row.write.generation == generation {
             self.writes.remove(target);
         } else if generation < row.write.generation && row.write.state == WriteState::Leased {
-            row.write.state = WriteState::Due;
-            row.write.due_at = at;
-            row.write.attempts = 0;
-            row.write.problem = None;
-            row.write.is_uncertain = false;
-            if let Some(operation) = row.next_operation.take() {
-                row.write.operation = operation;
-            }
+            row.next_wish(at, false);
         }
     }
 
@@ -244,6 +263,12 @@ impl State {
         }
         let records = ask.records.iter().chain(view.holders.values().flatten());
         let owners = records.filter_map(|id| self.records.get(id)).map(|(_, key)| key);
+        for key in &ask.customers {
+            match self.live(key) {
+                Some(live) if live.key != *key => drop(view.aliases.insert(*key, live.key)),
+                _ => {}
+            }
+        }
         for key in owners.chain(&ask.customers) {
             if let Some(customer) = self.live(key) {
                 view.customers.insert(customer.key, customer.clone());
@@ -369,12 +394,12 @@ impl Ledger for Model {
 
     async fn release_leases(&self, now: UnixMillis) -> Result<u64, Error> {
         let mut state = self.0.lock().unwrap();
-        state.writes.retain(|_, row| !row.is_removed);
+        state.writes.retain(|_, row| !row.is_removed || row.write.is_uncertain);
         let mut released = 0;
         for row in state
             .writes
             .values_mut()
-            .filter(|row| row.write.state == WriteState::Leased)
+            .filter(|row| row.write.state == WriteState::Leased && !row.is_removed)
         {
             row.write.state = WriteState::Due;
             row.write.due_at = row.write.due_at.min(now);

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nivel::error::{Code, Problem};
 use nivel::ledger::{
     Advance, Ask, Cause, Change, Commit, Decision, Error, Ledger, Slot, Target, What, Write, WriteChange, WriteState,
 };
-use nivel::model::{Customer, CustomerKey, RecordId};
-use nivel::{connector::Cursor, error::Code, error::Problem};
+use nivel::model::{Cursor, Customer, CustomerKey, RecordId};
 use proptest::prelude::*;
 
 use super::contract::{at, crm, customer, desk, email, key, record, write};

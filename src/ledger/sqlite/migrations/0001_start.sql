@@ -62,6 +62,7 @@ CREATE TABLE record (
     written_at INTEGER,
     deleted_at INTEGER,
     swept_at INTEGER,
+    is_unread INTEGER NOT NULL,
     version TEXT,
     fields TEXT NOT NULL,
     observed TEXT,
@@ -110,7 +111,7 @@ CREATE TABLE review (
 ) STRICT, WITHOUT ROWID;
 
 -- slot: text is the id of an object, a blob is the customer key for whom one is to be made.
--- state: 0 due, 1 leased, 2 dead, 3 held, 4 removed while it was leased (only its generation still matters).
+-- state: 0 due, 1 leased, 2 dead, 3 held, 4 removed while it was on its way or uncertain (a trace, not a wish).
 -- next_operation: the operation of what is wanted now, while an older one is still on its way.
 CREATE TABLE write (
     stream INTEGER NOT NULL REFERENCES stream (id),

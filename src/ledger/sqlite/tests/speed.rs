@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::connector::Cursor;
 use crate::ledger::Advance;
+use crate::model::Cursor;
 
 /// Processor time this process has used, from the kernel's own account; zero where there is none.
 fn processor_time() -> Duration {
