@@ -24,7 +24,7 @@ use super::store::Agreement;
 /// The credential that everybody sends.
 pub(crate) const BASIC: &str = "Basic YWdlbnRAYmVuY2guZXUvdG9rZW46YmVuY2g=";
 /// How many write requests are under way at once, per tool; the same for the bare job and for Nivel.
-pub(crate) const PARALLEL: [usize; 3] = [1, 1, 1];
+pub(crate) const PARALLEL: [usize; 3] = [1, 4, 1];
 /// Tables that a sync may change when nothing changed: where the streams stand, and that it ran.
 const CURSORS: &[&str] = &["stream_state", "run"];
 
