@@ -10,5 +10,6 @@ mod crash;
 mod fold;
 mod ledger;
 mod loss;
+mod scars;
 mod tidy;
 mod trial;
