@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::name;
 use crate::model::{Bounce, FieldName, Incoming, Observed, Ours, Record, RecordId, UnixMillis, Value};
 
 /// A field's value before and after; `None` is "no value".
@@ -59,8 +60,12 @@ pub fn observe(old: Option<&Record>, id: &RecordId, incoming: &Incoming, asked_a
     if !incoming.deleted {
         note_defaults(&mut seen.record, incoming, asked_at);
         take_fields(&mut seen, incoming, asked_at);
+        if name::settle_echo(old, &mut seen.record) {
+            seen.fields.retain(|field, _| !name::is_part(field.as_str()));
+        }
     }
     let has_news = seen.record.is_unread != old.is_unread
+        || seen.record.fields != old.fields
         || seen.deleted
         || seen.restored
         || !seen.fields.is_empty()
@@ -253,6 +258,29 @@ mod tests {
         page.fields.set("locale", Value::Text("fi".into()));
         let seen = observe(Some(&seen.record), &id(), &page, UnixMillis(101)).unwrap();
         assert_eq!(seen.record.fields.text("locale"), Some("fi"), "a person changed it");
+    }
+
+    #[test]
+    fn a_tool_that_splits_the_name_we_wrote_says_nothing_new() {
+        let mut record = known("1", 5);
+        record.fields.set("full_name", Value::Text("Elli Korhonen".into()));
+        record.fields.set("given_name", Value::Text("Elisabet".into()));
+        record.fields.set("family_name", Value::Text("Korhonen".into()));
+        name::settle_written(&mut record, |part| part == "full_name");
+        let mut page = incoming(Some("1"), 99);
+        for (part, text) in [
+            ("full_name", "Elli Korhonen"),
+            ("given_name", "Elli"),
+            ("family_name", "Korhonen"),
+        ] {
+            page.fields.set(part, Value::Text(text.into()));
+        }
+        let seen = observe(Some(&record), &id(), &page, UnixMillis(100)).unwrap();
+        assert!(seen.fields.is_empty(), "{:?}", seen.fields);
+        assert!(!seen.record.asserts("given_name") && !seen.record.asserts("full_name"));
+        page.fields.set("given_name", Value::Text("Ella".into()));
+        let seen = observe(Some(&seen.record), &id(), &page, UnixMillis(101)).unwrap();
+        assert!(seen.record.asserts("given_name"), "a person changed it");
     }
 
     #[test]
