@@ -218,7 +218,6 @@ fn settings(
         .as_ref()
         .map(|base| base.as_str().trim_end_matches('/').to_owned());
     settings.region = config.region_of(name).map(CompactString::from);
-    settings.phone = crate::identity::phone::normalise;
     settings.limits = (!system.limits.is_empty()).then(|| system.limits.clone());
     settings.lag = system.lag;
     settings.overlap = system.overlap;

@@ -72,7 +72,7 @@ async fn p01_p11_a_row_edited_while_the_stream_is_read_is_read_again() {
             .sandbox
             .hubspot
             .edit(&id, &json!({"phone": "+358401234599"}))
-            .unwrap()
+            .unwrap();
     };
     let progress = Arc::new(EditOnce {
         edit: std::sync::Mutex::new(Some(Box::new(edit))),
@@ -289,7 +289,11 @@ async fn p23_what_we_wrote_and_see_again_is_no_change() {
     let trial = Trial::new(23, 40).await;
     let engine = trial.engine(Arc::new(SystemClock), Arc::new(Silent)).await;
     let first = engine.sync().await.unwrap();
-    let dead = engine.ledger().writes(&[nivel::ledger::WriteState::Dead], None, 10).await.unwrap();
+    let dead = engine
+        .ledger()
+        .writes(&[nivel::ledger::WriteState::Dead], None, 10)
+        .await
+        .unwrap();
     assert!(first.written() > 0 && first.is_clean(), "{first:?} {dead:#?}");
     for _ in 0..3 {
         let next = engine.sync().await.unwrap();

@@ -59,7 +59,7 @@ fn one(stream: &Stream, results: &Results, entry: &Entry, good: &Good) -> Done {
     Done {
         updated_at: one.modified.as_ref().and_then(|path| time(stream, path, &good.body)),
         version: one.version.as_ref().and_then(|path| text(path, &good.body)),
-        created: created.unwrap_or(entry.id().is_none()),
+        created: created.unwrap_or_else(|| entry.id().is_none()),
         ..done(entry, one.id.as_ref().and_then(|path| text(path, &good.body)))
     }
 }

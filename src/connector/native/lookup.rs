@@ -26,14 +26,25 @@ impl Native {
                 Ok(found) => records.extend(found),
                 Err(failure) if failure.class == Class::Gone && ids.len() == 1 => {}
                 Err(failure) if is_one_missing(get, &failure) => {
-                    for id in ids {
-                        match self.get_some(stream, get, std::slice::from_ref(id)).await {
-                            Ok(found) => records.extend(found),
-                            Err(failure) if failure.class == Class::Gone => {}
-                            Err(failure) => return Err(failure),
-                        }
-                    }
+                    records.extend(self.get_one_by_one(stream, get, ids).await?);
                 }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(records)
+    }
+
+    async fn get_one_by_one(
+        &self,
+        stream: &Stream,
+        get: &Get,
+        ids: &[CompactString],
+    ) -> Result<Vec<Incoming>, Failure> {
+        let mut records = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.get_some(stream, get, std::slice::from_ref(id)).await {
+                Ok(found) => records.extend(found),
+                Err(failure) if failure.class == Class::Gone => {}
                 Err(failure) => return Err(failure),
             }
         }

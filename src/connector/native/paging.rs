@@ -23,6 +23,7 @@ pub(super) struct Leaf<'a> {
 ///
 /// # Errors
 /// What the answer lacks for it to be told.
+#[expect(clippy::too_many_lines, reason = "one arm for each style of paging")]
 pub(super) fn next(
     paging: Option<&Paging>,
     cursor: Option<&CursorRead>,
@@ -58,7 +59,7 @@ pub(super) fn next(
             // A page with nothing in it is not the end while the tool says that there is more: rows may be hidden.
             let reach = offset + if leaf.rows == 0 { *step } else { leaf.rows };
             let is_short = size.is_some_and(|size| leaf.rows < size) || leaf.rows == 0;
-            let is_end = is_last || total.map_or(until.is_none() && is_short, |total| reach >= total);
+            let is_end = is_last || total.map_or_else(|| until.is_none() && is_short, |total| reach >= total);
             (!is_end).then_some(Position::Offset(reach))
         }
         Paging::Page {
@@ -80,8 +81,9 @@ pub(super) fn next(
             let is_last = until.as_ref().is_some_and(|until| until.holds_on(leaf.body));
             let is_short = size.is_some_and(|size| leaf.rows < size) || leaf.rows == 0;
             // Pages have no step to go on by, so an empty one is the end whatever the total says.
-            let is_end =
-                is_last || leaf.rows == 0 || total.map_or(until.is_none() && is_short, |total| leaf.read >= total);
+            let is_end = is_last
+                || leaf.rows == 0
+                || total.map_or_else(|| until.is_none() && is_short, |total| leaf.read >= total);
             (!is_end).then_some(Position::Number(number + 1))
         }
         Paging::Keyset { key, size, until, .. } => match leaf.last {
