@@ -213,10 +213,10 @@ impl Link {
                     is_renewed = true;
                     self.credential.renew();
                 }
-                Class::Throttle => {
+                Class::Throttle if throttles < THROTTLES_MAX => {
                     let wait = *failure.wait.get_or_insert(Duration::from_secs(1));
                     self.limits.close(&call, wait);
-                    if throttles >= THROTTLES_MAX || wait > WAIT_MAX {
+                    if wait > WAIT_MAX {
                         return Err(failure);
                     }
                     throttles += 1;

@@ -289,7 +289,11 @@ async fn p23_what_we_wrote_and_see_again_is_no_change() {
     let trial = Trial::new(23, 40).await;
     let engine = trial.engine(Arc::new(SystemClock), Arc::new(Silent)).await;
     let first = engine.sync().await.unwrap();
-    let dead = engine.ledger().writes(&[nivel::ledger::WriteState::Dead], None, 10).await.unwrap();
+    let dead = engine
+        .ledger()
+        .writes(&[nivel::ledger::WriteState::Dead], None, 10)
+        .await
+        .unwrap();
     assert!(first.written() > 0 && first.is_clean(), "{first:?} {dead:#?}");
     for _ in 0..3 {
         let next = engine.sync().await.unwrap();

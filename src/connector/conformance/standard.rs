@@ -245,7 +245,7 @@ async fn unknown_fields(runner: &Runner<'_>, read: &Case, plain: &[Incoming]) ->
 
 /// Puts a hostile text into every text of every row that is not an id, a key or a time: nothing may fail but the value.
 async fn hostile(runner: &Runner<'_>, read: &Case, plain: &[Incoming]) -> Vec<String> {
-    let changed = rows_changed(runner, read, |row| poison(row));
+    let changed = rows_changed(runner, read, poison);
     let ran = match runner.run(read, changed).await {
         Ok(ran) => ran,
         Err(problem) => return vec![problem],

@@ -59,7 +59,7 @@ fn one(stream: &Stream, results: &Results, entry: &Entry, good: &Good) -> Done {
     Done {
         updated_at: one.modified.as_ref().and_then(|path| time(stream, path, &good.body)),
         version: one.version.as_ref().and_then(|path| text(path, &good.body)),
-        created: created.unwrap_or(entry.id().is_none()),
+        created: created.unwrap_or_else(|| entry.id().is_none()),
         ..done(entry, one.id.as_ref().and_then(|path| text(path, &good.body)))
     }
 }
@@ -126,11 +126,9 @@ fn rows<'a>(
             RowKey::Index => found.push((position_in(body, &row).unwrap_or(position), row)),
             RowKey::Path(path) => {
                 let names: Vec<String> = path.all(&row).iter().map(|name| text_of(name)).collect();
-                for (at, entry) in batch.entries.iter().enumerate() {
-                    if names.iter().any(|name| is_named(stream, batch, entry, name)) {
-                        found.push((at, row.clone()));
-                    }
-                }
+                let is_meant = |entry: &Entry| names.iter().any(|name| is_named(stream, batch, entry, name));
+                let meant = batch.entries.iter().enumerate().filter(|(_, entry)| is_meant(entry));
+                found.extend(meant.map(|(at, _)| (at, row.clone())));
             }
         }
     }
