@@ -112,7 +112,9 @@ def same_email(text):
 
 
 def same_name(text):
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    words = " ".join(unicodedata.normalize("NFC", text).split())
+    family, comma, given = words.partition(", ")
+    return f"{given} {family}" if comma else words
 
 
 def same_phone(text):
