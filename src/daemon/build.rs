@@ -238,12 +238,26 @@ fn limits(shipped: &[Limit], own: &[crate::config::Limit]) -> Vec<Limit> {
     let mut all: Vec<Limit> = shipped.iter().filter(stays).cloned().collect();
     for limit in own {
         // The config check has looked at the pattern; one that does not hold would be a limit for all requests.
-        let path = limit.path.as_ref().and_then(|path| regex::Regex::new(path).ok()).map(Pattern);
+        let path = limit
+            .path
+            .as_ref()
+            .and_then(|path| regex::Regex::new(path).ok())
+            .map(Pattern);
         all.extend(limit.rate.map(|(count, every)| {
             let rate = Rate { count, every };
-            Limit::Rate(RateLimit { rate, path, op: None, per: None, remaining: None })
+            Limit::Rate(RateLimit {
+                rate,
+                path,
+                op: None,
+                per: None,
+                remaining: None,
+            })
         }));
-        all.extend(limit.parallel.map(|most| Limit::Parallel(usize::try_from(most).unwrap_or(usize::MAX))));
+        all.extend(
+            limit
+                .parallel
+                .map(|most| Limit::Parallel(usize::try_from(most).unwrap_or(usize::MAX))),
+        );
     }
     all
 }
