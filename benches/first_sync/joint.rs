@@ -31,7 +31,11 @@ const CURSORS: &[&str] = &["stream_state", "run"];
 /// What the syncs cost, and what the tools saw of them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Joint {
+    /// Reading alone, part of `first`.
+    pub reading: Cost,
     pub first: Cost,
+    /// The sync that sees what the first one wrote.
+    pub echo: Cost,
     pub second: Cost,
     pub counts: [Counts; 3],
     pub(crate) echoed: [Counts; 3],

@@ -197,7 +197,7 @@ pub fn main() -> ExitCode {
 /// Help goes to standard output with 0, mistakes to standard error with 2; both are clap's own words.
 fn told_by_clap(error: &clap::Error) -> ExitCode {
     let is_told = error.print().is_ok();
-    let code = u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code());
+    let code = u8::try_from(error.exit_code()).unwrap_or_else(|_| Exit::Usage.code());
     ExitCode::from(if is_told { code } else { Exit::Problem.code() })
 }
 

@@ -213,9 +213,9 @@ mod tests {
             id: uuid::Uuid::from_u128(1),
             kind: Kind::Person,
         };
-        let record = |system: &str, phone: &str, at: i64| {
+        let record = |system: &str, label: &str, at: i64| {
             let mut record = Record::new(StreamId::new(system, "person").record("1"), UnixMillis(at));
-            record.fields = Fields::from([("phone", Value::Text(phone.into()))]);
+            record.fields = Fields::from([("label", Value::Text(label.into()))]);
             record.observed = Observed::all_at(UnixMillis(at));
             record
         };
@@ -250,7 +250,7 @@ mod tests {
     fn a_field_explains_itself() {
         let (key, view, rules) = fixture();
         let wanted = "\
-per_00000000000000000000000000000001  phone = 1
+per_00000000000000000000000000000001  label = 1
 
 from  crm/person/1, since 1970-01-01T00:00:00Z
 rule  own: crm, desk
@@ -259,10 +259,10 @@ RECORD         SAYS  SINCE
 crm/person/1   1     1970-01-01T00:00:00Z
 desk/person/1  2     1970-01-01T00:00:01Z
 ";
-        assert_eq!(reasons(key, &view, &rules, Some("phone")).unwrap().text(), wanted);
+        assert_eq!(reasons(key, &view, &rules, Some("label")).unwrap().text(), wanted);
         let all = reasons(key, &view, &rules, None).unwrap().text();
         assert!(
-            all.contains("phone  1      crm/person/1  1970-01-01T00:00:00Z  own: crm, desk"),
+            all.contains("label  1      crm/person/1  1970-01-01T00:00:00Z  own: crm, desk"),
             "{all}"
         );
     }
@@ -270,7 +270,7 @@ desk/person/1  2     1970-01-01T00:00:01Z
     #[test]
     fn a_wrong_field_is_told_with_the_nearest() {
         let (key, view, rules) = fixture();
-        let failed = reasons(key, &view, &rules, Some("fone")).unwrap_err();
-        assert_eq!(failed.problems[0].hint, "did you mean `phone`?");
+        let failed = reasons(key, &view, &rules, Some("lable")).unwrap_err();
+        assert_eq!(failed.problems[0].hint, "did you mean `label`?");
     }
 }

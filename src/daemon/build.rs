@@ -14,7 +14,7 @@ use crate::connector::file::FileDrop;
 use crate::connector::{self, Connection, Connections};
 use crate::error::{Code, Problem};
 use crate::ledger::{self, Ledger, Sqlite};
-use crate::manifest::{self, Limit, Manifest, Pattern, Rate, RateLimit, SettingType};
+use crate::manifest::{self, Manifest, SettingType};
 use crate::model::Clock;
 use crate::sync::{Engine, Parts, Progress};
 
@@ -218,48 +218,11 @@ fn settings(
         .as_ref()
         .map(|base| base.as_str().trim_end_matches('/').to_owned());
     settings.region = config.region_of(name).map(CompactString::from);
-    settings.phone = crate::identity::phone::normalise;
     settings.limits = (!system.limits.is_empty()).then(|| system.limits.clone());
     settings.lag = system.lag;
     settings.overlap = system.overlap;
     settings.clock = Arc::clone(clock);
-    settings.phone = crate::identity::phone::normalise;
-    settings.limits = (!system.limits.is_empty()).then(|| limits(&manifest.limits, &system.limits));
     settings
-}
-
-/// The admin's rates instead of the manifest's. What the manifest says about other things (how long an answer may take) stays.
-fn limits(shipped: &[Limit], own: &[crate::config::Limit]) -> Vec<Limit> {
-    let stays = |limit: &&Limit| match limit {
-        Limit::Rate(_) => false,
-        Limit::Parallel(_) => own.iter().all(|limit| limit.parallel.is_none()),
-        Limit::Jobs(_) | Limit::Timeout(_) | Limit::BodyMax(_) => true,
-    };
-    let mut all: Vec<Limit> = shipped.iter().filter(stays).cloned().collect();
-    for limit in own {
-        // The config check has looked at the pattern; one that does not hold would be a limit for all requests.
-        let path = limit
-            .path
-            .as_ref()
-            .and_then(|path| regex::Regex::new(path).ok())
-            .map(Pattern);
-        all.extend(limit.rate.map(|(count, every)| {
-            let rate = Rate { count, every };
-            Limit::Rate(RateLimit {
-                rate,
-                path,
-                op: None,
-                per: None,
-                remaining: None,
-            })
-        }));
-        all.extend(
-            limit
-                .parallel
-                .map(|most| Limit::Parallel(usize::try_from(most).unwrap_or(usize::MAX))),
-        );
-    }
-    all
 }
 
 /// A value that is no secret, as the manifest's type for it.

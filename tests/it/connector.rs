@@ -205,12 +205,17 @@ fn text(text: &str) -> Value {
     Value::Text(text.into())
 }
 
+/// The object of an outcome: made, found as wanted, or found to say something else.
 fn remote(outcome: &Outcome) -> CompactString {
-    outcome
-        .as_ref()
-        .unwrap_or_else(|failure| panic!("{failure}"))
-        .remote
-        .clone()
+    match outcome {
+        Ok(done) => done.remote.clone(),
+        Err(Failure {
+            class: Class::Exists,
+            remote: Some(remote),
+            ..
+        }) => remote.clone(),
+        Err(failure) => panic!("{failure}"),
+    }
 }
 
 #[tokio::test]

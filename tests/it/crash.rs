@@ -53,25 +53,20 @@ async fn sweep(mode: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_before_every_effect() {
+async fn killed_before_every_effect_and_every_effect_fails_once() {
     let swept = sweep("kill-before").await;
     assert!(
         swept > 20,
         "only {swept} effects were swept: does everything go through the door?"
     );
+    // A sync need not fail because an effect did (a request is simply repeated), so the end is known from the first sweep.
+    let trials = stream::iter(1..=swept).map(|number| interrupted("error", number));
+    trials.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_every_effect() {
     assert!(sweep("kill-after").await > 20);
-}
-
-/// An effect that fails need not make the sync fail (a request is simply repeated), so the end is found by counting.
-#[tokio::test(flavor = "multi_thread")]
-async fn every_effect_fails_once() {
-    let effects = sweep("kill-before").await;
-    let trials = stream::iter(1..=effects).map(|number| interrupted("error", number));
-    trials.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +94,10 @@ async fn every_fault_of_every_tool() {
         Kind::HugeBody { bytes: 1 << 20 },
     ];
     let mut played = BTreeSet::new();
-    let cases: Vec<(Kind, u32)> = kinds.iter().flat_map(|kind| (1..=6).map(|nth| (*kind, nth))).collect();
+    let cases: Vec<(Kind, u32)> = kinds
+        .iter()
+        .flat_map(|kind| [1, 2, 4].map(|nth| (*kind, nth)))
+        .collect();
     let mut results = stream::iter(cases)
         .map(|(kind, nth)| async move { (kind.name(), faulty(kind, nth).await) })
         .buffer_unordered(AT_ONCE);

@@ -72,7 +72,7 @@ async fn p01_p11_a_row_edited_while_the_stream_is_read_is_read_again() {
             .sandbox
             .hubspot
             .edit(&id, &json!({"phone": "+358401234599"}))
-            .unwrap()
+            .unwrap();
     };
     let progress = Arc::new(EditOnce {
         edit: std::sync::Mutex::new(Some(Box::new(edit))),

@@ -1,5 +1,7 @@
 //! Everything that crosses a boundary, in one binary.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests may")]
+
 mod cache;
 mod cli;
 mod conformance;

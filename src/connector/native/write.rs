@@ -1,7 +1,7 @@
 //! Carries out operations: upsert where the tool can, else look up and create; in batches where it takes them.
 //!
 //! Every operation gets exactly one outcome. One bad record never takes its batch with it, an object that is already
-//! there is changed instead of made twice, and what may have been carried out is told as such.
+//! there is told as such instead of made twice or overwritten unread, and what may have been carried out is told as such.
 
 use compact_str::CompactString;
 use futures::StreamExt;
@@ -13,7 +13,7 @@ use super::plan::{Batch, Entry, Verb, call_names, route, waves};
 use super::{Native, Stream};
 use crate::connector::link::{Good, Purpose};
 use crate::connector::render::{Draft, from_expression};
-use crate::error::{Class, Code, Failure};
+use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{Job, Op, WriteOps};
 use crate::model::{Done, Incoming, Operation, Outcome, WriteAction};
 
@@ -73,7 +73,7 @@ impl Native {
         let mut over = Vec::new();
         let (creates, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| entry.id().is_none());
         let (mut batches, lookups) = route(stream, Verb::Upsert, &write.upsert, creates, &names);
-        let (deletes, mut updates): (Vec<_>, Vec<_>) = others
+        let (deletes, updates): (Vec<_>, Vec<_>) = others
             .into_iter()
             .partition(|entry| matches!(entry.operation.action, WriteAction::Delete(_)));
         let mut creates = Vec::new();
@@ -85,7 +85,7 @@ impl Native {
         for (entry, found) in looked_up {
             match found.and_then(|found| found.map(|found| redirect(stream, &entry, found)).transpose()) {
                 Ok(Some(update)) if is_empty_update(&update) => over.push((update.index, Ok(unchanged(&update)))),
-                Ok(Some(update)) => updates.push(update),
+                Ok(Some(update)) => over.push((update.index, Err(stands_there(&update)))),
                 Ok(None) => creates.push(entry),
                 Err(failure) => over.push((entry.index, Err(failure))),
             }
@@ -262,6 +262,7 @@ impl Native {
         match redirected {
             Err(failure) => Next::Over(Err(failure)),
             Ok(update) if is_empty_update(&update) => Next::Over(Ok(unchanged(&update))),
+            Ok(update) if verb != Verb::Update => Next::Over(Err(stands_there(&update))),
             Ok(update) => {
                 let (mut batches, rest) = route(stream, Verb::Update, &write.update, vec![update], &self.link.names());
                 match (batches.pop(), rest.first()) {
@@ -361,6 +362,20 @@ fn redirect_to(stream: &Stream, from: &Entry, id: CompactString) -> Result<Entry
         is_redirected: true,
         ..made
     })
+}
+
+/// The object is there and says something else. It has its own say before anything is written to it.
+fn stands_there(found: &Entry) -> Failure {
+    let id = found.id().cloned();
+    let problem = Problem::new(
+        Code::WriteRefused,
+        "the object is there already and is read before it is changed",
+    )
+    .about(id.clone().unwrap_or_default());
+    Failure {
+        remote: id,
+        ..Failure::new(Class::Exists, problem)
+    }
 }
 
 /// Nothing of what changed is kept in this tool.

@@ -72,8 +72,7 @@ fn order(system: &str, people: u128) -> Vec<u128> {
 
 async fn read_system(ledger: &Sqlite, system: &str, people: u128, page: usize) {
     let stream = StreamId::new(system, "contact");
-    let mut version = 0;
-    for chunk in order(system, people).chunks(page) {
+    for (version, chunk) in (0..).zip(order(system, people).chunks(page)) {
         loop {
             match ledger.apply(fold(ledger, &stream, chunk, version).await).await {
                 Ok(()) => break,
@@ -81,7 +80,6 @@ async fn read_system(ledger: &Sqlite, system: &str, people: u128, page: usize) {
                 Err(error) => panic!("{error}"),
             }
         }
-        version += 1;
     }
 }
 
