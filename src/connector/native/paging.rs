@@ -23,7 +23,6 @@ pub(super) struct Leaf<'a> {
 ///
 /// # Errors
 /// What the answer lacks for it to be told.
-#[expect(clippy::too_many_lines, reason = "one arm for each style of paging")]
 pub(super) fn next(
     paging: Option<&Paging>,
     cursor: Option<&CursorRead>,
