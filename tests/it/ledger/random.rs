@@ -330,7 +330,7 @@ async fn compare(left: &dyn Ledger, right: &dyn Ledger) {
 }
 
 async fn live(steps: &[Step]) {
-    let folder = tempfile::TempDir::new().unwrap();
+    let folder = super::folder();
     let model = Model::default();
     let mut ledger = Some(super::open(folder.path()));
     let run = ledger.as_ref().unwrap().open_run(&crm(), at(0)).await.unwrap();
