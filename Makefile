@@ -3,7 +3,8 @@
 #   make demo    build Nivel and watch three sandbox tools become one (nothing else needed)
 #   make test    everything that can fail: format, lints, unit and integration tests, then real tools
 #   make bench   the figures of the README, measured here, ratios in one run
-#   make image   the container image
+#   make fuzz    the property tests with CASES (20000) random cases each instead of a few hundred
+#   make image   the container image; `make image-test` tries it as an admin would
 #
 # REAL=none    leaves the real tools out of `make test`
 # REAL=some    Request Tracker and Tryton (the default)
@@ -15,9 +16,10 @@ REAL ?= some
 IMAGE ?= nivel
 DOCKER ?= docker
 ARGS ?=
+CASES ?= 20000
 
 .NOTPARALLEL:
-.PHONY: help demo test setup fmt lint unit real bench image
+.PHONY: help demo test setup fmt lint unit real bench fuzz image image-test
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -51,5 +53,13 @@ bench:
 	@tests/setup.sh build
 	$(CARGO) bench --bench '*' $(if $(ARGS),-- $(ARGS))
 
+# A failure prints the smallest input that fails; it becomes a test.
+fuzz:
+	@tests/setup.sh build
+	PROPTEST_CASES=$(CASES) $(CARGO) test --release --lib
+
 image:
 	$(DOCKER) build -t $(IMAGE) .
+
+image-test:
+	@tests/docker/run

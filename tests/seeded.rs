@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use compact_str::CompactString;
 use nivel::config::{Config, environment};
 use nivel::error::Problem;
 use nivel::fault;

@@ -26,8 +26,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(250);
 /// The longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Entries per round trip; larger pages take several.
-const BATCH: usize = 10_000;
+/// Entries per round trip: a page's worth. More would not fit into [`CALL_MAX`] on a busy machine.
+const BATCH: usize = 2_000;
 
 /// The longest text that can be a customer key; longer values are not looked at.
 const VALUE_MAX: usize = 64;

@@ -1,8 +1,10 @@
 //! `nivel check`: is the config right, and does every system answer?
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clap::Args;
+use compact_str::CompactString;
 use futures::future::join_all;
 use serde::Serialize;
 
@@ -44,16 +46,12 @@ impl Check {
         if !self.offline {
             let answers = connections.iter().map(async |(name, connection)| {
                 let connection = Arc::clone(connection);
-                (
-                    name.to_string(),
-                    connection.check().await.err().map(|failure| failure.problem),
-                )
+                (name, connection.check().await.err().map(|failure| failure.problem))
             });
-            for (name, problem) in join_all(answers).await {
-                if let Some(answer) = systems.iter_mut().find(|answer| answer.system == name) {
-                    answer.asked = true;
-                    answer.problem = problem;
-                }
+            let mut answers: BTreeMap<_, _> = join_all(answers).await.into_iter().collect();
+            for answer in &mut systems {
+                answer.asked = true;
+                answer.problem = answers.remove(&CompactString::from(&answer.system)).flatten();
             }
         }
         let report = Report { systems };

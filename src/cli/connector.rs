@@ -56,7 +56,9 @@ impl Connector {
             }
             Self::Show(args) => {
                 let manifest = known(&manifests, &args.name)?;
-                context.output.show(&Sheet::of(manifest, &crate::daemon::facts(manifest)));
+                context
+                    .output
+                    .show(&Sheet::of(manifest, &crate::daemon::facts(manifest)));
                 Ok(Exit::Fine)
             }
             Self::Test(args) => {

@@ -221,7 +221,9 @@ impl Sheet {
 
     fn fields(&self) -> BTreeSet<&FieldName> {
         let records = self.records.iter().flat_map(|record| record.fields.0.keys());
-        records.chain(self.golden.0.keys()).collect()
+        // What a connector keeps for its own use (`_raw`) is nobody's field.
+        let is_shown = |field: &&FieldName| !field.as_str().starts_with('_');
+        records.chain(self.golden.0.keys()).filter(is_shown).collect()
     }
 
     fn cell(&self, record: &RecordSheet, field: &FieldName) -> String {

@@ -85,7 +85,8 @@ fn expectation() -> Expectation {
     let target = |tool| Target {
         tool,
         create: true,
-        fields: vec![Field::Email, Field::FullName, Field::Phone],
+        // Not the phone: some people have only a stand-in for one (`n/a`), which Nivel rightly keeps to itself.
+        fields: vec![Field::Email, Field::FullName],
     };
     Expectation {
         targets: ToolName::ALL.map(target).to_vec(),
@@ -151,7 +152,7 @@ impl Show for Figures {
         if self.findings.is_empty() {
             line(
                 &mut text,
-                "asked from their own histories, the three tools agree: nothing lost, nothing doubled",
+                "by their own histories the three tools agree on who is who: nobody lost, nobody doubled",
             );
         } else {
             line(

@@ -179,13 +179,7 @@ impl Verb {
 pub fn main() -> ExitCode {
     let command = match Command::try_parse() {
         Ok(command) => command,
-        Err(error) => {
-            // Help goes to standard output with 0, mistakes to standard error with 2; both are clap's own words.
-            if error.print().is_err() {
-                return ExitCode::from(Exit::Problem.code());
-            }
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
-        }
+        Err(error) => return told_by_clap(&error),
     };
     let output = Output {
         format: command.global.output,
@@ -198,6 +192,13 @@ pub fn main() -> ExitCode {
         }
     };
     ExitCode::from(exit.code())
+}
+
+/// Help goes to standard output with 0, mistakes to standard error with 2; both are clap's own words.
+fn told_by_clap(error: &clap::Error) -> ExitCode {
+    let is_told = error.print().is_ok();
+    let code = u8::try_from(error.exit_code()).unwrap_or_else(|_| Exit::Usage.code());
+    ExitCode::from(if is_told { code } else { Exit::Problem.code() })
 }
 
 async fn run(command: Command, output: Output) -> Exit {

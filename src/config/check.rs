@@ -13,10 +13,19 @@ use crate::model::FieldName;
 /// What the config must know about one connector.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectorFacts {
-    /// What it asks for under `config:` → true when it can do without.
-    pub config: BTreeMap<CompactString, bool>,
+    /// What it asks for under `config:`.
+    pub config: BTreeMap<CompactString, Need>,
     /// The fields of each of its streams.
     pub streams: BTreeMap<CompactString, BTreeSet<FieldName>>,
+}
+
+/// Whether a connector can do without a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// It cannot.
+    Required,
+    /// It can.
+    Optional,
 }
 
 /// All connectors there are, by name.
@@ -85,7 +94,7 @@ impl Check<'_> {
             let problem = Problem::new(Code::ConfigDangling, message);
             self.problems.push(problem.about(place).hint(hint));
         }
-        let required = facts.config.iter().filter(|(_, is_optional)| !**is_optional);
+        let required = facts.config.iter().filter(|(_, need)| **need == Need::Required);
         for (key, _) in required.filter(|(key, _)| !system.config.contains_key(*key)) {
             let message = format!("connector `{}` needs `{key}`", system.connector);
             let variable = format!("{name}_{key}").to_uppercase().replace('-', "_");

@@ -22,12 +22,13 @@ use std::time::Duration;
 use compact_str::CompactString;
 use secrecy::SecretString;
 
-pub use check::{Catalog, ConnectorFacts, check};
+pub use check::{Catalog, ConnectorFacts, Need, check};
 pub use read::OPTIONS;
 pub use rules::{Specs, rules};
 
 use self::place::Places;
 use crate::error::Problem;
+use crate::manifest::Limit;
 use crate::merge::{Create, FieldRule, Role};
 use crate::model::FieldName;
 
@@ -150,17 +151,6 @@ pub struct FileConfig {
     pub fields: BTreeSet<FieldName>,
     /// All options of the file drop, `folder` resolved, in the words its own type reads.
     pub options: serde_json::Value,
-}
-
-/// One rate limit that the admin states.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Limit {
-    /// So many requests in that time.
-    pub rate: Option<(u32, Duration)>,
-    /// At most so many requests at once.
-    pub parallel: Option<u32>,
-    /// Only for requests whose path matches this regular expression.
-    pub path: Option<String>,
 }
 
 /// How customers are told apart.

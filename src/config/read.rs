@@ -15,10 +15,11 @@ use super::reader::{Entry, Reader, Section};
 use super::substitute::secret_from_file;
 use super::words::{duration, rate, suggestion};
 use super::{
-    CacheConfig, Config, FILE_CONNECTOR, HttpConfig, IdentityConfig, Limit, LogConfig, LogFormat, Retention,
-    StreamConfig, SystemConfig,
+    CacheConfig, Config, FILE_CONNECTOR, HttpConfig, IdentityConfig, LogConfig, LogFormat, Retention, StreamConfig,
+    SystemConfig,
 };
 use crate::error::Problem;
+use crate::manifest::{Limit, Pattern, Rate, RateLimit};
 use crate::merge::{Create, FieldRule, OnClear, Pick, Role};
 use crate::model::FieldName;
 
@@ -139,7 +140,8 @@ pub(super) fn path(section: &Section<'_>, key: &str) -> Option<PathBuf> {
 
 fn based(text: &str, file: Option<&str>) -> PathBuf {
     match file.and_then(|file| FilePath::new(file).parent()) {
-        Some(dir) => dir.join(text),
+        // Through its components: `dir/./data` reads as `dir/data`.
+        Some(dir) => dir.join(text).components().collect(),
         None => PathBuf::from(text),
     }
 }
@@ -261,7 +263,7 @@ fn system(entry: &Entry<'_>) -> Option<SystemConfig> {
             .into_iter()
             .map(|(name, entry)| (name.into(), stream(&entry)))
             .collect(),
-        limits: section.items("limits").iter().filter_map(limit).collect(),
+        limits: section.items("limits").iter().flat_map(limits).collect(),
     };
     (connector.is_some() && role.is_some()).then_some(system)
 }
@@ -275,33 +277,39 @@ fn stream(entry: &Entry<'_>) -> StreamConfig {
     }
 }
 
-fn limit(entry: &Entry<'_>) -> Option<Limit> {
+/// One entry under `limits:`; it may state a rate and a number at once.
+fn limits(entry: &Entry<'_>) -> Vec<Limit> {
     const RATE: &str = "a rate such as 190/10s";
     if let Some(text) = entry.text() {
         let found = rate(text);
         if found.is_none() {
             entry.wrong(format!("{} is not {RATE}", entry.shown()), "");
         }
-        return found.map(|rate| Limit {
-            rate: Some(rate),
-            ..Limit::default()
-        });
+        return found.map(|found| rate_limit(found, None)).into_iter().collect();
     }
     let section = entry.section(LIMIT);
-    let limit = Limit {
-        rate: section.parse("rate", RATE, rate),
-        parallel: section.parse("parallel", "a number from 1 to 1000", |text| {
-            text.parse().ok().filter(|n| (1..=1000).contains(n))
-        }),
-        path: section.parse("path", "a regular expression", |text| {
-            regex::Regex::new(text).ok().map(|_| text.to_owned())
-        }),
-    };
     if !section.has("rate") && !section.has("parallel") {
         entry.wrong("a limit needs `rate` or `parallel`", "");
-        return None;
+    } else if section.has("path") && !section.has("rate") {
+        section.wrong("path", "`path` belongs to a `rate`", "");
     }
-    Some(limit)
+    let path = section.parse("path", "a regular expression", |text| regex::Regex::new(text).ok());
+    let found = section.parse("rate", RATE, rate);
+    let parallel = section.parse("parallel", "a number from 1 to 1000", |text| {
+        text.parse().ok().filter(|n| (1..=1000).contains(n))
+    });
+    let rate = found.map(|found| rate_limit(found, path));
+    rate.into_iter().chain(parallel.map(Limit::Parallel)).collect()
+}
+
+fn rate_limit((count, every): (u32, Duration), path: Option<regex::Regex>) -> Limit {
+    Limit::Rate(RateLimit {
+        rate: Rate { count, every },
+        path: path.map(Pattern),
+        op: None,
+        per: None,
+        remaining: None,
+    })
 }
 
 /// What the connector asks for. Which keys it knows is checked later, against its manifest.

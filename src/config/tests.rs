@@ -185,7 +185,7 @@ fn relative_paths_count_from_their_file() {
     let text = "data_dir: ./state\nsystems:\n  drop:\n    connector: csv\n    role: partner\n    config: {folder: in, id: No, \
                 delimiter: ;, settle: 5s, columns: {email: E-mail, tags: {column: Tags, type: set}}}\n";
     let config = load_in(dir.path(), text, &[]).unwrap();
-    assert_eq!(config.data_dir, dir.path().join("./state"));
+    assert_eq!(config.data_dir, dir.path().join("state"));
     let files = config.systems["drop"].files.as_ref().unwrap();
     assert_eq!(files.folder, dir.path().join("in"));
     assert_eq!(files.fields, ["email".into(), "tags".into()].into());
@@ -223,10 +223,18 @@ fn files_that_cannot_be_read_are_told() {
 fn limits_have_a_short_form() {
     let text = "systems:\n  crm: {connector: a, role: sales, limits: [190/10s, {rate: 4/1s, path: /search$}, {parallel: 3}]}\n";
     let config = load(text, &[]).unwrap();
-    let limits = &config.systems["crm"].limits;
-    assert_eq!(limits[0].rate, Some((190, Duration::from_secs(10))));
-    assert_eq!(limits[1].path.as_deref(), Some("/search$"));
-    assert_eq!(limits[2].parallel, Some(3));
+    let said: Vec<String> = config.systems["crm"]
+        .limits
+        .iter()
+        .map(|limit| match limit {
+            Limit::Rate(limit) => {
+                let path = limit.path.as_ref().map(|path| path.0.as_str());
+                format!("{} in {:?} {path:?}", limit.rate.count, limit.rate.every)
+            }
+            other => format!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(said, ["190 in 10s None", "4 in 1s Some(\"/search$\")", "Parallel(3)"]);
     check_wrong(
         "systems:\n  crm: {connector: a, role: sales, limits: [{path: x}, {rate: fast}, {parallel: 0}]}\n",
         &[
@@ -240,7 +248,7 @@ fn limits_have_a_short_form() {
 fn catalog() -> Catalog {
     let fields = |names: &[&str]| names.iter().map(|&name| FieldName::from(name)).collect();
     let acme = ConnectorFacts {
-        config: [("token".into(), false), ("region".into(), true)].into(),
+        config: [("token".into(), Need::Required), ("region".into(), Need::Optional)].into(),
         streams: [("contact".into(), fields(&["email", "phone", "customer_number"]))].into(),
     };
     [("acme".into(), acme)].into()

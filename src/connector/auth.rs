@@ -30,7 +30,10 @@ pub(super) fn exposed(config: &BTreeMap<CompactString, ConfigValue>) -> BTreeMap
         ConfigValue::Plain(value) => value.clone(),
         ConfigValue::Secret(secret) => Json::from(secret.expose_secret()),
     };
-    config.iter().map(|(name, value)| (name.clone(), plain(value))).collect()
+    config
+        .iter()
+        .map(|(name, value)| (name.clone(), plain(value)))
+        .collect()
 }
 
 /// Blots secrets out of texts that others wrote: a tool may send back what we sent.
@@ -45,7 +48,11 @@ impl Veil {
             ConfigValue::Secret(secret) => Some(secret.clone()),
             ConfigValue::Plain(_) => None,
         });
-        Self(secrets.filter(|secret| secret.expose_secret().trim().len() >= VEILED_CHARS_MIN).collect())
+        Self(
+            secrets
+                .filter(|secret| secret.expose_secret().trim().len() >= VEILED_CHARS_MIN)
+                .collect(),
+        )
     }
 
     /// The text without any secret in it.
@@ -104,12 +111,17 @@ impl Credential {
                 put(headers, AUTHORIZATION, &format!("Basic {}", STANDARD.encode(pair)))
             }
             Auth::Header(wanted) => wanted.iter().try_for_each(|(name, value)| {
-                let name = HeaderName::try_from(name.as_str()).map_err(|_error| refused("a header has no valid name"))?;
+                let name =
+                    HeaderName::try_from(name.as_str()).map_err(|_error| refused("a header has no valid name"))?;
                 put(headers, name, &self.text(value)?)
             }),
             Auth::Jwt(jwt) => {
                 let token = self.token(jwt)?;
-                put(headers, AUTHORIZATION, &format!("{} {}", jwt.scheme, token.expose_secret()))
+                put(
+                    headers,
+                    AUTHORIZATION,
+                    &format!("{} {}", jwt.scheme, token.expose_secret()),
+                )
             }
         }
     }
@@ -131,7 +143,12 @@ impl Credential {
         }
         let text = SecretString::from(self.sign(jwt, now)?);
         // A token that lives for a minute or less is used for half its life.
-        let usable = jwt.ttl.0.checked_sub(RENEW_BEFORE).filter(|left| !left.is_zero()).unwrap_or(jwt.ttl.0 / 2);
+        let usable = jwt
+            .ttl
+            .0
+            .checked_sub(RENEW_BEFORE)
+            .filter(|left| !left.is_zero())
+            .unwrap_or(jwt.ttl.0 / 2);
         *kept = Some(Token {
             text: text.clone(),
             renew_at: now.plus(usable),
@@ -147,17 +164,25 @@ impl Credential {
         let issued = now.0.div_euclid(1000);
         let mut claims = Map::new();
         for (name, value) in &jwt.claims {
-            claims.insert(name.to_string(), value.render_value(&self.names).map_err(|why| from_expression(&why))?);
+            claims.insert(
+                name.to_string(),
+                value.render_value(&self.names).map_err(|why| from_expression(&why))?,
+            );
         }
         claims.insert("iat".to_owned(), Json::from(issued));
         let ttl = i64::try_from(jwt.ttl.0.as_secs()).unwrap_or(i64::MAX);
         claims.insert("exp".to_owned(), Json::from(issued.saturating_add(ttl)));
         let encode = |value: &Json| URL_SAFE_NO_PAD.encode(value.to_string());
         let body = format!("{}.{}", encode(&header), encode(&Json::Object(claims)));
-        let secret = decode(&self.text(&jwt.secret)?, jwt.encoding).ok_or_else(|| refused("the signing secret is not well-formed"))?;
-        let mut mac = Hmac::<Sha256>::new_from_slice(&secret).map_err(|_error| refused("the signing secret is empty"))?;
+        let secret = decode(&self.text(&jwt.secret)?, jwt.encoding)
+            .ok_or_else(|| refused("the signing secret is not well-formed"))?;
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&secret).map_err(|_error| refused("the signing secret is empty"))?;
         mac.update(body.as_bytes());
-        Ok(format!("{body}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())))
+        Ok(format!(
+            "{body}.{}",
+            URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+        ))
     }
 }
 
@@ -175,7 +200,12 @@ fn decode(secret: &str, encoding: SecretEncoding) -> Option<Vec<u8>> {
         SecretEncoding::Base64 => STANDARD.decode(secret).ok(),
         SecretEncoding::Hex => {
             let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-            secret.as_bytes().chunks(2).map(pair).collect::<Option<Vec<u8>>>().filter(|_| secret.len().is_multiple_of(2))
+            secret
+                .as_bytes()
+                .chunks(2)
+                .map(pair)
+                .collect::<Option<Vec<u8>>>()
+                .filter(|_| secret.len().is_multiple_of(2))
         }
     }
 }
@@ -186,7 +216,10 @@ fn refused(what: &str) -> Failure {
 
 /// An expression over a secret failed: its words could hold the secret, so only the expression itself is named.
 fn from_expression(why: &BadExpression) -> Failure {
-    refused(&format!("the credential cannot be made from the config: `{}`", why.text))
+    refused(&format!(
+        "the credential cannot be made from the config: `{}`",
+        why.text
+    ))
 }
 
 #[cfg(test)]
@@ -211,13 +244,24 @@ mod tests {
         let mut headers = HeaderMap::new();
         credential(yaml, clock()).apply(&mut headers).unwrap();
         assert_eq!(headers.get(header).unwrap(), expected);
-        assert!(!format!("{headers:?}").contains(expected), "a credential is never printed");
+        assert!(
+            !format!("{headers:?}").contains(expected),
+            "a credential is never printed"
+        );
     }
 
     #[test]
     fn credentials_become_headers() {
-        check("{bearer: \"{{ config.token }}\"}", "authorization", "Bearer c4n4ry5ecret");
-        check("{header: {x-api-token: \"{{ config.token }}\"}}", "x-api-token", "c4n4ry5ecret");
+        check(
+            "{bearer: \"{{ config.token }}\"}",
+            "authorization",
+            "Bearer c4n4ry5ecret",
+        );
+        check(
+            "{header: {x-api-token: \"{{ config.token }}\"}}",
+            "x-api-token",
+            "c4n4ry5ecret",
+        );
         check(
             "{basic: {user: \"{{ config.email }}/token\", password: \"{{ config.token }}\"}}",
             "authorization",
@@ -225,7 +269,7 @@ mod tests {
         );
     }
 
-    const JWT: &str = "{jwt: {key_id: \"{{ config.key.split(':')[0] }}\", secret: \"{{ config.key.split(':')[1] }}\", encoding: hex, claims: {aud: /admin/}, ttl: 5m, scheme: Ghost}}";
+    const JWT: &str = "{jwt: {key_id: \"{{ config.key.split(':')[0] }}\", secret: \"{{ config.key.split(':')[1] }}\", encoding: hex, claims: {aud: /admin/}, ttl: 5m, scheme: Acme}}";
 
     #[test]
     fn a_token_is_signed_and_kept_until_a_minute_before_its_end() {
@@ -240,7 +284,7 @@ mod tests {
         // Reference: made in another language for the same key, header and claims.
         assert_eq!(
             first,
-            "Ghost eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImtpZDEifQ.eyJhdWQiOiIvYWRtaW4vIiwiaWF0IjoxNzY3MjI1NjAwLCJleHAiOjE3NjcyMjU5MDB9.qSoal1Ngag7e2jDL8pPBvHIplt2Ut3XD_u2zto_iHZo"
+            "Acme eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImtpZDEifQ.eyJhdWQiOiIvYWRtaW4vIiwiaWF0IjoxNzY3MjI1NjAwLCJleHAiOjE3NjcyMjU5MDB9.qSoal1Ngag7e2jDL8pPBvHIplt2Ut3XD_u2zto_iHZo"
         );
         clock.advance(Duration::from_secs(239));
         assert_eq!(token(), first);
@@ -256,18 +300,25 @@ mod tests {
     fn a_bad_credential_is_told_without_its_value() {
         let bad = Auth::Bearer(Template::compile("{{ config.token }}\n").unwrap());
         let names = Context::new().with("config", &json!({"token": CANARY}));
-        let failure = Credential::new(Some(bad), names.clone(), clock()).apply(&mut HeaderMap::new()).unwrap_err();
+        let failure = Credential::new(Some(bad), names.clone(), clock())
+            .apply(&mut HeaderMap::new())
+            .unwrap_err();
         assert_eq!(failure.class, Class::Auth);
         assert!(!format!("{failure:?}").contains(CANARY));
         let bad = Auth::Bearer(Template::compile("{{ config.token | hex_decode }}").unwrap());
-        let failure = Credential::new(Some(bad), names, clock()).apply(&mut HeaderMap::new()).unwrap_err();
+        let failure = Credential::new(Some(bad), names, clock())
+            .apply(&mut HeaderMap::new())
+            .unwrap_err();
         assert!(!format!("{failure:?}").contains(CANARY));
     }
 
     #[test]
     fn secrets_are_blotted_out_of_foreign_words() {
         let mut config = BTreeMap::new();
-        config.insert("token".into(), ConfigValue::Secret(SecretString::from(CANARY.to_owned())));
+        config.insert(
+            "token".into(),
+            ConfigValue::Secret(SecretString::from(CANARY.to_owned())),
+        );
         config.insert("pin".into(), ConfigValue::Secret(SecretString::from("no".to_owned())));
         let veil = Veil::new(&config);
         assert_eq!(veil.hide("no such token c4n4ry5ecret!"), "no such token [secret]!");

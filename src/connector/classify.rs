@@ -27,7 +27,11 @@ pub fn classify(rules: &[ErrorRule], ask: &Ask, answer: &Answer, attempt: u32, n
     }
     let context = context(ask, answer);
     let rule = rules.iter().find(|rule| {
-        let is_status = if rule.status.is_empty() { answer.status >= 400 } else { is_suspect(rule) };
+        let is_status = if rule.status.is_empty() {
+            answer.status >= 400
+        } else {
+            is_suspect(rule)
+        };
         is_status && rule.when.as_ref().is_none_or(|when| when.holds(&context.names))
     });
     if rule.is_none() && answer.is_success() {
@@ -39,7 +43,9 @@ pub fn classify(rules: &[ErrorRule], ask: &Ask, answer: &Answer, attempt: u32, n
         Some(waits) => waits.iter().find_map(|wait| how_long(wait, answer, attempt, now)),
         None => default_wait(class, answer, attempt, now),
     };
-    let own_words = rule.and_then(|rule| rule.message.as_ref()).and_then(|pick| context.pick(pick));
+    let own_words = rule
+        .and_then(|rule| rule.message.as_ref())
+        .and_then(|pick| context.pick(pick));
     let own_words = own_words.or_else(|| usual_message(&context.body));
     let message = match own_words.filter(|words| !words.trim().is_empty()) {
         Some(words) => format!("{} answered {}: {}", ask.name(), answer.status, shorten(&words)),
@@ -48,7 +54,10 @@ pub fn classify(rules: &[ErrorRule], ask: &Ask, answer: &Answer, attempt: u32, n
     Some(Failure {
         class,
         wait,
-        remote: rule.and_then(|rule| rule.id.as_ref()).and_then(|pick| context.pick(pick)).map(CompactString::from),
+        remote: rule
+            .and_then(|rule| rule.id.as_ref())
+            .and_then(|pick| context.pick(pick))
+            .map(CompactString::from),
         ambiguous: class == Class::Transient && !ask.is_read && (answer.status >= 500 || answer.status == 408),
         problem: Problem::new(code_of(class, ask.is_read), message),
     })
@@ -132,7 +141,15 @@ pub fn text_of(value: &Json) -> String {
 /// Where tools usually put their words, for statuses that no rule mentions.
 fn usual_message(body: &Json) -> Option<String> {
     let at = |body: &Json| {
-        let mut places = ["message", "detail", "description", "error_description", "error", "title"].into_iter();
+        let mut places = [
+            "message",
+            "detail",
+            "description",
+            "error_description",
+            "error",
+            "title",
+        ]
+        .into_iter();
         places.find_map(|place| body.get(place).and_then(Json::as_str).map(ToOwned::to_owned))
     };
     at(body)
@@ -142,7 +159,11 @@ fn usual_message(body: &Json) -> Option<String> {
 
 /// One line of at most [`MESSAGE_MAX`] characters.
 pub(super) fn shorten(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_MAX + 1).collect();
+    let line: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(MESSAGE_MAX + 1)
+        .collect();
     match line.char_indices().nth(MESSAGE_MAX) {
         Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
         None => line,
@@ -177,8 +198,15 @@ pub fn span(text: &str, now: UnixMillis) -> Option<Duration> {
         if number < EPOCH_SECONDS_MIN {
             return Some(Duration::from_secs_f64(number));
         }
-        let millis = if number < EPOCH_SECONDS_MIN * 1000.0 { number * 1000.0 } else { number };
-        #[expect(clippy::cast_possible_truncation, reason = "saturates, and is in the past or a long wait anyway")]
+        let millis = if number < EPOCH_SECONDS_MIN * 1000.0 {
+            number * 1000.0
+        } else {
+            number
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "saturates, and is in the past or a long wait anyway"
+        )]
         return Some(UnixMillis(millis as i64).since(now));
     }
     let at = http_date(text).or_else(|| UnixMillis::from_rfc3339(text))?;
@@ -208,7 +236,9 @@ mod tests {
 ";
 
     fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
-        let pairs = headers.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()));
+        let pairs = headers
+            .iter()
+            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()));
         Answer {
             status,
             headers: pairs.collect::<HeaderMap>(),
@@ -251,10 +281,30 @@ mod tests {
     fn waits_are_read_from_every_kind_of_header() {
         let date = ("date", "Thu, 01 Jan 2026 00:00:00 GMT");
         check(429, &[("retry-after", "7")], "{}", Some((Class::Throttle, Some(7))));
-        check(429, &[("retry-after", "Thu, 01 Jan 2026 00:01:00 GMT"), date], "{}", Some((Class::Throttle, Some(60))));
-        check(429, &[("x-reset", "1767225605"), date], "{}", Some((Class::Throttle, Some(5))));
-        check(429, &[("x-reset", "2026-01-01T00:00:09Z"), date], "{}", Some((Class::Throttle, Some(9))));
-        check(429, &[("retry-after", "soon"), ("x-reset", "3.0")], "{}", Some((Class::Throttle, Some(3))));
+        check(
+            429,
+            &[("retry-after", "Thu, 01 Jan 2026 00:01:00 GMT"), date],
+            "{}",
+            Some((Class::Throttle, Some(60))),
+        );
+        check(
+            429,
+            &[("x-reset", "1767225605"), date],
+            "{}",
+            Some((Class::Throttle, Some(5))),
+        );
+        check(
+            429,
+            &[("x-reset", "2026-01-01T00:00:09Z"), date],
+            "{}",
+            Some((Class::Throttle, Some(9))),
+        );
+        check(
+            429,
+            &[("retry-after", "soon"), ("x-reset", "3.0")],
+            "{}",
+            Some((Class::Throttle, Some(3))),
+        );
     }
 
     #[test]

@@ -124,7 +124,11 @@ impl Link {
             http,
             credential,
             veil: Veil::new(&settings.config),
-            limits: Limits::new(budget, parallel.unwrap_or(PARALLEL_DEFAULT), Arc::clone(&settings.timer)),
+            limits: Limits::new(
+                budget,
+                parallel.unwrap_or(PARALLEL_DEFAULT),
+                Arc::clone(&settings.timer),
+            ),
             remaining: remaining.collect(),
             rules: manifest.errors.clone(),
             clock: Arc::clone(&settings.clock),
@@ -172,7 +176,9 @@ impl Link {
     /// # Errors
     /// The classified failure, without any secret in its words.
     pub(super) async fn call(&self, draft: &Draft, purpose: Purpose<'_>) -> Result<Good, Failure> {
-        self.call_unveiled(draft, purpose).await.map_err(|failure| self.veil.over(failure))
+        self.call_unveiled(draft, purpose)
+            .await
+            .map_err(|failure| self.veil.over(failure))
     }
 
     async fn call_unveiled(&self, draft: &Draft, purpose: Purpose<'_>) -> Result<Good, Failure> {
@@ -197,7 +203,12 @@ impl Link {
                 return good(&ask, answer);
             };
             match failure.class {
-                Class::Ignore => return Ok(Good { answer, body: Json::Null }),
+                Class::Ignore => {
+                    return Ok(Good {
+                        answer,
+                        body: Json::Null,
+                    });
+                }
                 Class::Auth if !is_renewed => {
                     is_renewed = true;
                     self.credential.renew();
@@ -244,7 +255,10 @@ impl Link {
 
 fn good(ask: &Ask, answer: Answer) -> Result<Good, Failure> {
     if answer.is_empty() && matches!(answer.status, 201 | 202 | 204 | 205 | 304) || answer.is_empty() && !ask.is_read {
-        return Ok(Good { answer, body: Json::Null });
+        return Ok(Good {
+            answer,
+            body: Json::Null,
+        });
     }
     match answer.json() {
         Ok(body) => Ok(Good { answer, body }),
@@ -260,7 +274,12 @@ fn base(manifest: &Manifest, settings: &ConnectionSettings, names: &Context) -> 
             .render_text(names)
             .map_err(|why| Problem::new(Code::ManifestExpression, format!("`base`: `{}`", why.text)))?,
     };
-    let bad = || Problem::new(Code::ConfigInvalid, "the system's address is not an http or https address");
+    let bad = || {
+        Problem::new(
+            Code::ConfigInvalid,
+            "the system's address is not an http or https address",
+        )
+    };
     let url = Url::parse(&text).map_err(|_error| bad())?;
     let is_fit = matches!(url.scheme(), "http" | "https") && url.has_host();
     if is_fit { Ok(url) } else { Err(bad()) }
@@ -317,7 +336,10 @@ mod tests {
     fn the_next_link_is_found() {
         let header = "<https://h/a?page=1>; rel=\"prev\", <https://h/a?page=3>; rel=\"next\"; title=x";
         assert_eq!(next_link(header), Some("https://h/a?page=3"));
-        assert_eq!(next_link("<https://h/a?f=x,y;z>; rel=next"), Some("https://h/a?f=x,y;z"));
+        assert_eq!(
+            next_link("<https://h/a?f=x,y;z>; rel=next"),
+            Some("https://h/a?f=x,y;z")
+        );
         assert_eq!(next_link("<https://h/a>; rel=last"), None);
         assert_eq!(next_link(""), None);
     }

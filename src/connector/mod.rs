@@ -13,6 +13,7 @@ use crate::model::{FieldName, StreamSpec, Value};
 
 pub mod auth;
 pub mod classify;
+pub mod conformance;
 pub mod file;
 pub mod http;
 pub mod limits;

@@ -39,7 +39,12 @@ type Map2 = BTreeMap<CompactString, Body>;
 
 impl Draft {
     /// Renders a request line, its query and its body.
-    pub(super) fn new(request: &Request, query: &Map2, body: Option<&Body>, names: &Context) -> Result<Self, BadExpression> {
+    pub(super) fn new(
+        request: &Request,
+        query: &Map2,
+        body: Option<&Body>,
+        names: &Context,
+    ) -> Result<Self, BadExpression> {
         let mut draft = Self {
             method: Method::from_bytes(request.method.as_str().as_bytes()).unwrap_or(Method::GET),
             target: Target::Path(request.path.render_url(names)?),
@@ -68,7 +73,9 @@ impl Draft {
     fn add_query(&mut self, name: &CompactString, value: &Json) {
         match value {
             Json::Null => {}
-            Json::Array(items) => items.iter().for_each(|item| self.query.push((name.clone(), text_of(item)))),
+            Json::Array(items) => items
+                .iter()
+                .for_each(|item| self.query.push((name.clone(), text_of(item)))),
             value => self.query.push((name.clone(), text_of(value))),
         }
     }
@@ -114,13 +121,18 @@ impl Draft {
         let url = match &self.target {
             Target::Url(url) => url.clone(),
             Target::Path(path) => {
-                let text = format!("{}{}", base.as_str().trim_end_matches('/'), self.with_query(path.clone()));
+                let text = format!(
+                    "{}{}",
+                    base.as_str().trim_end_matches('/'),
+                    self.with_query(path.clone())
+                );
                 Url::parse(&text).map_err(|_error| bad_request("the address of a request is not well-formed"))?
             }
         };
         let mut headers = common.clone();
         for (name, value) in &self.headers {
-            let name = HeaderName::try_from(name.as_str()).map_err(|_error| bad_request("a header has no valid name"))?;
+            let name =
+                HeaderName::try_from(name.as_str()).map_err(|_error| bad_request("a header has no valid name"))?;
             let value = HeaderValue::from_str(value).map_err(|_error| bad_request("a header value has a line end"))?;
             headers.insert(name, value);
         }
@@ -174,18 +186,33 @@ mod tests {
         let base = Url::parse("http://h/api/").unwrap();
         let ask = draft.ask(&base, &HeaderMap::new(), true).unwrap();
         assert_eq!(ask.url.as_str(), url);
-        assert_eq!(ask.body.map(|body| serde_json::from_slice::<Json>(&body).unwrap()), body);
+        assert_eq!(
+            ask.body.map(|body| serde_json::from_slice::<Json>(&body).unwrap()),
+            body
+        );
     }
 
     #[test]
     fn values_can_neither_leave_their_place_nor_add_parameters() {
-        let draft = draft("GET /users/{{ id }}?a=1", "{q: \"{{ id }}&x=1\", none: \"{{ none }}\", list: \"{{ list }}\"}", "null");
-        check(&draft, "http://h/api/users/a%2Fb%20c?a=1&list=x&list=y&q=a%2Fb%20c%26x%3D1", None);
+        let draft = draft(
+            "GET /users/{{ id }}?a=1",
+            "{q: \"{{ id }}&x=1\", none: \"{{ none }}\", list: \"{{ list }}\"}",
+            "null",
+        );
+        check(
+            &draft,
+            "http://h/api/users/a%2Fb%20c?a=1&list=x&list=y&q=a%2Fb%20c%26x%3D1",
+            None,
+        );
     }
 
     #[test]
     fn parameters_are_put_over_what_is_there() {
-        let mut draft = draft("POST /search", "{after: first}", "{limit: \"{{ n }}\", page: {after: x}}");
+        let mut draft = draft(
+            "POST /search",
+            "{after: first}",
+            "{limit: \"{{ n }}\", page: {after: x}}",
+        );
         draft.put(&Param::Query("after".into()), &json!("t0k&n"));
         draft.put(&Param::Body("page.after".into()), &json!(7));
         draft.put(&Param::Body("filter.since".into()), &json!("s"));

@@ -64,7 +64,7 @@ impl ConnectionSettings {
             config: BTreeMap::new(),
             base: None,
             region: None,
-            phone: |text, _region| Some(text.trim().into()),
+            phone: crate::identity::phone::normalise,
             limits: None,
             share: 1.0,
             lag: None,

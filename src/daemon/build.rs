@@ -8,9 +8,9 @@ use compact_str::CompactString;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::cache::{self, IdentityCache};
-use crate::config::{Config, ConnectorFacts, FILE_CONNECTOR, SystemConfig};
-use crate::connector::file::FileDrop;
+use crate::config::{Config, ConnectorFacts, FILE_CONNECTOR, Need, SystemConfig};
 use crate::connector::ConnectionSettings;
+use crate::connector::file::FileDrop;
 use crate::connector::{self, Connection, Connections};
 use crate::error::{Code, Problem};
 use crate::ledger::{self, Ledger, Sqlite};
@@ -25,11 +25,7 @@ const CACHE_SECRET: &str = "cache_secret";
 ///
 /// # Errors
 /// Every problem that was found; nothing was started then.
-pub async fn open(
-    config: &Config,
-    clock: Arc<dyn Clock>,
-    progress: Arc<dyn Progress>,
-) -> Result<Engine, Vec<Problem>> {
+pub async fn open(config: &Config, clock: Arc<dyn Clock>, progress: Arc<dyn Progress>) -> Result<Engine, Vec<Problem>> {
     parts(config, clock, progress).await.map(Engine::new)
 }
 
@@ -37,17 +33,25 @@ pub async fn open(
 ///
 /// # Errors
 /// As [`open`].
-pub async fn parts(
-    config: &Config,
-    clock: Arc<dyn Clock>,
-    progress: Arc<dyn Progress>,
-) -> Result<Parts, Vec<Problem>> {
+pub async fn parts(config: &Config, clock: Arc<dyn Clock>, progress: Arc<dyn Progress>) -> Result<Parts, Vec<Problem>> {
     let connections = connect(config, &clock)?;
-    let specs = connections.iter().map(|(name, connection)| (name.clone(), connection.streams().clone())).collect();
+    let specs = connections
+        .iter()
+        .map(|(name, connection)| (name.clone(), connection.streams().clone()))
+        .collect();
     let rules = crate::config::rules(config, &specs);
     let ledger = ledger(config, &clock).map_err(|problem| vec![problem])?;
-    let cache = open_cache(config, ledger.as_ref()).await.map_err(|problem| vec![problem])?;
-    Ok(Parts { ledger, cache, connections, rules, clock, progress })
+    let cache = open_cache(config, ledger.as_ref())
+        .await
+        .map_err(|problem| vec![problem])?;
+    Ok(Parts {
+        ledger,
+        cache,
+        connections,
+        rules,
+        clock,
+        progress,
+    })
 }
 
 /// Every system of the config, ready to be spoken to; nothing is sent yet.
@@ -56,7 +60,10 @@ pub async fn parts(
 /// Everything that is wrong with the config, the manifests and the settings, at once.
 pub fn connect(config: &Config, clock: &Arc<dyn Clock>) -> Result<Connections, Vec<Problem>> {
     let manifests = manifests(config.connectors_dir.as_deref())?;
-    let catalog = manifests.iter().map(|(name, manifest)| (name.clone(), facts(manifest))).collect();
+    let catalog = manifests
+        .iter()
+        .map(|(name, manifest)| (name.clone(), facts(manifest)))
+        .collect();
     let mut problems = crate::config::check(config, &catalog);
     let mut connections = Connections::new();
     for (name, system) in &config.systems {
@@ -69,7 +76,11 @@ pub fn connect(config: &Config, clock: &Arc<dyn Clock>) -> Result<Connections, V
             Err(_) => {}
         }
     }
-    if problems.is_empty() { Ok(connections) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(connections)
+    } else {
+        Err(problems)
+    }
 }
 
 /// Every connector there is: the shipped ones, and those of the admin's folder, which add or override.
@@ -79,7 +90,12 @@ pub fn connect(config: &Config, clock: &Arc<dyn Clock>) -> Result<Connections, V
 pub fn manifests(dir: Option<&Path>) -> Result<BTreeMap<CompactString, Manifest>, Vec<Problem>> {
     let mut texts: BTreeMap<CompactString, (String, String)> = manifest::shipped()
         .into_iter()
-        .map(|(name, text)| (CompactString::from(name), (format!("connectors/{name}/manifest.yaml"), text.to_owned())))
+        .map(|(name, text)| {
+            (
+                CompactString::from(name),
+                (format!("connectors/{name}/manifest.yaml"), text.to_owned()),
+            )
+        })
         .collect();
     if let Some(dir) = dir {
         texts.extend(manifest_files(dir).map_err(|problem| vec![problem])?);
@@ -94,7 +110,11 @@ pub fn manifests(dir: Option<&Path>) -> Result<BTreeMap<CompactString, Manifest>
             Err(found) => problems.extend(found),
         }
     }
-    if problems.is_empty() { Ok(manifests) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(manifests)
+    } else {
+        Err(problems)
+    }
 }
 
 type Texts = BTreeMap<CompactString, (String, String)>;
@@ -113,7 +133,10 @@ fn manifest_files(dir: &Path) -> Result<Texts, Problem> {
             continue;
         }
         let text = std::fs::read_to_string(&file).map_err(|error| trouble(&file, error))?;
-        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = folder
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         texts.insert(name.into(), (file.display().to_string(), text));
     }
     Ok(texts)
@@ -123,9 +146,24 @@ fn manifest_files(dir: &Path) -> Result<Texts, Problem> {
 #[must_use]
 pub fn facts(manifest: &Manifest) -> ConnectorFacts {
     let fields = |object: &manifest::Object| object.spec().fields.into_keys().collect();
+    let need = |setting: &manifest::Setting| {
+        if setting.is_required() {
+            Need::Required
+        } else {
+            Need::Optional
+        }
+    };
     ConnectorFacts {
-        config: manifest.config.iter().map(|(name, setting)| (name.clone(), setting.is_required())).collect(),
-        streams: manifest.objects.iter().map(|(name, object)| (name.clone(), fields(object))).collect(),
+        config: manifest
+            .config
+            .iter()
+            .map(|(name, setting)| (name.clone(), need(setting)))
+            .collect(),
+        streams: manifest
+            .objects
+            .iter()
+            .map(|(name, object)| (name.clone(), fields(object)))
+            .collect(),
     }
 }
 
@@ -141,14 +179,21 @@ fn connection(
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn Connection>, Vec<Problem>> {
     if system.connector == FILE_CONNECTOR {
-        let options = system.files.as_ref().map(|files| files.options.clone()).unwrap_or_default();
+        let options = system
+            .files
+            .as_ref()
+            .map(|files| files.options.clone())
+            .unwrap_or_default();
         let options = serde_json::from_value(options).map_err(|error| {
             vec![Problem::new(Code::ConfigInvalid, error.to_string()).about(format!("systems.{name}.config"))]
         })?;
         return Ok(Arc::new(FileDrop::new(name, options, Arc::clone(clock))?));
     }
     let Some(manifest) = manifests.get(&system.connector) else {
-        let problem = Problem::new(Code::ConfigDangling, format!("there is no connector `{}`", system.connector));
+        let problem = Problem::new(
+            Code::ConfigDangling,
+            format!("there is no connector `{}`", system.connector),
+        );
         return Err(vec![problem.about(format!("systems.{name}.connector"))]);
     };
     connector::build(manifest.clone(), settings(config, name, system, manifest, clock))
@@ -168,8 +213,12 @@ fn settings(
             _ => settings.with_secret(option, value.expose_secret()),
         };
     }
-    settings.base = system.base.as_ref().map(|base| base.as_str().trim_end_matches('/').to_owned());
+    settings.base = system
+        .base
+        .as_ref()
+        .map(|base| base.as_str().trim_end_matches('/').to_owned());
     settings.region = config.region_of(name).map(CompactString::from);
+    settings.limits = (!system.limits.is_empty()).then(|| system.limits.clone());
     settings.lag = system.lag;
     settings.overlap = system.overlap;
     settings.clock = Arc::clone(clock);
@@ -216,7 +265,9 @@ async fn open_cache(config: &Config, ledger: &dyn Ledger) -> Result<Arc<dyn Iden
     let secret = match ledger.setting(CACHE_SECRET).await.map_err(problem_of)? {
         Some(secret) => secret,
         None => {
-            let secret: String = std::iter::repeat_with(|| format!("{:016x}", rand::random::<u64>())).take(4).collect();
+            let secret: String = std::iter::repeat_with(|| format!("{:016x}", rand::random::<u64>()))
+                .take(4)
+                .collect();
             ledger.set_setting(CACHE_SECRET, &secret).await.map_err(problem_of)?;
             secret
         }

@@ -10,14 +10,22 @@ use crate::manifest::{self, Manifest};
 /// Lints every shipped manifest: how many there are, and everything that is wrong with them.
 #[must_use]
 pub fn lint_shipped() -> (u64, Vec<Problem>) {
-    lint(manifest::shipped().into_iter().map(|(name, text)| (format!("connectors/{name}/manifest.yaml"), Ok(text.to_owned()))))
+    lint(
+        manifest::shipped()
+            .into_iter()
+            .map(|(name, text)| (format!("connectors/{name}/manifest.yaml"), Ok(text.to_owned()))),
+    )
 }
 
 /// Lints manifest files, or folders that hold a `manifest.yaml`.
 #[must_use]
 pub fn lint_files(paths: &[PathBuf]) -> (u64, Vec<Problem>) {
     lint(paths.iter().map(|path| {
-        let file = if path.is_dir() { path.join("manifest.yaml") } else { path.clone() };
+        let file = if path.is_dir() {
+            path.join("manifest.yaml")
+        } else {
+            path.clone()
+        };
         let text = std::fs::read_to_string(&file).map_err(|error| unreadable(&file, &error));
         (file.display().to_string(), text)
     }))
@@ -32,7 +40,10 @@ fn lint(files: impl Iterator<Item = (String, Result<String, Problem>)>) -> (u64,
     let mut problems = Vec::new();
     for (place, text) in files {
         count += 1;
-        match text.map_err(|problem| vec![problem]).and_then(|text| Manifest::parse(&place, &text)) {
+        match text
+            .map_err(|problem| vec![problem])
+            .and_then(|text| Manifest::parse(&place, &text))
+        {
             Ok(manifest) => problems.extend(manifest::lint(&manifest)),
             Err(found) => problems.extend(found),
         }
@@ -48,7 +59,10 @@ pub async fn test_connectors(dir: Option<&Path>, only: Option<&str>) -> (u64, Ve
     };
     let mut cases = 0;
     let mut problems = Vec::new();
-    for (name, manifest) in manifests.iter().filter(|(name, _)| only.is_none_or(|only| only == name.as_str())) {
+    for (name, manifest) in manifests
+        .iter()
+        .filter(|(name, _)| only.is_none_or(|only| only == name.as_str()))
+    {
         match tests_of(name, dir) {
             Ok((place, text)) => {
                 let report = conformance::run(manifest, &place, &text).await;
@@ -63,7 +77,9 @@ pub async fn test_connectors(dir: Option<&Path>, only: Option<&str>) -> (u64, Ve
 
 /// The canned exchanges of a connector: beside the admin's manifest if it is one of theirs, else the shipped ones.
 fn tests_of(name: &str, dir: Option<&Path>) -> Result<(String, String), Problem> {
-    let own = dir.map(|dir| dir.join(name)).filter(|folder| folder.join("manifest.yaml").is_file());
+    let own = dir
+        .map(|dir| dir.join(name))
+        .filter(|folder| folder.join("manifest.yaml").is_file());
     if let Some(folder) = own {
         let file = folder.join("tests.yaml");
         let text = std::fs::read_to_string(&file).map_err(|error| unreadable(&file, &error))?;

@@ -72,7 +72,10 @@ pub async fn run_until(
     let metrics = http::collect_metrics().map_err(alone)?;
     let listener = http::bind(config.http.listen).await.map_err(alone)?;
     let engine = Arc::new(open(config, Arc::clone(&clock), progress).await?);
-    engine.release_leases().await.map_err(|error| vec![build::problem_of(error)])?;
+    engine
+        .release_leases()
+        .await
+        .map_err(|error| vec![build::problem_of(error)])?;
     let ready = Readiness::starting();
     let closing = CancellationToken::new();
     let router = http::router(ready.clone(), Some(metrics));

@@ -32,7 +32,13 @@ pub(super) async fn supervise(engine: Arc<Engine>, config: &Config, ready: Readi
     let pushing = CancellationToken::new();
     let mut pulls = JoinSet::new();
     for (system, settings) in &config.systems {
-        pulls.spawn(pull_system(Arc::clone(&engine), system.clone(), settings.every, ready.clone(), stop.clone()));
+        pulls.spawn(pull_system(
+            Arc::clone(&engine),
+            system.clone(),
+            settings.every,
+            ready.clone(),
+            stop.clone(),
+        ));
     }
     let mut pushes = JoinSet::new();
     for stream in engine.streams() {

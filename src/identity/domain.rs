@@ -32,7 +32,7 @@ pub fn is_shared(domain: &str) -> bool {
     FREE_DOMAINS.contains(domain) || SHARED_DOMAINS.contains(domain) || is_placeholder(domain)
 }
 
-/// True for domains that stand where there is none (`example.com`, `none.com`, anything under `.invalid`).
+/// True for domains that stand where there is none (`none.com`, anything under `.invalid`).
 #[must_use]
 pub fn is_placeholder(domain: &str) -> bool {
     let mut rest = Some(domain);
@@ -113,14 +113,20 @@ mod tests {
         for domain in [
             "gmail.com",
             "facebook.com",
-            "example.com",
-            "shop.example",
+            "none.com",
+            "shop.none.com",
             "a.b.invalid",
             "mailinator.com",
         ] {
             assert!(is_shared(domain), "{domain}");
         }
-        for domain in ["acme.com", "acme.wordpress.com", "bosch.de", "testing.io"] {
+        for domain in [
+            "acme.com",
+            "acme.wordpress.com",
+            "bosch.de",
+            "testing.io",
+            "example.com",
+        ] {
             assert!(!is_shared(domain), "{domain}");
         }
     }

@@ -162,3 +162,42 @@ fn canned_exchanges_map_as_expected() {
         }
     }
 }
+
+/// Every expression of every request of every shipped connector can be evaluated.
+#[test]
+fn every_request_can_be_made() {
+    let sample = json!({
+        "window": {"since": 1_769_846_400_250_i64, "until": 1_769_846_460_000_i64}, "since": 0, "id": "7", "ids": ["7", "8"],
+        "page": {"after": "0", "token": "t", "offset": 0, "number": 1}, "value": "ana@example.com", "job": {"id": "j"},
+    });
+    let mut made = 0;
+    for (name, text) in shipped() {
+        let suite = Suite::parse(name, shipped_tests()[name]).unwrap();
+        let manifest = Manifest::parse(name, text).unwrap();
+        let config = manifest.settings(&suite.config).unwrap();
+        for object in manifest.objects.values() {
+            let fields = json!({"remote": object.remote_names()});
+            let names = Context::of(&sample).with("config", &config).with("fields", &fields);
+            let read = object.read.as_ref().unwrap();
+            let get = object.get.as_ref().unwrap();
+            let finds = object
+                .find
+                .values()
+                .map(|find| (&find.request, &find.query, &find.body));
+            let requests = [
+                (&read.request, &read.query, &read.body),
+                (&get.request, &get.query, &get.body),
+            ];
+            for (request, query, body) in requests.into_iter().chain(finds) {
+                let path = request.path.render_url(&names).unwrap();
+                assert!(path.starts_with('/'), "{name} {path}");
+                for value in query.values() {
+                    assert!(!value.render(&names).unwrap().is_null(), "{name} {path}");
+                    made += 1;
+                }
+                body.iter().for_each(|body| drop(body.render(&names).unwrap()));
+            }
+        }
+    }
+    assert!(made > 20, "{made} expressions");
+}

@@ -116,10 +116,8 @@ impl Simple {
             if let Some((path, literal)) = text.split_once(sign) {
                 let literal = literal.trim();
                 let inner = literal.strip_prefix('\'')?.strip_suffix('\'')?;
-                if inner.contains(['\'', '\\']) {
-                    return None;
-                }
-                return plain(path, Some(Json::String(inner.to_owned())), wanted);
+                let literal = (!inner.contains(['\'', '\\'])).then(|| Json::String(inner.to_owned()))?;
+                return plain(path, Some(literal), wanted);
             }
         }
         match text.strip_prefix("not ") {

@@ -209,19 +209,19 @@ impl Template {
     pub fn render_url(&self, context: &Context) -> Result<String, BadExpression> {
         let mut out = String::new();
         for part in &self.0.parts {
-            match part {
-                Part::Text(text) => out.push_str(text),
-                Part::Expression(expression) => {
-                    let value = as_text(&self.eval(expression, context)?);
-                    if !out.contains('?') && matches!(value.as_str(), "" | "." | "..") {
-                        return Err(BadExpression::new(
-                            &self.0.text,
-                            format!("`{value}` cannot be part of a path"),
-                        ));
-                    }
-                    out.extend(utf8_percent_encode(&value, ESCAPED));
+            let expression = match part {
+                Part::Text(text) => {
+                    out.push_str(text);
+                    continue;
                 }
+                Part::Expression(expression) => expression,
+            };
+            let value = as_text(&self.eval(expression, context)?);
+            if !out.contains('?') && matches!(value.as_str(), "" | "." | "..") {
+                let why = format!("`{value}` cannot be part of a path");
+                return Err(BadExpression::new(&self.0.text, why));
             }
+            out.extend(utf8_percent_encode(&value, ESCAPED));
         }
         Ok(out)
     }

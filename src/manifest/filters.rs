@@ -129,7 +129,7 @@ fn hex_decode(text: String) -> Result<Dyn, Error> {
     let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     let decoded: Option<Vec<u8>> = digits.chunks(2).map(pair).collect();
     match decoded {
-        Some(decoded) if digits.len() % 2 == 0 => Ok(Dyn::from_bytes(decoded)),
+        Some(decoded) if digits.len().is_multiple_of(2) => Ok(Dyn::from_bytes(decoded)),
         _ => Err(bad("not hexadecimal")),
     }
 }

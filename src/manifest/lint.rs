@@ -225,17 +225,9 @@ impl<'a> Lint<'a> {
             self.bodies(&path, find.body.iter().map(|body| (&"body", body)), allowed);
         }
         if let Some(write) = &object.write {
-            let ways = [
-                ("create", &write.create),
-                ("update", &write.update),
-                ("upsert", &write.upsert),
-                ("delete", &write.delete),
-            ];
-            for (way, ops) in ways {
-                for (index, op) in ops.iter().enumerate() {
-                    let path = self.item(&format!("{path}.write.{way}"), index);
-                    self.op(&path, op);
-                }
+            for (way, index, op) in write.ways() {
+                let path = self.item(&format!("{path}.write.{way}"), index);
+                self.op(&path, op);
             }
         }
         self.fields(&format!("{path}.fields"), object);

@@ -244,14 +244,11 @@ impl Checked<'_, '_> {
             let path = format!("fields.{name}");
             self.field(&path, field);
             let is_direct = matches!(field.write, WriteRule::Mode(_) | WriteRule::Value(_));
-            if is_direct && field.write.mode() != WriteMode::Never {
-                if let Some(other) = written.insert(field.to.to_string(), name.as_str()) {
-                    self.sense(
-                        &path,
-                        format!("`{other}` is written to `{}` as well", field.to),
-                        "`write: never`",
-                    );
-                }
+            let is_written = is_direct && field.write.mode() != WriteMode::Never;
+            let other = is_written.then(|| written.insert(field.to.to_string(), name.as_str()));
+            if let Some(other) = other.flatten() {
+                let message = format!("`{other}` is written to `{}` as well", field.to);
+                self.sense(&path, message, "`write: never`");
             }
         }
         if object

@@ -54,6 +54,24 @@ fn a_manifest_in_order() {
 }
 
 #[test]
+fn the_rarer_words() {
+    let manifest = Manifest::parse("partitioned.yaml", include_str!("fixtures/partitioned.yaml"));
+    let manifest = manifest.unwrap_or_else(|problems| panic!("{problems:#?}"));
+    assert_eq!(lint(&manifest), []);
+    let read = manifest.objects["member"].read.as_ref().unwrap();
+    assert_eq!(read.partition["status"].len(), 6);
+    assert!(matches!(
+        read.page,
+        Some(super::Paging::Offset {
+            step: 1000,
+            guard: Some(_),
+            ..
+        })
+    ));
+    assert_eq!(manifest.webhook.as_ref().unwrap().verify.len(), 2);
+}
+
+#[test]
 fn names_that_do_not_exist() {
     check(
         "{{ value }}",

@@ -185,7 +185,8 @@ impl WriteRule {
 
     fn is_due(&self, is_new: bool) -> bool {
         match self.mode() {
-            WriteMode::Always | WriteMode::ForwardOnly => true,
+            // Whether the object has a value already was decided before the write was queued.
+            WriteMode::Always | WriteMode::ForwardOnly | WriteMode::FillOnly => true,
             WriteMode::CreateOnly => is_new,
             WriteMode::Never => false,
         }

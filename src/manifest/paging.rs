@@ -182,7 +182,9 @@ impl TryFrom<RawPaging> for Paging {
             PageBy::Page => Self::Page {
                 to: raw.to,
                 start: match raw.start {
-                    Some(start) => start.parse().map_err(|_| "`start` must be a number".to_owned())?,
+                    Some(start) => start
+                        .parse()
+                        .map_err(|why| format!("`start` must be a number: {why}"))?,
                     None => 1,
                 },
                 total: raw.total,

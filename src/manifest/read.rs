@@ -40,17 +40,17 @@ impl Manifest {
         }
         let mut settings = Map::new();
         for (name, setting) in &self.config {
-            match setting.check(given.get(name)) {
+            let given = given.get(name);
+            let is_missing_secret = setting.secret && given.is_none_or(Json::is_null);
+            let code = if is_missing_secret {
+                Code::SecretMissing
+            } else {
+                Code::ConfigInvalid
+            };
+            let problem = |why| Problem::new(code, format!("setting `{name}` {why}")).hint(setting.doc.clone());
+            match setting.check(given) {
                 Ok(value) => drop(settings.insert(name.to_string(), value)),
-                Err(why) => {
-                    let is_missing_secret = setting.secret && given.get(name).is_none_or(Json::is_null);
-                    let code = if is_missing_secret {
-                        Code::SecretMissing
-                    } else {
-                        Code::ConfigInvalid
-                    };
-                    problems.push(Problem::new(code, format!("setting `{name}` {why}")).hint(setting.doc.clone()));
-                }
+                Err(why) => problems.push(problem(why)),
             }
         }
         if problems.is_empty() {

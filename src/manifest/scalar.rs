@@ -306,12 +306,11 @@ impl<'de> Deserialize<'de> for FieldMap {
         let mut fields = from.deserialize_map(Entries(push, PhantomData::<(Field, BTreeMap<CompactString, Field>)>))?;
         // `_at: properties` reads as a field in its short form.
         let at = fields.remove("_at").map(|field| field.to);
-        if let Some(at) = &at {
-            for field in fields.values_mut() {
-                field.to = field.to.under(at);
-                if let WriteRule::Raw(raw) = &mut field.write {
-                    raw.at = raw.at.under(at);
-                }
+        let around = at.clone().unwrap_or_default();
+        for field in fields.values_mut() {
+            field.to = field.to.under(&around);
+            if let WriteRule::Raw(raw) = &mut field.write {
+                raw.at = raw.at.under(&around);
             }
         }
         Ok(Self {
@@ -330,13 +329,14 @@ impl<'de> Visitor<'de> for WriteRuleVisitor {
     type Value = WriteRule;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("always, create_only, forward_only, never, after, an expression, or `at` and `value`")
+        f.write_str("always, create_only, fill_only, forward_only, never, after, an expression, or `at` and `value`")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<WriteRule, E> {
         Ok(match text {
             "always" => WriteRule::Mode(WriteMode::Always),
             "create_only" => WriteRule::Mode(WriteMode::CreateOnly),
+            "fill_only" => WriteRule::Mode(WriteMode::FillOnly),
             "forward_only" => WriteRule::Mode(WriteMode::ForwardOnly),
             "never" => WriteRule::Mode(WriteMode::Never),
             "after" => WriteRule::After,

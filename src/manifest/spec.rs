@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 
-use super::field::Field;
+use super::field::{Field, FieldType};
 use super::object::Object;
 use super::value;
 use super::write::{Op, WriteOps};
@@ -54,10 +54,9 @@ impl Object {
         let around = self.fields.at.as_ref().map_or(0, |at| at.names().len());
         let mut names: Vec<CompactString> = Vec::new();
         for field in self.fields.by_name.values() {
-            if let Some(name) = field.to.names().get(around) {
-                if !names.iter().any(|known| known == name) {
-                    names.push((*name).into());
-                }
+            let inner = field.to.names().get(around).copied();
+            if let Some(name) = inner.filter(|name| !names.iter().any(|known| known == name)) {
+                names.push(name.into());
             }
         }
         names
@@ -67,17 +66,28 @@ impl Object {
 impl WriteOps {
     /// Every way to write.
     pub fn ops(&self) -> impl Iterator<Item = &Op> {
-        [&self.create, &self.update, &self.upsert, &self.delete]
+        self.ways().map(|(_, _, op)| op)
+    }
+
+    /// Every way to write, with its word in the manifest and its position there.
+    pub fn ways(&self) -> impl Iterator<Item = (&'static str, usize, &Op)> {
+        let words = [
+            ("create", &self.create),
+            ("update", &self.update),
+            ("upsert", &self.upsert),
+            ("delete", &self.delete),
+        ];
+        words
             .into_iter()
-            .flat_map(|ops| ops.iter())
+            .flat_map(|(word, ops)| ops.iter().enumerate().map(move |(index, op)| (word, index, op)))
     }
 }
 
 impl Field {
     fn spec(&self) -> FieldSpec {
         FieldSpec {
-            // Our key is put there by the mapper itself.
-            write: if self.key.is_some() {
+            // Our key is put there by the mapper itself. The id of an object of one tool means nothing in another.
+            write: if self.key.is_some() || self.kind() == FieldType::Ref {
                 WriteMode::Never
             } else {
                 self.write.mode()

@@ -90,7 +90,7 @@ fn scalar_in(kind: FieldType, text: &str, value: &Json, phones: &Phones) -> Resu
             "false" | "0" | "no" => Value::Bool(false),
             _ => return Err(kind_of(value)),
         },
-        FieldType::Int => Value::Int(text.parse().map_err(|_| kind_of(value))?),
+        FieldType::Int => Value::Int(text.parse().ok().ok_or_else(|| kind_of(value))?),
         _ => Value::Text(text.into()),
     })
 }

@@ -187,27 +187,30 @@ impl Node {
     fn note_places(&self, path: &mut String, places: &mut Places) {
         let length = path.len();
         let dot = if length == 0 { "" } else { "." };
-        match &self.data {
-            Data::Scalar(_) => {}
+        let below: Vec<(String, Place, &Self)> = match &self.data {
+            Data::Scalar(_) => Vec::new(),
             Data::List(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    path.push_str(&format!("{dot}{index}"));
-                    places.at.insert(path.clone(), item.place);
-                    item.note_places(path, places);
-                    path.truncate(length);
-                }
+                let numbered = items.iter().enumerate();
+                numbered
+                    .map(|(index, item)| (format!("{dot}{index}"), item.place, item))
+                    .collect()
             }
-            Data::Map(entries) => {
-                for entry in entries {
-                    path.push_str(&format!("{dot}{}", entry.name));
-                    let is_scalar = matches!(entry.value.data, Data::Scalar(_));
-                    places
-                        .at
-                        .insert(path.clone(), if is_scalar { entry.value.place } else { entry.place });
-                    entry.value.note_places(path, places);
-                    path.truncate(length);
-                }
-            }
+            Data::Map(entries) => entries.iter().map(|entry| entry.named(dot)).collect(),
+        };
+        for (name, place, value) in below {
+            path.push_str(&name);
+            places.at.insert(path.clone(), place);
+            value.note_places(path, places);
+            path.truncate(length);
         }
+    }
+}
+
+impl Entry {
+    /// What a message about the entry points at: the value if it is one word, else the name before it.
+    fn named(&self, dot: &str) -> (String, Place, &Node) {
+        let is_scalar = matches!(self.value.data, Data::Scalar(_));
+        let place = if is_scalar { self.value.place } else { self.place };
+        (format!("{dot}{}", self.name), place, &self.value)
     }
 }

@@ -30,6 +30,11 @@ pub struct Desire {
 /// The field by which a system keeps our own key.
 pub const KEY_FIELD: &str = "key";
 
+const EMAIL: &str = "email";
+
+/// By which a person can be reached.
+const CONTACT: [&str; 3] = [EMAIL, "phone", "mobile"];
+
 /// What every stream that may be written should hold for a customer. One entry per object, also when nothing differs, so
 /// that a write that is no longer wanted can be withdrawn.
 #[must_use]
@@ -41,6 +46,8 @@ pub fn desires(
     survivorship: &Survivorship,
 ) -> Vec<Desire> {
     let mut desires = Vec::new();
+    // A mailbox of several people must not find, or be, the object of one of them.
+    let has_own_email = names_one_person(golden, key.kind, rules);
     for (system, system_rules) in &rules.systems {
         for (stream, stream_rules) in &system_rules.streams {
             if !stream_rules.write || stream_rules.spec.kind != key.kind {
@@ -50,7 +57,7 @@ pub fn desires(
             let mut objects: Vec<&Record> = members.iter().filter(here).copied().collect();
             let id = StreamId::new(system.clone(), stream.clone());
             if objects.is_empty() {
-                desires.extend(creation(id, key, golden, stream_rules, rules));
+                desires.extend(creation(id, golden, stream_rules, has_own_email));
                 continue;
             }
             // The oldest id is the one that carries the identifiers; a second object of the same person in one tool would
@@ -60,20 +67,15 @@ pub fn desires(
                 .into_iter()
                 .filter(|record| record.deleted_at.is_none() && record.problem.is_none());
             for (place, record) in live.enumerate() {
-                desires.push(difference(record, place == 0, golden, stream_rules, survivorship));
+                let may_identify = |field: &FieldName| place == 0 && (has_own_email || field.as_str() != EMAIL);
+                desires.push(difference(record, &may_identify, golden, stream_rules, survivorship));
             }
         }
     }
     desires
 }
 
-fn creation(
-    stream: StreamId,
-    key: &CustomerKey,
-    golden: &Fields,
-    stream_rules: &StreamRules,
-    rules: &Rules,
-) -> Option<Desire> {
+fn creation(stream: StreamId, golden: &Fields, stream_rules: &StreamRules, has_own_email: bool) -> Option<Desire> {
     let spec = &stream_rules.spec;
     let qualifies = match stream_rules.create {
         Create::Never => false,
@@ -83,11 +85,13 @@ fn creation(
             .iter()
             .all(|field| golden.value(field.as_str()).is_some()),
     };
-    if !qualifies || !spec.can_create || !can_be_found_again(key, golden, stream_rules, rules) {
+    if !qualifies || !spec.can_create || !can_be_found_again(golden, stream_rules, has_own_email) {
         return None;
     }
     let mut fields = BTreeMap::new();
-    for (field, field_spec) in spec.fields.iter().filter(|(_, spec)| spec.write != WriteMode::Never) {
+    let is_shared = |field: &FieldName| field.as_str() == EMAIL && spec.match_by.contains(field) && !has_own_email;
+    let writable = spec.fields.iter().filter(|(_, spec)| spec.write != WriteMode::Never);
+    for (field, field_spec) in writable.filter(|(field, _)| !is_shared(field)) {
         match golden.value(field.as_str()) {
             Some(value) if fits(value, field_spec) => {
                 fields.insert(
@@ -112,6 +116,11 @@ fn creation(
             }
         }
     }
+    // Somebody of whom only the name is known (or a mailbox she shares) is nobody a tool can do something for.
+    let is_reachable = |field: &FieldName, wanted: &Wanted| !wanted.placeholder && CONTACT.contains(&field.as_str());
+    if spec.kind == Kind::Person && !fields.iter().any(|(field, wanted)| is_reachable(field, wanted)) {
+        return None;
+    }
     Some(Desire {
         stream,
         object: None,
@@ -122,10 +131,10 @@ fn creation(
 
 /// A create whose answer gets lost must be looked up before it is repeated; without anything to look it up by, it would be
 /// a gamble. An e-mail counts only when it names one person.
-fn can_be_found_again(key: &CustomerKey, golden: &Fields, stream_rules: &StreamRules, rules: &Rules) -> bool {
+fn can_be_found_again(golden: &Fields, stream_rules: &StreamRules, has_own_email: bool) -> bool {
     stream_rules.spec.match_by.iter().any(|field| match field.as_str() {
         KEY_FIELD => true,
-        "email" => names_one_person(golden, key.kind, rules),
+        EMAIL => has_own_email,
         other => golden.value(other).is_some(),
     })
 }
@@ -152,7 +161,7 @@ fn place(text: &str, spec: &FieldSpec) -> Option<usize> {
 
 fn difference(
     record: &Record,
-    is_primary: bool,
+    may_identify: &dyn Fn(&FieldName) -> bool,
     golden: &Fields,
     stream_rules: &StreamRules,
     survivorship: &Survivorship,
@@ -168,8 +177,14 @@ fn difference(
     }
     for (field, spec) in &stream_rules.spec.fields {
         let Some(wanted) = golden.0.get(field) else { continue };
+        let has_value = record.fields.value(field.as_str()).is_some();
         let identifies = stream_rules.spec.match_by.contains(field);
-        if matches!(spec.write, WriteMode::Never | WriteMode::CreateOnly) || (identifies && !is_primary) {
+        let may = match spec.write {
+            WriteMode::Never | WriteMode::CreateOnly => false,
+            WriteMode::FillOnly => !has_value,
+            WriteMode::Always | WriteMode::ForwardOnly => true,
+        };
+        if !may || (identifies && !may_identify(field)) {
             continue;
         }
         if !differs(record, field, wanted.as_ref(), spec, golden, survivorship) {

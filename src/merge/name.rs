@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use super::rules::Pick;
 use super::survive::{Golden, Survivorship};
 use crate::identity::name;
-use crate::model::{Fields, Origin, Record, UnixMillis, Value};
+use crate::model::{Fields, Origin, Ours, Record, UnixMillis, Value};
 
 const GIVEN: &str = "given_name";
 const FAMILY: &str = "family_name";
@@ -32,6 +32,50 @@ pub fn full(fields: &Fields) -> Option<String> {
 pub(super) fn same(left: &Fields, right: &Fields) -> bool {
     let squeeze = |fields: &Fields| full(fields).map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
     squeeze(left) == squeeze(right)
+}
+
+/// After Nivel wrote a part of the name: the whole name that now stands in the tool is ours, in the shape it was written in.
+/// The other shape is left out until the tool shows what it made of it.
+pub fn settle_written(record: &mut Record, wrote: impl Fn(&str) -> bool) {
+    let (parts, whole) = (wrote(GIVEN) || wrote(FAMILY), wrote(FULL));
+    let outdated: &[&str] = match (parts, whole) {
+        (false, false) => return,
+        (false, true) => &[GIVEN, FAMILY],
+        (true, false) => &[FULL],
+        (true, true) => &[],
+    };
+    for part in outdated {
+        record.fields.0.remove(*part);
+        record.ours.remove(*part);
+    }
+    claim(record);
+}
+
+/// A tool that splits or joins the name that Nivel wrote says nothing new by it. True when that is what happened; the
+/// record's parts are ours then.
+pub(super) fn settle_echo(before: &Record, after: &mut Record) -> bool {
+    let is_ours = |part: &&str| before.fields.value(part).is_some();
+    let mut parts = [GIVEN, FAMILY, FULL].into_iter().filter(is_ours).peekable();
+    let was_ours = parts.peek().is_some() && parts.all(|part| !before.asserts(part));
+    let is_echo = was_ours && same(&before.fields, &after.fields);
+    if is_echo {
+        claim(after);
+    }
+    is_echo
+}
+
+fn claim(record: &mut Record) {
+    for part in [GIVEN, FAMILY, FULL] {
+        if let Some(value) = record.fields.value(part) {
+            record.ours.insert(
+                part.into(),
+                Ours {
+                    value: Some(value.clone()),
+                    placeholder: false,
+                },
+            );
+        }
+    }
 }
 
 struct Spelling<'a> {

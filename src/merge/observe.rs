@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::{Bounce, FieldName, Incoming, Observed, Record, RecordId, UnixMillis, Value};
+use super::name;
+use crate::model::{Bounce, FieldName, Incoming, Observed, Ours, Record, RecordId, UnixMillis, Value};
 
 /// A field's value before and after; `None` is "no value".
 pub type FieldChange = (Option<Value>, Option<Value>);
@@ -57,9 +58,18 @@ pub fn observe(old: Option<&Record>, id: &RecordId, incoming: &Incoming, asked_a
         seen.record.deleted_at = None;
     }
     if !incoming.deleted {
+        note_defaults(&mut seen.record, incoming, asked_at);
         take_fields(&mut seen, incoming, asked_at);
+        if name::settle_echo(old, &mut seen.record) {
+            seen.fields.retain(|field, _| !name::is_part(field.as_str()));
+        }
     }
-    let has_news = seen.deleted || seen.restored || !seen.fields.is_empty() || seen.record.problem != incoming.problem;
+    let has_news = seen.record.is_unread != old.is_unread
+        || seen.record.fields != old.fields
+        || seen.deleted
+        || seen.restored
+        || !seen.fields.is_empty()
+        || seen.record.problem != incoming.problem;
     seen.record.problem.clone_from(&incoming.problem);
     seen.record.updated_at = incoming.updated_at.or(old.updated_at);
     seen.record.version = incoming.version.clone().or_else(|| old.version.clone());
@@ -89,6 +99,27 @@ fn first_seen(id: &RecordId, incoming: &Incoming, asked_at: UnixMillis) -> Seen 
         deleted: false,
         restored: false,
         fields: BTreeMap::new(),
+    }
+}
+
+/// The first look at an object that Nivel made: what the tool filled in by itself is remembered as its own stand-in.
+fn note_defaults(record: &mut Record, incoming: &Incoming, asked_at: UnixMillis) {
+    if !record.is_unread || record.written_at.is_some_and(|written| written >= asked_at) {
+        return;
+    }
+    record.is_unread = false;
+    for (name, value) in &incoming.fields.0 {
+        let is_default = value.is_some() && !record.fields.0.contains_key(name) && !record.ours.contains_key(name);
+        // Names that begin with `_` are the connector's own bookkeeping.
+        if is_default && !name.as_str().starts_with('_') {
+            record.ours.insert(
+                name.clone(),
+                Ours {
+                    value: value.clone(),
+                    placeholder: true,
+                },
+            );
+        }
     }
 }
 
@@ -145,7 +176,7 @@ fn note_bounce(record: &mut Record, name: &FieldName, at: UnixMillis) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Fields, Ours, StreamId};
+    use crate::model::{Fields, StreamId};
 
     fn incoming(phone: Option<&str>, updated: i64) -> Incoming {
         Incoming {
@@ -214,6 +245,42 @@ mod tests {
         );
         let seen = observe(Some(&record), &id(), &incoming(Some("2"), 99), UnixMillis(100)).unwrap();
         assert_eq!(seen.record.fields.text("phone"), Some("2"));
+    }
+
+    #[test]
+    fn p27_what_a_tool_fills_in_by_itself_is_no_data() {
+        let mut record = ours(known("1", 5), "1", false);
+        record.is_unread = true;
+        let mut page = incoming(Some("1"), 99);
+        page.fields.set("locale", Value::Text("en-US".into()));
+        let seen = observe(Some(&record), &id(), &page, UnixMillis(100)).unwrap();
+        assert!(seen.fields.is_empty() && seen.record.fields.value("locale").is_none() && !seen.record.is_unread);
+        page.fields.set("locale", Value::Text("fi".into()));
+        let seen = observe(Some(&seen.record), &id(), &page, UnixMillis(101)).unwrap();
+        assert_eq!(seen.record.fields.text("locale"), Some("fi"), "a person changed it");
+    }
+
+    #[test]
+    fn a_tool_that_splits_the_name_we_wrote_says_nothing_new() {
+        let mut record = known("1", 5);
+        record.fields.set("full_name", Value::Text("Elli Korhonen".into()));
+        record.fields.set("given_name", Value::Text("Elisabet".into()));
+        record.fields.set("family_name", Value::Text("Korhonen".into()));
+        name::settle_written(&mut record, |part| part == "full_name");
+        let mut page = incoming(Some("1"), 99);
+        for (part, text) in [
+            ("full_name", "Elli Korhonen"),
+            ("given_name", "Elli"),
+            ("family_name", "Korhonen"),
+        ] {
+            page.fields.set(part, Value::Text(text.into()));
+        }
+        let seen = observe(Some(&record), &id(), &page, UnixMillis(100)).unwrap();
+        assert!(seen.fields.is_empty(), "{:?}", seen.fields);
+        assert!(!seen.record.asserts("given_name") && !seen.record.asserts("full_name"));
+        page.fields.set("given_name", Value::Text("Ella".into()));
+        let seen = observe(Some(&seen.record), &id(), &page, UnixMillis(101)).unwrap();
+        assert!(seen.record.asserts("given_name"), "a person changed it");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use compact_str::CompactString;
 
 use super::name;
 use super::rules::{FieldRule, OnClear, Pick, Rules};
+use crate::identity::{email, phone};
 use crate::model::{FieldName, Fields, Lineage, Origin, Record, UnixMillis, Value};
 
 /// What a customer's records amount to.
@@ -142,6 +143,9 @@ pub fn candidates<'a>(
 ) -> Vec<Candidate<'a>> {
     let say = |record: &&'a Record| {
         let value = record.fields.0.get(field)?;
+        if value.as_ref().is_some_and(|value| is_stand_in(field.as_str(), value)) {
+            return None;
+        }
         Some(Candidate {
             record,
             value: value.as_ref(),
@@ -151,6 +155,16 @@ pub fn candidates<'a>(
         })
     };
     members.iter().filter_map(say).collect()
+}
+
+/// `0000000` and `test@none.com` were typed to get past a form: they never win over silence.
+fn is_stand_in(field: &str, value: &Value) -> bool {
+    let Some(text) = value.as_text() else { return false };
+    match field {
+        "phone" | "mobile" => phone::is_placeholder(text),
+        "email" => email::normalise(text).is_some_and(|email| email.is_placeholder),
+        _ => false,
+    }
 }
 
 /// Applies a rule: the winning value (`None`: the clearing won) and where it comes from. Nothing when nobody says anything.
@@ -221,7 +235,7 @@ mod tests {
     fn record(system: &str, remote: &str, at: i64, phone: Option<&str>) -> Record {
         let mut record = Record::new(StreamId::new(system, "person").record(remote), UnixMillis(at));
         record.observed = Observed::all_at(UnixMillis(at));
-        record.fields.0.insert("phone".into(), phone.and_then(Value::text));
+        record.fields.0.insert("note".into(), phone.and_then(Value::text));
         record
     }
 
@@ -237,7 +251,7 @@ mod tests {
                 ("news".into(), system(Role::Marketing)),
             ]
             .into(),
-            fields: [("phone".into(), rule)].into(),
+            fields: [("note".into(), rule)].into(),
             ..Rules::default()
         }
     }
@@ -252,7 +266,7 @@ mod tests {
             let value = golden
                 .fields
                 .0
-                .get("phone")
+                .get("note")
                 .map(|value| value.as_ref().and_then(Value::as_text));
             assert_eq!(value, expected, "members in another order");
         }
@@ -301,7 +315,7 @@ mod tests {
     fn p24_an_echo_of_ours_never_outranks_the_one_who_said_it() {
         let mut owner = record("crm", "1", 9, Some("1"));
         owner.ours.insert(
-            "phone".into(),
+            "note".into(),
             Ours {
                 value: Value::text("1"),
                 placeholder: false,

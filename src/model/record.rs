@@ -165,6 +165,8 @@ pub struct Record {
     pub ours: BTreeMap<FieldName, Ours>,
     /// When Nivel last wrote to it: a page asked for before that moment says nothing about `ours`.
     pub written_at: Option<UnixMillis>,
+    /// Nivel made it and has not read it back since. What the tool fills in by itself then are its defaults, not data.
+    pub is_unread: bool,
     /// The loop breaker's memory, for fields that came back changed.
     pub bounces: BTreeMap<FieldName, Bounce>,
     /// Set when the system says that the object is gone.
@@ -185,6 +187,7 @@ impl Record {
             version: None,
             ours: BTreeMap::new(),
             written_at: None,
+            is_unread: false,
             bounces: BTreeMap::new(),
             deleted_at: None,
             problem: None,

@@ -16,6 +16,8 @@ pub enum WriteMode {
     Always,
     /// Only when the object is made.
     CreateOnly,
+    /// Only while the object has no value there.
+    FillOnly,
     /// Only towards later values of its list (life-cycle stages); the order is that of [`FieldSpec::order`].
     ForwardOnly,
     /// Read only.

@@ -323,8 +323,8 @@ impl Tool {
     #[must_use]
     pub fn api_base(&self) -> String {
         match self.name {
-            ToolName::Hubspot | ToolName::Pipedrive => self.base_url.clone(),
-            ToolName::Zendesk => format!("{}/api/v2", self.base_url),
+            ToolName::Hubspot => self.base_url.clone(),
+            ToolName::Pipedrive | ToolName::Zendesk => format!("{}/api/v2", self.base_url),
         }
     }
 

@@ -283,8 +283,15 @@ fn note(seen: &Seen, customer: CustomerKey, changes: &mut Vec<Change>) {
             .is_some_and(|bounce| bounce.count == BOUNCES_MAX)
     };
     let frozen: Vec<_> = seen.fields.keys().filter(frozen).cloned().collect();
-    if !seen.fields.is_empty() {
-        push(What::Fields(seen.fields.clone()));
+    // Names that begin with `_` are the connector's own bookkeeping.
+    let said: BTreeMap<_, _> = seen
+        .fields
+        .iter()
+        .filter(|(name, _)| !name.as_str().starts_with('_'))
+        .map(|(n, c)| (n.clone(), c.clone()))
+        .collect();
+    if !said.is_empty() {
+        push(What::Fields(said));
     }
     if !frozen.is_empty() {
         push(What::Frozen(frozen));

@@ -31,7 +31,11 @@ impl Engine {
         let Some(connection) = self.connections.get(&stream.system) else {
             return Ok(Aftermath::default());
         };
-        let batch_max = connection.streams().get(&stream.stream).map_or(1, |spec| spec.batch_max).max(CLAIM_MIN);
+        let batch_max = connection
+            .streams()
+            .get(&stream.stream)
+            .map_or(1, |spec| spec.batch_max)
+            .max(CLAIM_MIN);
         let mut total = Aftermath::default();
         loop {
             let writes = self.ledger.claim(stream, self.clock.now(), batch_max).await?;

@@ -105,7 +105,7 @@ systems:
     check("config_missing", &[], &["sync"]);
     check(
         "config_dangling",
-        &[("nivel.yaml", "systems:\n  crm: {connector: acme, role: sales}\n")],
+        &[("nivel.yaml", "systems:\n  crm: {connector: csvv, role: sales}\n")],
         &["check"],
     );
 }

@@ -1,7 +1,15 @@
 //! Everything that crosses a boundary, in one binary.
 
-mod cli;
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests may")]
+
 mod cache;
+mod cli;
+mod conformance;
+mod connector;
+mod crash;
 mod fold;
 mod ledger;
+mod loss;
+mod scars;
 mod tidy;
+mod trial;

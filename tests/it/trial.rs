@@ -25,7 +25,10 @@ pub(crate) struct Trial {
 pub(crate) fn scratch() -> TempDir {
     let shm = PathBuf::from("/dev/shm");
     let place = if shm.is_dir() { shm } else { std::env::temp_dir() };
-    tempfile::Builder::new().prefix("nivel-trial-").tempdir_in(place).unwrap()
+    tempfile::Builder::new()
+        .prefix("nivel-trial-")
+        .tempdir_in(place)
+        .unwrap()
 }
 
 impl Trial {
@@ -38,22 +41,60 @@ impl Trial {
         let people = people::generate(seed, count);
         let truth = sandbox.seed(&people);
         let dir = scratch();
-        std::fs::write(dir.path().join("nivel.yaml"), sandbox.settings(&options, &dir.path().join("data"))).unwrap();
-        Self { sandbox, people, truth, dir }
+        std::fs::write(
+            dir.path().join("nivel.yaml"),
+            sandbox.settings(&options, &dir.path().join("data")),
+        )
+        .unwrap();
+        Self {
+            sandbox,
+            people,
+            truth,
+            dir,
+        }
     }
 
     /// An engine of the library on this trial's tools, for tests that must be inside.
     pub(crate) async fn engine(&self, clock: Arc<dyn Clock>, progress: Arc<dyn Progress>) -> Engine {
         let config = Config::load(&[self.dir.path().join("nivel.yaml")], &BTreeMap::new()).unwrap();
-        nivel::daemon::open(&config, clock, progress).await.unwrap_or_else(|problems| panic!("{problems:#?}"))
+        nivel::daemon::open(&config, clock, progress)
+            .await
+            .unwrap_or_else(|problems| panic!("{problems:#?}"))
     }
 
     /// Runs the real binary; `fault` arms the door to effects.
     pub(crate) async fn nivel(&self, arguments: &[&str], fault: Option<&str>) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nivel"));
-        command.arg("--config").arg(self.dir.path().join("nivel.yaml")).args(arguments);
-        command.env_remove("RUST_LOG").env("NIVEL_FAULT", fault.unwrap_or_default());
-        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+        command
+            .arg("--config")
+            .arg(self.dir.path().join("nivel.yaml"))
+            .args(arguments);
+        command
+            .env_remove("RUST_LOG")
+            .env("NIVEL_FAULT", fault.unwrap_or_default());
+        tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap()
+    }
+
+    /// Changes the config.
+    pub(crate) fn reconfigure(&self, change: impl FnOnce(String) -> String) {
+        let file = self.dir.path().join("nivel.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, change(text)).unwrap();
+    }
+
+    /// One sync of the Nivel that has a bug put in on purpose.
+    pub(crate) async fn seeded(&self, bug: &str, fault: Option<&str>) {
+        let nivel = PathBuf::from(env!("CARGO_BIN_EXE_nivel"));
+        let mut command = Command::new(nivel.with_file_name("examples").join("seeded"));
+        command.arg(self.dir.path().join("nivel.yaml"));
+        command
+            .env("NIVEL_BUG", bug)
+            .env("NIVEL_FAULT", fault.unwrap_or_default());
+        tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap();
     }
 
     /// Runs a sync that must end well, and gives its summary.
@@ -67,10 +108,18 @@ impl Trial {
     /// What the judge says, after `interruptions` kills or unclear answers.
     pub(crate) fn findings(&self, interruptions: usize) -> Vec<Finding> {
         let fields = vec![Field::Email, Field::FullName, Field::Phone];
-        let target = |tool| Target { tool, create: true, fields: fields.clone() };
+        let target = |tool| Target {
+            tool,
+            create: true,
+            fields: fields.clone(),
+        };
         let expectation = Expectation {
             targets: ToolName::ALL.map(target).to_vec(),
-            rules: BTreeMap::from([(Field::Email, Rule::Any), (Field::FullName, Rule::Any), (Field::Phone, Rule::Any)]),
+            rules: BTreeMap::from([
+                (Field::Email, Rule::Any),
+                (Field::FullName, Rule::Any),
+                (Field::Phone, Rule::Any),
+            ]),
             updates_max: 3 + interruptions,
             idle_max: 200 * interruptions,
             ..Expectation::default()

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Sourced by start-*.sh: where things lie, ports, and processes that are known by their pid.
 #   $NIVEL_REAL_DIR (default: target/real)   software/ what was installed, NAME/ one instance of a tool
 set -euo pipefail

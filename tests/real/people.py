@@ -77,7 +77,8 @@ def spell(tool, person):
     digits = person["phone"][2:]
     area, exchange, line = digits[:3], digits[3:6], digits[6:]
     if tool == "tryton":
-        return person | {
+        # A party has no place for the company it works for.
+        return {field: person[field] for field in ("id", "name", "email")} | {
             "phone": [person["phone"], f"+1 {area} {exchange} {line}", ""][number % 3],
         }
     if tool == "rt":
@@ -89,7 +90,7 @@ def spell(tool, person):
     return person | {
         "email": [f"{local.title()}@{domain}", person["email"]][number % 2],
         "name": [unicodedata.normalize("NFD", person["name"]), person["name"].lower(), f" {person['name']} "][number % 3],
-        "phone": "",
+        "phone": ["", f"1{digits}", f"+1{digits}"][number % 3],
     }
 
 
@@ -99,8 +100,9 @@ def agreed(tools, people):
     for person in people:
         held = [spell(tool, person) for tool in OWNERS if tool in tools and is_in(tool, person)]
         if held:
-            first = {field: next((one[field] for one in held if one[field]), "") for field in ("name", "phone")}
-            result[same_email(person["email"])] = {"name": same_name(first["name"]), "phone": same_phone(first["phone"])}
+            first = {field: next((one.get(field) for one in held if one.get(field)), "") for field in ("name", "phone", "company")}
+            first |= {"name": same_name(first["name"]), "phone": same_phone(first["phone"])}
+            result[same_email(person["email"])] = first
     return result
 
 
@@ -110,7 +112,9 @@ def same_email(text):
 
 
 def same_name(text):
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    words = " ".join(unicodedata.normalize("NFC", text).split())
+    family, comma, given = words.partition(", ")
+    return f"{given} {family}" if comma else words
 
 
 def same_phone(text):

@@ -8,7 +8,7 @@ for argument in "$@"; do
   case $argument in --fresh) fresh=yes ;; *) given=$argument ;; esac
 done
 dir=$REAL_DIR/rt
-mkdir -p "$dir/site.d"
+mkdir -p "$dir/site.d" "$dir/mason/data" "$dir/mason/sessions"
 
 DEBCONF='request-tracker5 request-tracker5/dbconfig-install boolean false
 exim4-config exim4/dc_eximconfig_configtype select no configuration at this time' \
@@ -41,6 +41,8 @@ Set(\$LogToFile, undef);
 Set(\$WebSecureCookies, 0);
 Set(\$RestrictReferrer, 0);
 Set(\$DevelMode, 0);
+\$RT::MasonDataDir = '$dir/mason/data';  # not in the package's own folders: no root needed, no other instance disturbed
+\$RT::MasonSessionDir = '$dir/mason/sessions';
 Set(\$BcryptCost, 4);            # tokens are hashed on every call; RT's own cost of 12 takes 0.65 s each
 1;
 C

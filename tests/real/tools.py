@@ -32,7 +32,7 @@ class Rt:
     """Request Tracker: support. A person is a user."""
 
     name, role, credential = "rt", "support", "token"
-    fields = ("email", "name", "phone")
+    fields = ("email", "name", "phone", "company")
 
     def __init__(self, env):
         self.url = env["RT_URL"]
@@ -65,6 +65,7 @@ class Rt:
                 "email": one["EmailAddress"],
                 "name": one["RealName"],
                 "phones": [phone for phone in (one["MobilePhone"], one["WorkPhone"]) if phone],
+                "company": one["Organization"],
                 "stamp": one["LastUpdated"],
             }
             for one in found
@@ -81,8 +82,8 @@ class Rt:
         body |= {"MobilePhone": person["phone"], "Organization": person.get("company", "")}
         call("POST", f"{self.api}/user", self.headers, body)
 
-    def update(self, found, name, phone):
-        body = {"RealName": name, "MobilePhone": phone}
+    def update(self, found, wanted):
+        body = {"RealName": wanted["name"], "MobilePhone": wanted["phone"], "Organization": wanted["company"]}
         call("PUT", f"{self.api}/user/{urllib.parse.quote(found['id'])}", self.headers, body)
 
     def change_phone(self, found, phone):
@@ -144,12 +145,12 @@ class Tryton:
         body = {"name": person["name"], "code": person["id"], "contact_mechanisms": [["create", ways]]}
         call("POST", f"{self.api}/party.party", self.headers, body)
 
-    def update(self, found, name, phone):
-        body = {"name": name}
+    def update(self, found, wanted):
+        body = {"name": wanted["name"]}
         if found["phone_ids"]:
-            body["contact_mechanisms"] = [["write", found["phone_ids"][:1], {"value": phone}]]
-        elif phone:
-            body["contact_mechanisms"] = [["create", [{"type": "phone", "value": phone}]]]
+            body["contact_mechanisms"] = [["write", found["phone_ids"][:1], {"value": wanted["phone"]}]]
+        elif wanted["phone"]:
+            body["contact_mechanisms"] = [["create", [{"type": "phone", "value": wanted["phone"]}]]]
         call("PUT", f"{self.api}/party.party/{found['id']}", self.headers, body)
 
     def change_phone(self, found, phone):
@@ -158,10 +159,10 @@ class Tryton:
 
 
 class Ghost:
-    """Ghost: marketing. A person is a member; there is no place for a phone."""
+    """Ghost: marketing. A person is a member; phone and company have no place but as JSON in its note."""
 
-    name, role, credential = "ghost", "marketing", "key"
-    fields = ("email", "name")
+    name, role, credential = "ghost", "marketing", "admin_key"
+    fields = ("email", "name", "phone", "company")
 
     def __init__(self, env):
         self.url = env["GHOST_URL"]
@@ -195,19 +196,37 @@ class Ghost:
             answer = call("GET", f"{self.api}/members/?{query}", self.headers)
             found += answer["members"]
             page = answer["meta"]["pagination"]["next"]
-        return [
-            {"id": one["id"], "email": one["email"], "name": one["name"] or "", "phones": [], "stamp": one["updated_at"]}
-            for one in found
-        ]
+        return [self._person(one) for one in found]
+
+    @staticmethod
+    def _person(member):
+        try:
+            note = json.loads(member["note"] or "{}")
+        except ValueError:
+            note = {"text": member["note"]}
+        return {
+            "id": member["id"],
+            "email": member["email"],
+            "name": member["name"] or "",
+            "phones": [note["phone"]] if note.get("phone") else [],
+            "company": note.get("company", ""),
+            "note": note,
+            "stamp": member["updated_at"],
+        }
 
     def create(self, person):
-        member = {"email": person["email"], "name": person["name"]}
-        if "company" in person:
-            member |= {"note": json.dumps({"id": person["id"]}), "labels": [person["company"]]}
+        note = {key: person[key] for key in ("id", "phone", "company") if person.get(key)}
+        member = {"email": person["email"], "name": person["name"], "note": json.dumps(note)}
         call("POST", f"{self.api}/members/", self.headers, {"members": [member]})
 
-    def update(self, found, name, _phone):
-        call("PUT", f"{self.api}/members/{found['id']}/", self.headers, {"members": [{"name": name}]})
+    def update(self, found, wanted):
+        note = found["note"] | {key: wanted[key] for key in ("phone", "company") if wanted[key]}
+        member = {"name": wanted["name"], "note": json.dumps(note)}
+        call("PUT", f"{self.api}/members/{found['id']}/", self.headers, {"members": [member]})
+
+    def change_phone(self, found, phone):
+        member = {"note": json.dumps(found["note"] | {"phone": phone})}
+        call("PUT", f"{self.api}/members/{found['id']}/", self.headers, {"members": [member]})
 
 
 ALL = [Rt, Tryton, Ghost]

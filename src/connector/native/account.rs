@@ -59,7 +59,7 @@ fn one(stream: &Stream, results: &Results, entry: &Entry, good: &Good) -> Done {
     Done {
         updated_at: one.modified.as_ref().and_then(|path| time(stream, path, &good.body)),
         version: one.version.as_ref().and_then(|path| text(path, &good.body)),
-        created: created.unwrap_or(entry.id().is_none()),
+        created: created.unwrap_or_else(|| entry.id().is_none()),
         ..done(entry, one.id.as_ref().and_then(|path| text(path, &good.body)))
     }
 }
@@ -96,9 +96,14 @@ fn done_row(stream: &Stream, ok: &OkRows, entry: &Entry, row: &Json) -> Done {
 fn failed_row(results: &Results, failed: &FailedRows, row: &Json) -> Failure {
     let code = failed.class_at.as_ref().and_then(|path| text(path, row));
     let by_code = code.as_ref().and_then(|code| results.classes.get(code));
-    let class = by_code.or_else(|| results.classes.get("*")).copied().unwrap_or(Class::Invalid);
+    let class = by_code
+        .or_else(|| results.classes.get("*"))
+        .copied()
+        .unwrap_or(Class::Invalid);
     let words = failed.message.as_ref().and_then(|path| text(path, row));
-    let words = words.or_else(|| code.clone()).unwrap_or_else(|| "no reason given".into());
+    let words = words
+        .or_else(|| code.clone())
+        .unwrap_or_else(|| "no reason given".into());
     let problem = Problem::new(code_of(class, false), format!("the tool answered: {}", shorten(&words)));
     Failure {
         remote: failed.id.as_ref().and_then(|path| text(path, row)),
@@ -134,7 +139,10 @@ fn rows<'a>(
 
 /// True when a row's name is that of the operation: our own id for it, or what the object was addressed by.
 fn is_named(stream: &Stream, batch: &Batch<'_>, entry: &Entry, name: &str) -> bool {
-    let key = entry.key(stream, batch.op).map(|key| text_of(&key)).filter(|key| !key.is_empty());
+    let key = entry
+        .key(stream, batch.op)
+        .map(|key| text_of(&key))
+        .filter(|key| !key.is_empty());
     entry.operation.id == name || key.is_some_and(|key| key.to_lowercase() == name.to_lowercase())
 }
 

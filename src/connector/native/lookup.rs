@@ -26,14 +26,25 @@ impl Native {
                 Ok(found) => records.extend(found),
                 Err(failure) if failure.class == Class::Gone && ids.len() == 1 => {}
                 Err(failure) if is_one_missing(get, &failure) => {
-                    for id in ids {
-                        match self.get_some(stream, get, std::slice::from_ref(id)).await {
-                            Ok(found) => records.extend(found),
-                            Err(failure) if failure.class == Class::Gone => {}
-                            Err(failure) => return Err(failure),
-                        }
-                    }
+                    records.extend(self.get_one_by_one(stream, get, ids).await?);
                 }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(records)
+    }
+
+    async fn get_one_by_one(
+        &self,
+        stream: &Stream,
+        get: &Get,
+        ids: &[CompactString],
+    ) -> Result<Vec<Incoming>, Failure> {
+        let mut records = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.get_some(stream, get, std::slice::from_ref(id)).await {
+                Ok(found) => records.extend(found),
+                Err(failure) if failure.class == Class::Gone => {}
                 Err(failure) => return Err(failure),
             }
         }
@@ -49,7 +60,11 @@ impl Native {
         let draft = draft.map_err(|why| from_expression(&why, true))?;
         let good = self.link.call(&draft, Purpose::read("get")).await?;
         let rows = objects(&get.records, &good)?;
-        Ok(rows.iter().map(|row| stream.mapper.record_in(row)).filter(|record| !record.remote.is_empty()).collect())
+        Ok(rows
+            .iter()
+            .map(|row| stream.mapper.record_in(row))
+            .filter(|record| !record.remote.is_empty())
+            .collect())
     }
 
     /// The object whose field has the value; of several the one with the lowest id, so that it is always the same.
@@ -110,7 +125,9 @@ impl Stream {
 
 fn has_value(record: &Incoming, by: &FieldName, value: &Value) -> bool {
     if by.as_str() == "key" {
-        return record.key.is_some_and(|key| value.as_text() == Some(key.to_string().as_str()));
+        return record
+            .key
+            .is_some_and(|key| value.as_text() == Some(key.to_string().as_str()));
     }
     record.fields.value(by.as_str()) == Some(value)
 }

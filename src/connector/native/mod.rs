@@ -69,7 +69,11 @@ impl Native {
     /// Everything that is wrong with the settings.
     pub(super) fn new(manifest: Manifest, settings: ConnectionSettings) -> Result<Self, Vec<Problem>> {
         let link = Link::new(&manifest, &settings)?;
-        let specs = manifest.objects.iter().map(|(name, object)| (name.clone(), object.spec())).collect();
+        let specs = manifest
+            .objects
+            .iter()
+            .map(|(name, object)| (name.clone(), object.spec()))
+            .collect();
         let streams = manifest
             .objects
             .into_iter()
@@ -106,11 +110,17 @@ impl Stream {
     fn new(name: CompactString, object: Object, settings: &ConnectionSettings) -> Self {
         let mapper = |object: &Object| Mapper::new(object, settings.region.clone(), settings.phone);
         let read = object.read.as_ref();
-        let names: Vec<Json> = object.remote_names().iter().map(|name| Json::from(name.as_str())).collect();
+        let names: Vec<Json> = object
+            .remote_names()
+            .iter()
+            .map(|name| Json::from(name.as_str()))
+            .collect();
         let window = read.and_then(|read| read.window.as_ref());
         Self {
             name,
-            removals: read.and_then(|read| read.deletes.as_ref()).map(|deletes| mapper(&as_removal(&object, deletes))),
+            removals: read
+                .and_then(|read| read.deletes.as_ref())
+                .map(|deletes| mapper(&as_removal(&object, deletes))),
             times: mapper(&as_time(&object)),
             mapper: mapper(&object),
             fields: Json::Object(Map::from_iter([("remote".to_owned(), Json::Array(names))])),

@@ -23,6 +23,7 @@ pub(super) struct Leaf<'a> {
 ///
 /// # Errors
 /// What the answer lacks for it to be told.
+#[expect(clippy::too_many_lines, reason = "one arm for each style of paging")]
 pub(super) fn next(
     paging: Option<&Paging>,
     cursor: Option<&CursorRead>,
@@ -50,13 +51,15 @@ pub(super) fn next(
             ..
         } => {
             let offset = if let Position::Offset(offset) = now { *offset } else { 0 };
-            let total = total.as_ref().map(|total| number_at(total, leaf.body).ok_or("does not tell the number of all rows"));
+            let total = total
+                .as_ref()
+                .map(|total| number_at(total, leaf.body).ok_or("does not tell the number of all rows"));
             let total = total.transpose()?;
             let is_last = until.as_ref().is_some_and(|until| until.holds_on(leaf.body));
             // A page with nothing in it is not the end while the tool says that there is more: rows may be hidden.
             let reach = offset + if leaf.rows == 0 { *step } else { leaf.rows };
             let is_short = size.is_some_and(|size| leaf.rows < size) || leaf.rows == 0;
-            let is_end = is_last || total.map_or(until.is_none() && is_short, |total| reach >= total);
+            let is_end = is_last || total.map_or_else(|| until.is_none() && is_short, |total| reach >= total);
             (!is_end).then_some(Position::Offset(reach))
         }
         Paging::Page {
@@ -66,20 +69,33 @@ pub(super) fn next(
             size,
             ..
         } => {
-            let number = if let Position::Number(number) = now { *number } else { *start };
-            let total = total.as_ref().map(|total| number_at(total, leaf.body).ok_or("does not tell the number of all rows"));
+            let number = if let Position::Number(number) = now {
+                *number
+            } else {
+                *start
+            };
+            let total = total
+                .as_ref()
+                .map(|total| number_at(total, leaf.body).ok_or("does not tell the number of all rows"));
             let total = total.transpose()?;
             let is_last = until.as_ref().is_some_and(|until| until.holds_on(leaf.body));
             let is_short = size.is_some_and(|size| leaf.rows < size) || leaf.rows == 0;
             // Pages have no step to go on by, so an empty one is the end whatever the total says.
-            let is_end = is_last || leaf.rows == 0 || total.map_or(until.is_none() && is_short, |total| leaf.read >= total);
+            let is_end = is_last
+                || leaf.rows == 0
+                || total.map_or_else(|| until.is_none() && is_short, |total| leaf.read >= total);
             (!is_end).then_some(Position::Number(number + 1))
         }
         Paging::Keyset { key, size, until, .. } => match leaf.last {
+            None if until.as_ref().is_some_and(|until| !until.holds_on(leaf.body)) => {
+                return Err("is empty although it says that there is more");
+            }
             None => None,
             Some(_) if until.as_ref().is_some_and(|until| until.holds_on(leaf.body)) => None,
             Some(_) if size.is_some_and(|size| leaf.rows < size) => None,
-            Some(last) => Some(Position::After(text_at(key, last).ok_or("has a row without the key of the list")?)),
+            Some(last) => Some(Position::After(
+                text_at(key, last).ok_or("has a row without the key of the list")?,
+            )),
         },
         Paging::Cursor { until } => {
             let token = cursor.and_then(|cursor| text_at(&cursor.opaque, leaf.body));
@@ -172,25 +188,67 @@ mod tests {
     #[test]
     fn an_empty_page_with_a_token_goes_on() {
         let token = "{by: token, from: paging.after, to: query.after}";
-        check(token, &Position::First, &json!({"paging": {"after": 7}}), &[], Ok(Some(Position::Token("7".into()))));
+        check(
+            token,
+            &Position::First,
+            &json!({"paging": {"after": 7}}),
+            &[],
+            Ok(Some(Position::Token("7".into()))),
+        );
         check(token, &Position::First, &json!({"paging": {}}), &[json!({})], Ok(None));
-        check(token, &Position::First, &json!({"paging": {"after": null}}), &[json!({})], Ok(None));
+        check(
+            token,
+            &Position::First,
+            &json!({"paging": {"after": null}}),
+            &[json!({})],
+            Ok(None),
+        );
         let until = "{by: token, from: after, until: not has_more}";
-        check(until, &Position::First, &json!({"after": "x", "has_more": false}), &[], Ok(None));
+        check(
+            until,
+            &Position::First,
+            &json!({"after": "x", "has_more": false}),
+            &[],
+            Ok(None),
+        );
     }
 
     #[test]
     fn offsets_grow_by_the_rows_received() {
         let total = "{by: offset, to: query.o, step: 100, total: total}";
         let row = [json!({}), json!({})];
-        check(total, &Position::Offset(4), &json!({"total": "9"}), &row, Ok(Some(Position::Offset(6))));
+        check(
+            total,
+            &Position::Offset(4),
+            &json!({"total": "9"}),
+            &row,
+            Ok(Some(Position::Offset(6))),
+        );
         check(total, &Position::Offset(7), &json!({"total": 9}), &row, Ok(None));
-        check(total, &Position::Offset(0), &json!({"total": 150}), &[], Ok(Some(Position::Offset(100))));
-        check(total, &Position::First, &json!({}), &row, Err("does not tell the number of all rows"));
+        check(
+            total,
+            &Position::Offset(0),
+            &json!({"total": 150}),
+            &[],
+            Ok(Some(Position::Offset(100))),
+        );
+        check(
+            total,
+            &Position::First,
+            &json!({}),
+            &row,
+            Err("does not tell the number of all rows"),
+        );
         let size = "{by: offset, step: 2, size: 2}";
         check(size, &Position::First, &json!({}), &row, Ok(Some(Position::Offset(2))));
         check(size, &Position::Offset(2), &json!({}), &row[..1], Ok(None));
-        check("{by: offset, step: 2}", &Position::First, &json!({}), &row[..1], Ok(Some(Position::Offset(1))));
+        check(
+            "{by: offset, step: 2}",
+            &Position::First,
+            &json!({}),
+            &row[..1],
+            Ok(Some(Position::Offset(1))),
+        );
     }
 
     #[test]
@@ -198,30 +256,81 @@ mod tests {
         // One row a page, so that as many rows were read as pages.
         let row = [json!({})];
         let total = "{by: page, to: query.page, total: total}";
-        check(total, &Position::First, &json!({"total": 3}), &row, Ok(Some(Position::Number(2))));
+        check(
+            total,
+            &Position::First,
+            &json!({"total": 3}),
+            &row,
+            Ok(Some(Position::Number(2))),
+        );
         check(total, &Position::Number(3), &json!({"total": 3}), &row, Ok(None));
         check(total, &Position::Number(2), &json!({"total": 3}), &[], Ok(None));
         let open = "{by: page, start: \"0\"}";
         check(open, &Position::First, &json!({}), &row, Ok(Some(Position::Number(1))));
         check(open, &Position::Number(6), &json!({}), &[], Ok(None));
         let until = "{by: page, until: not next}";
-        check(until, &Position::Number(1), &json!({"next": "x"}), &row, Ok(Some(Position::Number(2))));
+        check(
+            until,
+            &Position::Number(1),
+            &json!({"next": "x"}),
+            &row,
+            Ok(Some(Position::Number(2))),
+        );
         check(until, &Position::Number(2), &json!({}), &row, Ok(None));
     }
 
     #[test]
     fn keys_go_on_beyond_the_last_row() {
         let keyset = "{by: keyset, key: id, start: \"0\"}";
-        check(keyset, &Position::First, &json!({}), &[json!({"id": 4}), json!({"id": 9})], Ok(Some(Position::After("9".into()))));
+        check(
+            keyset,
+            &Position::First,
+            &json!({}),
+            &[json!({"id": 4}), json!({"id": 9})],
+            Ok(Some(Position::After("9".into()))),
+        );
         check(keyset, &Position::After("9".into()), &json!({}), &[], Ok(None));
-        check(keyset, &Position::First, &json!({}), &[json!({})], Err("has a row without the key of the list"));
+        let until = "{by: keyset, key: id, start: \"0\", until: not more}";
+        check(until, &Position::First, &json!({}), &[json!({"id": 4})], Ok(None));
+        check(
+            until,
+            &Position::First,
+            &json!({"more": 1}),
+            &[],
+            Err("is empty although it says that there is more"),
+        );
+        check(
+            keyset,
+            &Position::First,
+            &json!({}),
+            &[json!({})],
+            Err("has a row without the key of the list"),
+        );
     }
 
     #[test]
     fn addresses_are_taken_as_they_are() {
         let url = Ok(Some(Position::Url("https://h/2".into())));
-        check("{by: next_url, from: links.next}", &Position::First, &json!({"links": {"next": "https://h/2"}}), &[], url);
-        check("{by: next_url, from: links.next}", &Position::First, &json!({"links": {}}), &[], Ok(None));
-        check("{by: link}", &Position::First, &json!({}), &[], Ok(Some(Position::Url("https://h/next".into()))));
+        check(
+            "{by: next_url, from: links.next}",
+            &Position::First,
+            &json!({"links": {"next": "https://h/2"}}),
+            &[],
+            url,
+        );
+        check(
+            "{by: next_url, from: links.next}",
+            &Position::First,
+            &json!({"links": {}}),
+            &[],
+            Ok(None),
+        );
+        check(
+            "{by: link}",
+            &Position::First,
+            &json!({}),
+            &[],
+            Ok(Some(Position::Url("https://h/next".into()))),
+        );
     }
 }

@@ -54,8 +54,14 @@ impl Entry {
             }
             // An object is addressed by what it is known under; a new value is only a name for a new object.
             let known = self.operation.known.value(by).cloned();
-            let value = if self.id().is_some() { known.or_else(|| self.value(by)) } else { self.value(by) };
-            value.map(|value| stream.mapper.value_out(by, &value)).filter(|key| !text_of(key).is_empty())
+            let value = if self.id().is_some() {
+                known.or_else(|| self.value(by))
+            } else {
+                self.value(by)
+            };
+            value
+                .map(|value| stream.mapper.value_out(by, &value))
+                .filter(|key| !text_of(key).is_empty())
         })
     }
 
@@ -73,7 +79,9 @@ impl Entry {
 
     /// Everything that must not stand twice in one batch: the object's id, and each value it can be found by.
     fn marks(&self, match_by: &[FieldName]) -> BTreeSet<String> {
-        let values = match_by.iter().filter_map(|by| Some((by.as_str(), self.value(by.as_str())?)));
+        let values = match_by
+            .iter()
+            .filter_map(|by| Some((by.as_str(), self.value(by.as_str())?)));
         let values = values.map(|(by, value)| format!("{by}={}", value.to_string().to_lowercase()));
         values.chain(self.id().map(|id| format!("id={id}"))).collect()
     }
@@ -85,7 +93,11 @@ pub(super) fn waves(entries: Vec<Entry>, match_by: &[FieldName]) -> Vec<Vec<Entr
     let mut waves: Vec<Vec<Entry>> = Vec::new();
     for entry in entries {
         let marks = entry.marks(match_by);
-        let wave = marks.iter().filter_map(|mark| latest.get(mark)).max().map_or(0, |wave| wave + 1);
+        let wave = marks
+            .iter()
+            .filter_map(|mark| latest.get(mark))
+            .max()
+            .map_or(0, |wave| wave + 1);
         latest.extend(marks.into_iter().map(|mark| (mark, wave)));
         if waves.len() <= wave {
             waves.resize_with(wave + 1, Vec::new);
@@ -157,7 +169,11 @@ pub(super) fn route<'a>(
 
 /// The names of a whole call.
 pub(super) fn call_names(stream: &Stream, batch: &Batch<'_>, mut names: Context) -> Context {
-    let keys: Vec<Json> = batch.entries.iter().filter_map(|entry| entry.key(stream, batch.op)).collect();
+    let keys: Vec<Json> = batch
+        .entries
+        .iter()
+        .filter_map(|entry| entry.key(stream, batch.op))
+        .collect();
     names.set("ops", &json!(batch.entries.len()));
     names.set("keys", &Json::Array(keys));
     names.set("fields", &stream.fields);
@@ -203,7 +219,10 @@ mod tests {
             entry(4, WriteAction::Update("7".into()), "a@b.c"),
         ];
         let waves = waves(entries, &[FieldName::from("email")]);
-        let indexes: Vec<Vec<usize>> = waves.iter().map(|wave| wave.iter().map(|entry| entry.index).collect()).collect();
+        let indexes: Vec<Vec<usize>> = waves
+            .iter()
+            .map(|wave| wave.iter().map(|entry| entry.index).collect())
+            .collect();
         assert_eq!(indexes, [vec![0, 1, 3], vec![2], vec![4]]);
     }
 }

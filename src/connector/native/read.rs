@@ -171,7 +171,9 @@ impl Native {
     }
 
     fn same_host(&self, text: &str) -> Result<Url, Failure> {
-        self.link.own_url(text).ok_or_else(|| not_a_list("points to a next page on another host"))
+        self.link
+            .own_url(text)
+            .ok_or_else(|| not_a_list("points to a next page on another host"))
     }
 
     /// The state of a window must not lie after what the tool itself has reached: our clock may be ahead of its own.
@@ -184,7 +186,10 @@ impl Native {
     }
 
     /// Moves the task to its next page, or says that the query is over.
-    #[expect(clippy::too_many_arguments, reason = "all of one page: what was asked, what came, what it was made into")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all of one page: what was asked, what came, what it was made into"
+    )]
     fn turn(
         &self,
         stream: &Stream,
@@ -214,7 +219,11 @@ impl Native {
         let cursor = read.cursor.as_ref().filter(|_| task.aim != Aim::Removals);
         let mut next = paging::next(paging, cursor, &task.page, leaf).map_err(not_a_list)?;
         let is_newest_first = stream.pace.is_newest_first && task.aim != Aim::Removals;
-        if is_newest_first && records.iter().any(|record| record.updated_at.is_some_and(|at| at < task.since)) {
+        if is_newest_first
+            && records
+                .iter()
+                .any(|record| record.updated_at.is_some_and(|at| at < task.since))
+        {
             next = None;
         }
         if let Some(cursor) = cursor {
@@ -224,7 +233,11 @@ impl Native {
             }
         }
         if task.aim != Aim::Removals && stream.pace.is_ceiling_met(task) && (next.is_some() || !is_newest_first) {
-            return if !is_newest_first && halve(task) { Ok(Turn::Page) } else { Err(ceiling_met()) };
+            return if !is_newest_first && halve(task) {
+                Ok(Turn::Page)
+            } else {
+                Err(ceiling_met())
+            };
         }
         let Some(next) = next else {
             return Ok(Turn::End);
@@ -314,9 +327,16 @@ fn records(stream: &Stream, task: &Task, rows: &[Cow<'_, Json>]) -> Vec<Incoming
             let rows = rows.iter().map(|row| mapper.record_in(row));
             // The list cannot always be filtered; what was removed before this window was told by an earlier one.
             let rows = rows.filter(|record| record.updated_at.is_none_or(|at| at >= task.since));
-            rows.map(|record| Incoming { deleted: true, ..record }).collect()
+            rows.map(|record| Incoming {
+                deleted: true,
+                ..record
+            })
+            .collect()
         }
-        _ => rows.iter().map(|row| with_id(stream.mapper.record_in(row), row)).collect(),
+        _ => rows
+            .iter()
+            .map(|row| with_id(stream.mapper.record_in(row), row))
+            .collect(),
     }
 }
 
@@ -334,7 +354,14 @@ fn with_id(mut record: Incoming, row: &Json) -> Incoming {
 fn signature(records: &[Incoming]) -> Option<String> {
     let (first, last) = (records.first()?, records.last()?);
     let at = |record: &Incoming| record.updated_at.map_or(0, |at| at.0);
-    Some(format!("{} {}@{} {}@{}", records.len(), first.remote, at(first), last.remote, at(last)))
+    Some(format!(
+        "{} {}@{} {}@{}",
+        records.len(),
+        first.remote,
+        at(first),
+        last.remote,
+        at(last)
+    ))
 }
 
 /// The same rows twice are a list that does not advance when we count ourselves: the tool ignores the position. A list
@@ -368,7 +395,10 @@ fn not_a_list(what: &str) -> Failure {
 }
 
 fn no_progress(what: &str) -> Failure {
-    Failure::new(Class::Transient, Problem::new(Code::NoProgress, format!("the tool {what}")))
+    Failure::new(
+        Class::Transient,
+        Problem::new(Code::NoProgress, format!("the tool {what}")),
+    )
 }
 
 fn ceiling_met() -> Failure {

@@ -211,7 +211,10 @@ mod tests {
         while pace().next_window(&mut task) {}
         assert_eq!(task.until, at(940));
         assert!(pace().tail(&mut task, at(2000)));
-        assert_eq!((task.since, task.until, task.end), (at(910), at(2000 + 86_400), at(1940)));
+        assert_eq!(
+            (task.since, task.until, task.end),
+            (at(910), at(2000 + 86_400), at(1940))
+        );
         assert!(!pace().tail(&mut task, at(3000)));
     }
 }

@@ -1,7 +1,7 @@
 //! Carries out operations: upsert where the tool can, else look up and create; in batches where it takes them.
 //!
 //! Every operation gets exactly one outcome. One bad record never takes its batch with it, an object that is already
-//! there is changed instead of made twice, and what may have been carried out is told as such.
+//! there is told as such instead of made twice or overwritten unread, and what may have been carried out is told as such.
 
 use compact_str::CompactString;
 use futures::StreamExt;
@@ -13,7 +13,7 @@ use super::plan::{Batch, Entry, Verb, call_names, route, waves};
 use super::{Native, Stream};
 use crate::connector::link::{Good, Purpose};
 use crate::connector::render::{Draft, from_expression};
-use crate::error::{Class, Code, Failure};
+use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{Job, Op, WriteOps};
 use crate::model::{Done, Incoming, Operation, Outcome, WriteAction};
 
@@ -36,7 +36,10 @@ impl Native {
             }
         };
         let Some(write) = &stream.object.write else {
-            return operations.iter().map(|_| Err(stream.cannot("write these objects"))).collect();
+            return operations
+                .iter()
+                .map(|_| Err(stream.cannot("write these objects")))
+                .collect();
         };
         let mut entries = Vec::new();
         for (index, operation) in operations.iter().enumerate() {
@@ -46,7 +49,11 @@ impl Native {
                 Err(failure) => put(index, Err(failure)),
             }
         }
-        let match_by = self.specs.get(&stream.name).map(|spec| spec.match_by.as_slice()).unwrap_or_default();
+        let match_by = self
+            .specs
+            .get(&stream.name)
+            .map(|spec| spec.match_by.as_slice())
+            .unwrap_or_default();
         for wave in waves(entries, match_by) {
             for (index, outcome) in self.wave(stream, write, wave).await {
                 put(index, outcome);
@@ -66,8 +73,9 @@ impl Native {
         let mut over = Vec::new();
         let (creates, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| entry.id().is_none());
         let (mut batches, lookups) = route(stream, Verb::Upsert, &write.upsert, creates, &names);
-        let (deletes, mut updates): (Vec<_>, Vec<_>) =
-            others.into_iter().partition(|entry| matches!(entry.operation.action, WriteAction::Delete(_)));
+        let (deletes, updates): (Vec<_>, Vec<_>) = others
+            .into_iter()
+            .partition(|entry| matches!(entry.operation.action, WriteAction::Delete(_)));
         let mut creates = Vec::new();
         let looked_up = futures::stream::iter(lookups.into_iter().map(|entry| async {
             let found = self.existing(stream, &entry).await;
@@ -77,7 +85,7 @@ impl Native {
         for (entry, found) in looked_up {
             match found.and_then(|found| found.map(|found| redirect(stream, &entry, found)).transpose()) {
                 Ok(Some(update)) if is_empty_update(&update) => over.push((update.index, Ok(unchanged(&update)))),
-                Ok(Some(update)) => updates.push(update),
+                Ok(Some(update)) => over.push((update.index, Err(stands_there(&update)))),
                 Ok(None) => creates.push(entry),
                 Err(failure) => over.push((entry.index, Err(failure))),
             }
@@ -111,7 +119,11 @@ impl Native {
                 Err(failure) if batch.entries.len() > 1 && is_about_a_record(failure.class) => {
                     let half = batch.entries.split_off(batch.entries.len() / 2);
                     let (verb, op) = (batch.verb, batch.op);
-                    work.push(Batch { verb, op, entries: half });
+                    work.push(Batch {
+                        verb,
+                        op,
+                        entries: half,
+                    });
                     work.push(batch);
                     continue;
                 }
@@ -129,10 +141,17 @@ impl Native {
         over
     }
 
-    async fn send(&self, stream: &Stream, write: &WriteOps, batch: &Batch<'_>) -> Result<Vec<Option<Outcome>>, Failure> {
+    async fn send(
+        &self,
+        stream: &Stream,
+        write: &WriteOps,
+        batch: &Batch<'_>,
+    ) -> Result<Vec<Option<Outcome>>, Failure> {
         let op = batch.op;
         let names = call_names(stream, batch, self.link.names());
-        let draft = self.draft_write(stream, batch).map_err(|why| from_expression(&why, false))?;
+        let draft = self
+            .draft_write(stream, batch)
+            .map_err(|why| from_expression(&why, false))?;
         let key = match batch.entries.as_slice() {
             [one] => one.key(stream, op).map(|key| crate::connector::classify::text_of(&key)),
             _ => None,
@@ -152,9 +171,13 @@ impl Native {
     fn draft_write(&self, stream: &Stream, batch: &Batch<'_>) -> Result<Draft, crate::manifest::BadExpression> {
         let op: &Op = batch.op;
         let names = call_names(stream, batch, self.link.names());
-        let mut draft = Draft::new(&op.request, &op.query, op.body.as_ref(), &names)?.with_headers(&op.headers, &names)?;
+        let mut draft =
+            Draft::new(&op.request, &op.query, op.body.as_ref(), &names)?.with_headers(&op.headers, &names)?;
         if let (Some(list), Some(item)) = (&op.list, &op.item) {
-            let items = batch.entries.iter().map(|entry| item.render(&entry.names(stream, op, names.clone())));
+            let items = batch
+                .entries
+                .iter()
+                .map(|entry| item.render(&entry.names(stream, op, names.clone())));
             let items = items.collect::<Result<Vec<Json>, _>>()?;
             let body = draft.body.get_or_insert_with(|| Json::Object(Map::new()));
             list.put(body, Some(Json::Array(items)), &Json::Null);
@@ -216,7 +239,9 @@ impl Native {
         let target = match failure.class {
             Class::Ignore => return Next::Over(Ok(unchanged(&entry))),
             Class::Gone if verb == Verb::Delete => return Next::Over(Ok(unchanged(&entry))),
-            Class::Exists if matches!(verb, Verb::Create | Verb::Upsert) => self.in_the_way(stream, &entry, &failure).await,
+            Class::Exists if matches!(verb, Verb::Create | Verb::Upsert) => {
+                self.in_the_way(stream, &entry, &failure).await
+            }
             Class::Merged if verb == Verb::Update => Ok(failure.remote.clone().map(Existing::Id)),
             _ => Ok(None),
         };
@@ -237,6 +262,7 @@ impl Native {
         match redirected {
             Err(failure) => Next::Over(Err(failure)),
             Ok(update) if is_empty_update(&update) => Next::Over(Ok(unchanged(&update))),
+            Ok(update) if verb != Verb::Update => Next::Over(Err(stands_there(&update))),
             Ok(update) => {
                 let (mut batches, rest) = route(stream, Verb::Update, &write.update, vec![update], &self.link.names());
                 match (batches.pop(), rest.first()) {
@@ -271,14 +297,23 @@ impl Native {
         if let Some(id) = &failure.remote {
             return Ok(Some(Existing::Id(id.clone())));
         }
-        Ok(self.existing(stream, entry).await?.map(|found| Existing::Object(Box::new(found))))
+        Ok(self
+            .existing(stream, entry)
+            .await?
+            .map(|found| Existing::Object(Box::new(found))))
     }
 
     /// The object that an operation is about, by the first of its match fields that finds one.
     async fn existing(&self, stream: &Stream, entry: &Entry) -> Result<Option<Incoming>, Failure> {
-        let match_by = self.specs.get(&stream.name).map(|spec| spec.match_by.as_slice()).unwrap_or_default();
+        let match_by = self
+            .specs
+            .get(&stream.name)
+            .map(|spec| spec.match_by.as_slice())
+            .unwrap_or_default();
         for by in match_by.iter().filter(|by| stream.find_by(by).is_some()) {
-            let Some(value) = entry.value(by.as_str()) else { continue };
+            let Some(value) = entry.value(by.as_str()) else {
+                continue;
+            };
             if let Some(found) = self.find_one(stream, by, &value).await? {
                 return Ok(Some(found));
             }
@@ -306,7 +341,9 @@ fn entry(stream: &Stream, index: usize, operation: Operation) -> Result<Entry, F
 /// The operation as a change of an object that was found. Only what differs from it is written.
 fn redirect(stream: &Stream, from: &Entry, found: Incoming) -> Result<Entry, Failure> {
     let mut operation = from.operation.clone();
-    operation.fields.retain(|name, value| found.fields.0.get(name).is_none_or(|there| there != value));
+    operation
+        .fields
+        .retain(|name, value| found.fields.0.get(name).is_none_or(|there| there != value));
     operation.action = WriteAction::Update(found.remote);
     operation.known = found.fields;
     let made = entry(stream, from.index, operation)?;
@@ -325,6 +362,20 @@ fn redirect_to(stream: &Stream, from: &Entry, id: CompactString) -> Result<Entry
         is_redirected: true,
         ..made
     })
+}
+
+/// The object is there and says something else. It has its own say before anything is written to it.
+fn stands_there(found: &Entry) -> Failure {
+    let id = found.id().cloned();
+    let problem = Problem::new(
+        Code::WriteRefused,
+        "the object is there already and is read before it is changed",
+    )
+    .about(id.clone().unwrap_or_default());
+    Failure {
+        remote: id,
+        ..Failure::new(Class::Exists, problem)
+    }
 }
 
 /// Nothing of what changed is kept in this tool.

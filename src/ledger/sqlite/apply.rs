@@ -360,8 +360,8 @@ fn set_current(conn: &Connection, record: i64, ordinal: i64, is_current: bool) -
 fn insert_record(conn: &Connection, stream: i64, record: &Record, customer: i64) -> Result<i64, Trouble> {
     conn.prepare_cached(
         "INSERT INTO record (hash, observed_at, updated_at, written_at, deleted_at, version, fields, observed, ours, \
-         bounces, problem, stream, remote, customer) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+         bounces, problem, is_unread, stream, remote, customer) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )?
     .execute(params![
         content_hash(record),
@@ -375,6 +375,7 @@ fn insert_record(conn: &Connection, stream: i64, record: &Record, customer: i64)
         map_json(&record.ours)?,
         map_json(&record.bounces)?,
         optional_json(record.problem.as_ref())?,
+        record.is_unread,
         stream,
         record.id.remote.as_str(),
         customer,
@@ -386,7 +387,8 @@ fn insert_record(conn: &Connection, stream: i64, record: &Record, customer: i64)
 fn update_record(conn: &Connection, id: i64, record: &Record) -> Result<(), Trouble> {
     conn.prepare_cached(
         "UPDATE record SET hash = ?1, observed_at = ?2, updated_at = ?3, written_at = ?4, deleted_at = ?5, \
-         version = ?6, fields = ?7, observed = ?8, ours = ?9, bounces = ?10, problem = ?11 WHERE id = ?12",
+         version = ?6, fields = ?7, observed = ?8, ours = ?9, bounces = ?10, problem = ?11, is_unread = ?12 \
+         WHERE id = ?13",
     )?
     .execute(params![
         content_hash(record),
@@ -400,6 +402,7 @@ fn update_record(conn: &Connection, id: i64, record: &Record) -> Result<(), Trou
         map_json(&record.ours)?,
         map_json(&record.bounces)?,
         optional_json(record.problem.as_ref())?,
+        record.is_unread,
         id,
     ])?;
     Ok(())

@@ -114,7 +114,8 @@ pub(super) fn slot(row: &Row<'_>, at: usize) -> Result<Slot, Trouble> {
 /// The columns that [`record`] reads, in its order.
 macro_rules! record_columns {
     () => {
-        "id, stream, remote, observed_at, updated_at, written_at, deleted_at, version, fields, observed, ours, bounces, problem"
+        "id, stream, remote, observed_at, updated_at, written_at, deleted_at, version, fields, observed, ours, bounces, problem, \
+         is_unread"
     };
 }
 pub(super) use record_columns;
@@ -147,6 +148,7 @@ pub(super) fn record(conn: &Connection, streams: &mut Streams, row: &Row<'_>) ->
         bounces: json_or_none(row, 11)?.unwrap_or_default(),
         deleted_at: time(row, 6)?,
         problem: json_or_none(row, 12)?,
+        is_unread: row.get(13)?,
     };
     Ok((row.get(0)?, record))
 }

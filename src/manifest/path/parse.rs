@@ -63,7 +63,8 @@ fn parse_selector(inner: &str) -> Result<Step, String> {
             let value = value.trim();
             let value = match quoted(value) {
                 Some(text) => Json::String(text.to_owned()),
-                None => serde_json::from_str(value).map_err(|_| format!("`{value}` is not a value; quote text"))?,
+                None => serde_json::from_str(value)
+                    .map_err(|why| format!("`{value}` is not a value, text needs quotes: {why}"))?,
             };
             return Ok(Step::Equals {
                 name: name.trim().into(),

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use unicode_normalization::UnicodeNormalization as _;
 
+use super::super::people::PLACEHOLDERS;
 use super::super::{Person, ToolName};
 
 /// A field the checker can compare.
@@ -54,6 +55,7 @@ impl Field {
             Self::Company => &person.company,
         };
         text.as_deref()
+            .filter(|text| self != Self::Phone || !PLACEHOLDERS.contains(&text.trim()))
             .map(|text| self.plain(text))
             .filter(|text| !text.is_empty())
     }

@@ -253,7 +253,7 @@ pub(super) const PRIVATE: &[&str] = &[
 pub(super) const ROLES: &[&str] = &["info", "sales", "support", "office"];
 
 /// Phones people type when a form insists.
-pub(super) const PLACEHOLDERS: &[&str] = &["000", "n/a", "+10000000000", "123456789", "-"];
+pub(in crate::sandbox) const PLACEHOLDERS: &[&str] = &["000", "n/a", "+10000000000", "123456789", "-"];
 
 /// ASCII letters for an address: `Jürgen` becomes `jurgen`.
 pub(super) fn ascii(text: &str) -> String {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::{Class, Code, Failure, Problem};
 use crate::ledger::{Cause, Change, Commit, Slot, View, What, Write, WriteChange, WriteState};
-use crate::merge::{Rules, Survivorship};
+use crate::merge::{Rules, Survivorship, settle_written_name};
 use crate::model::{CustomerKey, Done, Ours, Outcome, Record, RecordId, UnixMillis};
 use crate::sync::consequence::{Affected, consequences};
 
@@ -324,6 +324,10 @@ fn written(mut record: Record, write: &Write, done: &Done, now: UnixMillis) -> R
             },
         );
     }
+    settle_written_name(&mut record, |part| {
+        write.fields.get(part).is_some_and(|wanted| !wanted.placeholder)
+    });
+    record.is_unread |= done.created;
     record.written_at = Some(now);
     record.updated_at = done.updated_at.or(record.updated_at);
     record.version = done.version.clone().or(record.version);

@@ -207,6 +207,7 @@ async fn everything_of_a_record_reads_back(ledger: &dyn Ledger) {
     };
     full.bounces.insert(field.clone(), bounce);
     full.deleted_at = Some(at(15));
+    full.is_unread = true;
     full.problem = Some(Problem::new(Code::RecordUnmappable, "no").about("x").hint("y"));
     let mut whole = customer(1, 0);
     whole.golden = full.fields.clone();
@@ -534,7 +535,7 @@ async fn creates_become_uncertain_behind_the_claim(ledger: &dyn Ledger) {
         let uncertain = writes.into_iter().filter(|write| write.is_uncertain);
         uncertain.map(|write| write.target).collect()
     };
-    assert_eq!(uncertain(pending(ledger).await), [target.clone()]);
+    assert_eq!(uncertain(pending(ledger).await), std::slice::from_ref(&target));
     ledger.release_leases(at(70)).await.unwrap();
     assert_eq!(uncertain(ledger.claim(&crm(), at(70), 9).await.unwrap()), [target]);
 }

@@ -137,6 +137,7 @@ fn mail_of(number: u8) -> String {
 }
 
 /// What a fold makes of the acts: versions come from a fresh view, and a merge takes all records along.
+#[expect(clippy::too_many_lines, reason = "one arm for each act")]
 async fn fold(ledger: &dyn Ledger, acts: &[Act], now: i64) -> Commit {
     let mut commit = Commit::new(Cause::Run(1), at(now));
     let everybody = (0..CUSTOMERS).map(key_of).collect();

@@ -62,6 +62,7 @@ CREATE TABLE record (
     written_at INTEGER,
     deleted_at INTEGER,
     swept_at INTEGER,
+    is_unread INTEGER NOT NULL,
     version TEXT,
     fields TEXT NOT NULL,
     observed TEXT,
