@@ -49,8 +49,9 @@ const BUSY: Duration = Duration::from_secs(10);
 pub struct Sqlite {
     writer: Workers,
     readers: Workers,
-    /// Held as long as this lives; the fields above end their threads before it is given back.
-    _lock: File,
+    /// Held as long as this lives; the fields above end their threads before it is given back. A ledger that is only looked
+    /// at holds none.
+    _lock: Option<File>,
 }
 
 impl Sqlite {
@@ -82,7 +83,27 @@ impl Sqlite {
         Ok(Self {
             writer: Workers::writer(Desk::new(writer), path).map_err(no_thread)?,
             readers: Workers::readers(readers, path).map_err(no_thread)?,
-            _lock: lock,
+            _lock: Some(lock),
+        })
+    }
+
+    /// Opens the ledger to look into it, also while another process works with it. Whatever would change it is refused.
+    ///
+    /// # Errors
+    /// `LedgerUnknown` when the file is not a ledger of this version of Nivel.
+    pub fn open_to_read(path: &Path) -> Result<Self, Error> {
+        Self::start_reading(path).map_err(|trouble| trouble.told(path))
+    }
+
+    fn start_reading(path: &Path) -> Result<Self, Trouble> {
+        let connect = || connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, READER_CACHE_KIB);
+        let no_thread = |error| io_trouble("the ledger cannot start a thread", &error);
+        let writer = connect()?;
+        schema::verify(&writer)?;
+        Ok(Self {
+            writer: Workers::writer(Desk::new(writer), path).map_err(no_thread)?,
+            readers: Workers::readers(vec![Desk::new(connect()?)], path).map_err(no_thread)?,
+            _lock: None,
         })
     }
 

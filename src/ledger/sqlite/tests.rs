@@ -342,3 +342,21 @@ fn ledger_speed_takes_the_whole_way() {
 }
 
 mod speed;
+
+#[tokio::test]
+async fn somebody_may_look_while_another_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nivel.db");
+    let clock = crate::model::TestClock::at(UnixMillis(1));
+    let ledger = Sqlite::open(&path, &clock).unwrap();
+    ledger.set_setting("name", "value").await.unwrap();
+    let looking = Sqlite::open_to_read(&path).unwrap();
+    assert_eq!(looking.setting("name").await.unwrap().as_deref(), Some("value"));
+    ledger.set_setting("name", "newer").await.unwrap();
+    assert_eq!(looking.setting("name").await.unwrap().as_deref(), Some("newer"));
+    assert!(looking.set_setting("name", "mine").await.is_err(), "only looking");
+    drop((ledger, looking));
+    let alone = Sqlite::open_to_read(&path).unwrap();
+    assert_eq!(alone.setting("name").await.unwrap().as_deref(), Some("newer"));
+    assert!(Sqlite::open_to_read(&folder.path().join("none.db")).is_err());
+}
