@@ -7,6 +7,7 @@ mod cli;
 mod conformance;
 mod connector;
 mod crash;
+mod daemon;
 mod fold;
 mod ledger;
 mod loss;
