@@ -26,7 +26,7 @@ help:
 
 demo:
 	@tests/setup.sh build
-	$(CARGO) run --release -- demo $(ARGS)
+	$(CARGO) run -- demo $(ARGS)
 
 test: setup fmt lint unit real
 

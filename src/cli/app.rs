@@ -47,8 +47,18 @@ impl Context {
             .unwrap_or_else(|| PathBuf::from("nivel.yaml"))
     }
 
-    /// The ledger that the config names. It must exist: looking at nothing is a mistake in a path, not an empty result.
+    /// The ledger that the config names, to look into it; a daemon may be at work with it meanwhile.
     pub(super) fn ledger(&self) -> Result<Arc<dyn Ledger>, Failed> {
+        Ok(crate::daemon::ledger_to_read(&self.config_with_ledger()?)?)
+    }
+
+    /// The ledger that the config names, to change it; nobody else may have it open.
+    pub(super) fn ledger_to_change(&self) -> Result<Arc<dyn Ledger>, Failed> {
+        Ok(crate::daemon::ledger(&self.config_with_ledger()?, &self.clock)?)
+    }
+
+    /// The config, if the ledger it names is there: looking at nothing is a mistake in a path, not an empty result.
+    fn config_with_ledger(&self) -> Result<Config, Failed> {
         let config = self.config()?;
         let path = config.ledger_path();
         if !path.exists() {
@@ -57,7 +67,7 @@ impl Context {
                 .hint("run `nivel sync` first, or name the right folder with --data-dir")
                 .into());
         }
-        Ok(crate::daemon::ledger(&config, &self.clock)?)
+        Ok(config)
     }
 
     /// Who sits at the keyboard, for the audit trail.

@@ -59,7 +59,10 @@ pub(super) struct Which {
 
 impl Dead {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failed> {
-        let ledger = context.ledger()?;
+        let ledger = match self {
+            Self::List(_) | Self::Show(_) => context.ledger()?,
+            Self::Retry(_) | Self::Drop(_) => context.ledger_to_change()?,
+        };
         let ledger = ledger.as_ref();
         match self {
             Self::List(args) => {

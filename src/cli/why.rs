@@ -73,6 +73,8 @@ struct Say {
     /// False when the value stands there because Nivel wrote it.
     asserted: bool,
     deleted: bool,
+    /// False for a stand-in such as `n/a`, which never wins over silence.
+    believed: bool,
 }
 
 fn reasons(key: CustomerKey, view: &View, rules: &Survivorship, field: Option<&str>) -> Result<Reasons, Failed> {
@@ -99,22 +101,34 @@ fn reasons(key: CustomerKey, view: &View, rules: &Survivorship, field: Option<&s
     };
     let reason = |field: FieldName| {
         let ranked = rules.of(field.as_str());
-        let mut all = candidates(&members, &field, &ranked.ranks);
-        all.sort_by_key(|candidate| (candidate.rank, candidate.record.id.clone()));
+        let believed = candidates(&members, &field, &ranked.ranks);
+        // Also those who are not believed: a value that stands in a tool and is nowhere else must be explained, too.
+        let mut says: Vec<Say> = members
+            .iter()
+            .filter_map(|record| {
+                Some(Say {
+                    record: record.id.clone(),
+                    value: record.fields.0.get(&field)?.clone(),
+                    at: record.observed.of(field.as_str()),
+                    asserted: record.asserts(field.as_str()),
+                    deleted: record.deleted_at.is_some(),
+                    believed: believed.iter().any(|candidate| candidate.record.id == record.id),
+                })
+            })
+            .collect();
+        let rank = |say: &Say| {
+            ranked
+                .ranks
+                .get(&say.record.stream.system)
+                .copied()
+                .unwrap_or(usize::MAX)
+        };
+        says.sort_by_key(|say| (rank(say), say.record.clone()));
         Reason {
             value: customer.golden.0.get(&field).cloned().flatten(),
             origin: customer.lineage.get(&field).cloned(),
             rule: rule_text(&ranked.rule),
-            says: all
-                .into_iter()
-                .map(|candidate| Say {
-                    record: candidate.record.id.clone(),
-                    value: candidate.value.cloned(),
-                    at: candidate.at,
-                    asserted: candidate.asserted,
-                    deleted: candidate.record.deleted_at.is_some(),
-                })
-                .collect(),
+            says,
             field,
         }
     };
@@ -182,10 +196,11 @@ impl Reason {
             ),
         }
         let row = |say: &Say| {
-            let how = match (say.deleted, say.asserted) {
-                (true, _) => "record deleted there",
-                (false, false) => "written by Nivel",
-                (false, true) => "",
+            let how = match say {
+                Say { deleted: true, .. } => "record deleted there",
+                Say { believed: false, .. } => "a stand-in, not believed",
+                Say { asserted: false, .. } => "written by Nivel",
+                _ => "",
             };
             [
                 say.record.to_string(),
@@ -213,15 +228,19 @@ mod tests {
             id: uuid::Uuid::from_u128(1),
             kind: Kind::Person,
         };
-        let record = |system: &str, label: &str, at: i64| {
+        let record = |system: &str, phone: &str, at: i64| {
             let mut record = Record::new(StreamId::new(system, "person").record("1"), UnixMillis(at));
-            record.fields = Fields::from([("label", Value::Text(label.into()))]);
+            record.fields = Fields::from([("phone", Value::Text(phone.into()))]);
             record.observed = Observed::all_at(UnixMillis(at));
             record
         };
-        let records = [record("crm", "1", 0), record("desk", "2", 1000)];
+        let records = [
+            record("crm", "+358503719284", 0),
+            record("desk", "+358409162753", 1000),
+            record("news", "n/a", 2000),
+        ];
         let rules = Rules {
-            systems: [("crm", Role::Sales), ("desk", Role::Support)]
+            systems: [("crm", Role::Sales), ("desk", Role::Support), ("news", Role::Marketing)]
                 .map(|(name, role)| {
                     let streams = std::collections::BTreeMap::new();
                     (name.into(), SystemRules { role, streams })
@@ -250,19 +269,20 @@ mod tests {
     fn a_field_explains_itself() {
         let (key, view, rules) = fixture();
         let wanted = "\
-per_00000000000000000000000000000001  label = 1
+per_00000000000000000000000000000001  phone = +358503719284
 
 from  crm/person/1, since 1970-01-01T00:00:00Z
-rule  own: crm, desk
+rule  own: crm, desk, news
 
-RECORD         SAYS  SINCE
-crm/person/1   1     1970-01-01T00:00:00Z
-desk/person/1  2     1970-01-01T00:00:01Z
+RECORD         SAYS           SINCE
+crm/person/1   +358503719284  1970-01-01T00:00:00Z
+desk/person/1  +358409162753  1970-01-01T00:00:01Z
+news/person/1  n/a            1970-01-01T00:00:02Z  a stand-in, not believed
 ";
-        assert_eq!(reasons(key, &view, &rules, Some("label")).unwrap().text(), wanted);
+        assert_eq!(reasons(key, &view, &rules, Some("phone")).unwrap().text(), wanted);
         let all = reasons(key, &view, &rules, None).unwrap().text();
         assert!(
-            all.contains("label  1      crm/person/1  1970-01-01T00:00:00Z  own: crm, desk"),
+            all.contains("phone  +358503719284  crm/person/1  1970-01-01T00:00:00Z  own: crm, desk, news"),
             "{all}"
         );
     }
@@ -270,7 +290,7 @@ desk/person/1  2     1970-01-01T00:00:01Z
     #[test]
     fn a_wrong_field_is_told_with_the_nearest() {
         let (key, view, rules) = fixture();
-        let failed = reasons(key, &view, &rules, Some("lable")).unwrap_err();
-        assert_eq!(failed.problems[0].hint, "did you mean `label`?");
+        let failed = reasons(key, &view, &rules, Some("fone")).unwrap_err();
+        assert_eq!(failed.problems[0].hint, "did you mean `phone`?");
     }
 }

@@ -23,6 +23,8 @@ use crate::model::{Clock, UnixMillis};
 const THROTTLES_MAX: u32 = 4;
 /// The longest wait asked for by the tool that is sat out here; a longer one goes back to the schedule.
 const WAIT_MAX: Duration = Duration::from_secs(120);
+/// The wait after a throttle answer that names none, where the manifest's words find none either.
+const WAIT_DEFAULT: Duration = Duration::from_secs(2);
 /// The tool's clock is believed when it differs from ours by more than the resolution of its `Date` header and the way.
 const SKEW_MIN_MS: i64 = 2000;
 /// Requests at once when the manifest says nothing.
@@ -199,9 +201,13 @@ impl Link {
             drop(permit);
             let answer = answer?;
             self.learn(&answer, &call);
-            let Some(mut failure) = classify(&self.rules, &ask, &answer, throttles, self.server_now()) else {
+            let Some(failure) = classify(&self.rules, &ask, &answer, throttles, self.server_now()) else {
                 return good(&ask, answer);
             };
+            let is_throttled = failure.class == Class::Throttle;
+            if let Some(wait) = failure.wait.filter(|_| is_throttled) {
+                self.limits.close(&call, wait);
+            }
             match failure.class {
                 Class::Ignore => {
                     return Ok(Good {
@@ -213,14 +219,9 @@ impl Link {
                     is_renewed = true;
                     self.credential.renew();
                 }
-                Class::Throttle => {
-                    let wait = *failure.wait.get_or_insert(Duration::from_secs(1));
-                    self.limits.close(&call, wait);
-                    if throttles >= THROTTLES_MAX || wait > WAIT_MAX {
-                        return Err(failure);
-                    }
+                Class::Throttle if throttles < THROTTLES_MAX && failure.wait.is_none_or(|wait| wait <= WAIT_MAX) => {
                     throttles += 1;
-                    self.timer.wait(wait).await;
+                    self.timer.wait(failure.wait.unwrap_or(WAIT_DEFAULT)).await;
                 }
                 _ => return Err(failure),
             }

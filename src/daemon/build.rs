@@ -252,6 +252,17 @@ pub fn ledger(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Ledger>
     }
 }
 
+/// Opens the ledger to look into it, also beside a running daemon.
+///
+/// # Errors
+/// When it is not a ledger of this version of Nivel.
+pub fn ledger_to_read(config: &Config) -> Result<Arc<dyn Ledger>, Problem> {
+    match Sqlite::open_to_read(&config.ledger_path()) {
+        Ok(ledger) => Ok(Arc::new(ledger)),
+        Err(error) => Err(problem_of(error)),
+    }
+}
+
 /// What a person reads about a ledger that cannot be used.
 pub(super) fn problem_of(error: ledger::Error) -> Problem {
     match error {

@@ -32,6 +32,9 @@ pub const KEY_FIELD: &str = "key";
 
 const EMAIL: &str = "email";
 
+/// By which a person can be reached.
+const CONTACT: [&str; 3] = [EMAIL, "phone", "mobile"];
+
 /// What every stream that may be written should hold for a customer. One entry per object, also when nothing differs, so
 /// that a write that is no longer wanted can be withdrawn.
 #[must_use]
@@ -112,6 +115,11 @@ fn creation(stream: StreamId, golden: &Fields, stream_rules: &StreamRules, has_o
                 );
             }
         }
+    }
+    // Somebody of whom only the name is known (or a mailbox she shares) is nobody a tool can do something for.
+    let is_reachable = |field: &FieldName, wanted: &Wanted| !wanted.placeholder && CONTACT.contains(&field.as_str());
+    if spec.kind == Kind::Person && !fields.iter().any(|(field, wanted)| is_reachable(field, wanted)) {
+        return None;
     }
     Some(Desire {
         stream,

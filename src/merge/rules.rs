@@ -82,7 +82,7 @@ pub enum Create {
     /// For customers whose golden record has every field of [`StreamRules::qualified_by`].
     #[default]
     Qualified,
-    /// For every customer that can be found again there.
+    /// For every customer that can be found again and reached there.
     Always,
 }
 

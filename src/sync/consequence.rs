@@ -145,7 +145,7 @@ fn put(
 ) -> Option<Write> {
     let Some(existing) = existing else {
         return Some(Write {
-            operation: operation(target, customer, 1),
+            operation: operation(target, customer, now),
             target: target.clone(),
             customer,
             fields,
@@ -172,15 +172,16 @@ fn put(
         attempts: 0,
         problem: None,
         state,
+        operation: operation(target, customer, now),
         ..existing.clone()
     })
 }
 
-/// Names a write towards the tool. A function of what is written to, so that a repeated create is recognised as the same
-/// one, also by another process.
-fn operation(target: &Target, customer: CustomerKey, generation: u64) -> CompactString {
+/// Names a write towards the tool: the same over all attempts, another one for every new wish. A create is named after the
+/// customer alone, so that a repeated one is recognised, also by another process.
+fn operation(target: &Target, customer: CustomerKey, now: UnixMillis) -> CompactString {
     match &target.slot {
         Slot::New(_) => format_compact!("new-{}", customer.id.simple()),
-        Slot::Object(remote) => format_compact!("set-{remote}-{generation}"),
+        Slot::Object(remote) => format_compact!("set-{remote}-{}", now.0),
     }
 }

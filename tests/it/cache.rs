@@ -11,6 +11,7 @@
 )]
 
 mod server;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;

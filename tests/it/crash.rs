@@ -141,3 +141,52 @@ async fn faulty(kind: Kind, nth: u32) -> bool {
     );
     was_played
 }
+
+/// The test of the test: a bug that is put in on purpose must be found by some kill of the sweep. Without the overlap,
+/// which would heal some of them.
+async fn is_found(bug: &str, prepare: impl Fn(&Trial)) -> bool {
+    for number in 1..60 {
+        for mode in ["kill-after", "kill-before"] {
+            let trial = Trial::new(seed(), PEOPLE).await;
+            trial.reconfigure(|text| text.replace("lag: 0s", "lag: 0s\n    overlap: 0s"));
+            prepare(&trial);
+            trial.seeded(bug, Some(&format!("{mode}:{number}"))).await;
+            trial.seeded(bug, None).await;
+            trial.seeded(bug, None).await;
+            if !trial.findings(1).is_empty() {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_saved_before_its_records_is_found() {
+    assert!(is_found("cursor-first", |_| {}).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_marked_before_it_is_sent_is_found() {
+    assert!(is_found("mark-first", |_| {}).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_without_its_cursor_is_found() {
+    assert!(is_found("no-cursor", |_| {}).await);
+}
+
+/// A create under a name that nobody can recognise: the look-up before it never finds anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_that_cannot_be_recognised_is_found() {
+    let blind = |trial: &Trial| {
+        let shipped = nivel::manifest::shipped()["pipedrive"];
+        let blinded = shipped.replace("term: \"{{ value }}\"", "term: \"nobody {{ value }}\"");
+        assert_ne!(shipped, blinded, "the look-up is spelled in another way now");
+        let folder = trial.dir.path().join("connectors/pipedrive");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("manifest.yaml"), blinded).unwrap();
+        trial.reconfigure(|text| format!("connectors_dir: connectors\n{text}"));
+    };
+    assert!(is_found("none", blind).await);
+}

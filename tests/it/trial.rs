@@ -77,6 +77,26 @@ impl Trial {
             .unwrap()
     }
 
+    /// Changes the config.
+    pub(crate) fn reconfigure(&self, change: impl FnOnce(String) -> String) {
+        let file = self.dir.path().join("nivel.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, change(text)).unwrap();
+    }
+
+    /// One sync of the Nivel that has a bug put in on purpose.
+    pub(crate) async fn seeded(&self, bug: &str, fault: Option<&str>) {
+        let nivel = PathBuf::from(env!("CARGO_BIN_EXE_nivel"));
+        let mut command = Command::new(nivel.with_file_name("examples").join("seeded"));
+        command.arg(self.dir.path().join("nivel.yaml"));
+        command
+            .env("NIVEL_BUG", bug)
+            .env("NIVEL_FAULT", fault.unwrap_or_default());
+        tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap();
+    }
+
     /// Runs a sync that must end well, and gives its summary.
     pub(crate) async fn sync(&self) -> serde_json::Value {
         let output = self.nivel(&["--output", "json", "sync"], None).await;

@@ -126,11 +126,9 @@ fn rows<'a>(
             RowKey::Index => found.push((position_in(body, &row).unwrap_or(position), row)),
             RowKey::Path(path) => {
                 let names: Vec<String> = path.all(&row).iter().map(|name| text_of(name)).collect();
-                for (at, entry) in batch.entries.iter().enumerate() {
-                    if names.iter().any(|name| is_named(stream, batch, entry, name)) {
-                        found.push((at, row.clone()));
-                    }
-                }
+                let is_meant = |entry: &Entry| names.iter().any(|name| is_named(stream, batch, entry, name));
+                let meant = batch.entries.iter().enumerate().filter(|(_, entry)| is_meant(entry));
+                found.extend(meant.map(|(at, _)| (at, row.clone())));
             }
         }
     }

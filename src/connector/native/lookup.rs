@@ -21,30 +21,12 @@ impl Native {
             return Err(stream.cannot("read objects by id"));
         };
         let mut records = Vec::with_capacity(remotes.len());
-        for ids in remotes.chunks(get.max.max(1)) {
+        let mut work: Vec<&[CompactString]> = remotes.chunks(get.max.max(1)).rev().collect();
+        while let Some(ids) = work.pop() {
             match self.get_some(stream, get, ids).await {
                 Ok(found) => records.extend(found),
                 Err(failure) if failure.class == Class::Gone && ids.len() == 1 => {}
-                Err(failure) if is_one_missing(get, &failure) => {
-                    records.extend(self.get_one_by_one(stream, get, ids).await?);
-                }
-                Err(failure) => return Err(failure),
-            }
-        }
-        Ok(records)
-    }
-
-    async fn get_one_by_one(
-        &self,
-        stream: &Stream,
-        get: &Get,
-        ids: &[CompactString],
-    ) -> Result<Vec<Incoming>, Failure> {
-        let mut records = Vec::with_capacity(ids.len());
-        for id in ids {
-            match self.get_some(stream, get, std::slice::from_ref(id)).await {
-                Ok(found) => records.extend(found),
-                Err(failure) if failure.class == Class::Gone => {}
+                Err(failure) if ids.len() > 1 && is_one_missing(get, &failure) => work.extend(ids.chunks(1).rev()),
                 Err(failure) => return Err(failure),
             }
         }

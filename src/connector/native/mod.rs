@@ -241,3 +241,6 @@ impl Connection for Native {
 pub(super) fn build(manifest: Manifest, settings: ConnectionSettings) -> Result<Arc<dyn Connection>, Vec<Problem>> {
     Ok(Arc::new(Native::new(manifest, settings)?))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::place::Position;
 use crate::connector::classify::text_of;
-use crate::manifest::{CursorRead, Paging, Param, Path};
+use crate::manifest::{Cond, CursorRead, Paging, Param, Path};
 
 /// What a page tells about the next one.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,6 @@ pub(super) struct Leaf<'a> {
 ///
 /// # Errors
 /// What the answer lacks for it to be told.
-#[expect(clippy::too_many_lines, reason = "one arm for each style of paging")]
 pub(super) fn next(
     paging: Option<&Paging>,
     cursor: Option<&CursorRead>,
@@ -51,15 +50,9 @@ pub(super) fn next(
             ..
         } => {
             let offset = if let Position::Offset(offset) = now { *offset } else { 0 };
-            let total = total
-                .as_ref()
-                .map(|total| number_at(total, leaf.body).ok_or("does not tell the number of all rows"));
-            let total = total.transpose()?;
-            let is_last = until.as_ref().is_some_and(|until| until.holds_on(leaf.body));
             // A page with nothing in it is not the end while the tool says that there is more: rows may be hidden.
             let reach = offset + if leaf.rows == 0 { *step } else { leaf.rows };
-            let is_short = size.is_some_and(|size| leaf.rows < size) || leaf.rows == 0;
-            let is_end = is_last || total.map_or_else(|| until.is_none() && is_short, |total| reach >= total);
+            let is_end = is_end(leaf, total.as_ref(), until.as_ref(), *size, reach)?;
             (!is_end).then_some(Position::Offset(reach))
         }
         Paging::Page {
@@ -74,16 +67,8 @@ pub(super) fn next(
             } else {
                 *start
             };
-            let total = total
-                .as_ref()
-                .map(|total| number_at(total, leaf.body).ok_or("does not tell the number of all rows"));
-            let total = total.transpose()?;
-            let is_last = until.as_ref().is_some_and(|until| until.holds_on(leaf.body));
-            let is_short = size.is_some_and(|size| leaf.rows < size) || leaf.rows == 0;
             // Pages have no step to go on by, so an empty one is the end whatever the total says.
-            let is_end = is_last
-                || leaf.rows == 0
-                || total.map_or_else(|| until.is_none() && is_short, |total| leaf.read >= total);
+            let is_end = is_end(leaf, total.as_ref(), until.as_ref(), *size, leaf.read)? || leaf.rows == 0;
             (!is_end).then_some(Position::Number(number + 1))
         }
         Paging::Keyset { key, size, until, .. } => match leaf.last {
@@ -106,6 +91,25 @@ pub(super) fn next(
             }
         }
     })
+}
+
+/// Whether a counted list is at its end: by a condition, by the number of all rows, or by a short page.
+fn is_end(
+    leaf: Leaf<'_>,
+    total: Option<&Path>,
+    until: Option<&Cond>,
+    size: Option<u64>,
+    reach: u64,
+) -> Result<bool, &'static str> {
+    if until.is_some_and(|until| until.holds_on(leaf.body)) {
+        return Ok(true);
+    }
+    if let Some(total) = total {
+        let total = number_at(total, leaf.body).ok_or("does not tell the number of all rows")?;
+        return Ok(reach >= total);
+    }
+    let is_short = size.is_some_and(|size| leaf.rows < size) || leaf.rows == 0;
+    Ok(until.is_none() && is_short)
 }
 
 /// The number of all rows, where it must not change while the list is read.

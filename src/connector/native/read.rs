@@ -27,6 +27,8 @@ const INTERLEAVE: Duration = Duration::from_secs(5 * 60);
 /// How often a list is begun again because its total moved; then its window is made smaller.
 const RESTARTS_MAX: u32 = 3;
 
+/// How many empty pages may follow each other.
+const EMPTY_MAX: u32 = 1000;
 /// How often a page may come again behind a token of its own.
 const REPEATS_MAX: u32 = 2;
 
@@ -162,9 +164,12 @@ impl Native {
             if let Position::Token(token) = &task.page {
                 draft.put(&cursor.to, &Json::from(token.as_str()));
             } else {
-                for (param, body) in &cursor.start {
-                    draft.put(param, &body.render(&names).map_err(fail)?);
-                }
+                let start = cursor
+                    .start
+                    .iter()
+                    .map(|(param, body)| Ok((param, body.render(&names)?)));
+                let start = start.collect::<Result<Vec<_>, _>>().map_err(fail)?;
+                start.iter().for_each(|(param, value)| draft.put(param, value));
             }
         }
         Ok(draft)
@@ -367,9 +372,17 @@ fn signature(records: &[Incoming]) -> Option<String> {
 /// The same rows twice are a list that does not advance when we count ourselves: the tool ignores the position. A list
 /// with tokens of its own may send a page again on the way, but not for ever.
 fn notice_repeats(task: &mut Task, signature: Option<String>) -> Result<(), Failure> {
-    let is_same = signature.is_some() && signature == task.last;
-    task.repeats = if is_same { task.repeats + 1 } else { 0 };
+    let is_empty = signature.is_none();
+    task.repeats = if signature == task.last { task.repeats + 1 } else { 0 };
     task.last = signature;
+    if is_empty {
+        let is_endless = task.repeats > EMPTY_MAX;
+        return if is_endless {
+            Err(no_progress("sends empty pages without an end"))
+        } else {
+            Ok(())
+        };
+    }
     let is_counted = matches!(task.page, Position::Offset(_) | Position::Number(_));
     if task.repeats > if is_counted { 0 } else { REPEATS_MAX } {
         return Err(no_progress("sent the same page again"));

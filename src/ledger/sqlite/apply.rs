@@ -148,6 +148,7 @@ impl Owners {
 
 /// Live ones first, so that aliases find what they point at.
 fn put_customers(conn: &Connection, owners: &mut Owners, customers: &[Customer]) -> Result<(), Trouble> {
+    refuse_stale(conn, owners, customers)?;
     let live = customers.iter().filter(|customer| customer.merged_into.is_none());
     let aliases = customers.iter().filter(|customer| customer.merged_into.is_some());
     for customer in live.chain(aliases) {
@@ -155,7 +156,10 @@ fn put_customers(conn: &Connection, owners: &mut Owners, customers: &[Customer])
             Some(into) => Some(owners.find(conn, into)?.id),
             None => None,
         };
-        let id = put_customer(conn, customer, merged_into)?;
+        let id = match owners.known.get(&customer.key) {
+            Some(owner) if customer.version > 0 => update_customer(conn, owner.id, customer, merged_into)?,
+            _ => insert_customer(conn, customer, merged_into)?,
+        };
         if let Some(into) = customer.merged_into {
             owners.merged_now.push((id, into));
         }
@@ -172,29 +176,52 @@ fn put_customers(conn: &Connection, owners: &mut Owners, customers: &[Customer])
     Ok(())
 }
 
-fn put_customer(conn: &Connection, customer: &Customer, merged_into: Option<i64>) -> Result<i64, Trouble> {
-    let key = (customer.key.id.as_bytes(), row::kind_number(customer.key.kind));
-    let golden = to_json(&customer.golden)?;
-    let lineage = lineage_json(&customer.lineage)?;
-    if customer.version > 0 {
-        return conn
-            .prepare_cached(
-                "UPDATE customer SET golden = ?4, lineage = ?5, merged_into = ?6, version = version + 1 \
-                 WHERE key = ?1 AND kind = ?2 AND version = ?3 RETURNING id",
-            )?
-            .query_row(
-                params![key.0, key.1, signed(customer.version), golden, lineage, merged_into],
-                |row| row.get(0),
-            )
-            .optional()?
-            .ok_or(Trouble::Stale);
+/// Looks at every version before anything is written: a commit that is refused should cost little.
+fn refuse_stale(conn: &Connection, owners: &mut Owners, customers: &[Customer]) -> Result<(), Trouble> {
+    let mut statement =
+        conn.prepare_cached("SELECT id, merged_into, version FROM customer WHERE key = ?1 AND kind = ?2")?;
+    for customer in customers.iter().filter(|customer| customer.version > 0) {
+        let mut rows = statement.query((customer.key.id.as_bytes(), row::kind_number(customer.key.kind)))?;
+        let row = rows.next()?.ok_or(Trouble::Stale)?;
+        if row.get::<_, i64>(2)? != signed(customer.version) {
+            return Err(Trouble::Stale);
+        }
+        let owner = Owner {
+            id: row.get(0)?,
+            merged_into: row.get(1)?,
+            is_of_commit: false,
+        };
+        owners.known.insert(customer.key, owner);
     }
+    Ok(())
+}
+
+fn update_customer(conn: &Connection, id: i64, customer: &Customer, merged_into: Option<i64>) -> Result<i64, Trouble> {
+    conn.prepare_cached(
+        "UPDATE customer SET golden = ?2, lineage = ?3, merged_into = ?4, version = version + 1 WHERE id = ?1",
+    )?
+    .execute((
+        id,
+        to_json(&customer.golden)?,
+        lineage_json(&customer.lineage)?,
+        merged_into,
+    ))?;
+    Ok(id)
+}
+
+fn insert_customer(conn: &Connection, customer: &Customer, merged_into: Option<i64>) -> Result<i64, Trouble> {
     let made = conn
         .prepare_cached(
             "INSERT INTO customer (key, kind, version, golden, lineage, merged_into) VALUES (?1, ?2, 1, ?3, ?4, ?5) \
              ON CONFLICT DO NOTHING",
         )?
-        .execute(params![key.0, key.1, golden, lineage, merged_into])?;
+        .execute(params![
+            customer.key.id.as_bytes(),
+            row::kind_number(customer.key.kind),
+            to_json(&customer.golden)?,
+            lineage_json(&customer.lineage)?,
+            merged_into
+        ])?;
     if made == 0 {
         Err(Trouble::Stale)
     } else {

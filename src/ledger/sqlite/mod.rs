@@ -49,8 +49,9 @@ const BUSY: Duration = Duration::from_secs(10);
 pub struct Sqlite {
     writer: Workers,
     readers: Workers,
-    /// Held as long as this lives; the fields above end their threads before it is given back.
-    _lock: File,
+    /// Held as long as this lives; the fields above end their threads before it is given back. A ledger that is only looked
+    /// at holds none.
+    _lock: Option<File>,
 }
 
 impl Sqlite {
@@ -82,7 +83,27 @@ impl Sqlite {
         Ok(Self {
             writer: Workers::writer(Desk::new(writer), path).map_err(no_thread)?,
             readers: Workers::readers(readers, path).map_err(no_thread)?,
-            _lock: lock,
+            _lock: Some(lock),
+        })
+    }
+
+    /// Opens the ledger to look into it, also while another process works with it. Whatever would change it is refused.
+    ///
+    /// # Errors
+    /// `LedgerUnknown` when the file is not a ledger of this version of Nivel.
+    pub fn open_to_read(path: &Path) -> Result<Self, Error> {
+        Self::start_reading(path).map_err(|trouble| trouble.told(path))
+    }
+
+    fn start_reading(path: &Path) -> Result<Self, Trouble> {
+        let connect = || connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, READER_CACHE_KIB);
+        let no_thread = |error| io_trouble("the ledger cannot start a thread", &error);
+        let writer = connect()?;
+        schema::verify(&writer)?;
+        Ok(Self {
+            writer: Workers::writer(Desk::new(writer), path).map_err(no_thread)?,
+            readers: Workers::readers(vec![Desk::new(connect()?)], path).map_err(no_thread)?,
+            _lock: None,
         })
     }
 
@@ -172,11 +193,12 @@ fn io_trouble(what: &str, error: &std::io::Error) -> Trouble {
 impl Ledger for Sqlite {
     async fn heads(&self, records: &[RecordId]) -> Result<Vec<Option<Head>>, Error> {
         let records = records.to_vec();
-        self.readers.run(move |desk| view::heads(desk, &records)).await
+        self.readers.look(move |desk| view::heads(desk, &records)).await
     }
 
     async fn view(&self, ask: Ask) -> Result<View, Error> {
-        self.readers.run(move |desk| view::view(desk, &ask)).await
+        // By the writer: its page cache is warm, while each commit empties those of the readers, and a commit follows.
+        self.writer.look(move |desk| view::view(desk, &ask)).await
     }
 
     async fn apply(&self, commit: Commit) -> Result<(), Error> {
@@ -185,11 +207,11 @@ impl Ledger for Sqlite {
 
     async fn stream(&self, stream: &StreamId) -> Result<StreamState, Error> {
         let stream = stream.clone();
-        self.readers.run(move |desk| read::stream(desk, &stream)).await
+        self.readers.look(move |desk| read::stream(desk, &stream)).await
     }
 
     async fn streams(&self) -> Result<BTreeMap<StreamId, StreamState>, Error> {
-        self.readers.run(read::streams).await
+        self.readers.look(read::streams).await
     }
 
     async fn note_stream(
@@ -214,7 +236,7 @@ impl Ledger for Sqlite {
     }
 
     async fn runs(&self, limit: usize) -> Result<Vec<Run>, Error> {
-        self.readers.run(move |desk| read::runs(desk, limit)).await
+        self.readers.look(move |desk| read::runs(desk, limit)).await
     }
 
     async fn claim(&self, stream: &StreamId, now: UnixMillis, limit: usize) -> Result<Vec<Write>, Error> {
@@ -231,43 +253,43 @@ impl Ledger for Sqlite {
     async fn writes(&self, states: &[WriteState], after: Option<&Target>, limit: usize) -> Result<Vec<Write>, Error> {
         let (states, after) = (states.to_vec(), after.cloned());
         self.readers
-            .run(move |desk| outbox::list(desk, &states, after.as_ref(), limit))
+            .look(move |desk| outbox::list(desk, &states, after.as_ref(), limit))
             .await
     }
 
     async fn next_due(&self, stream: &StreamId) -> Result<Option<UnixMillis>, Error> {
         let stream = stream.clone();
-        self.readers.run(move |desk| outbox::next_due(desk, &stream)).await
+        self.readers.look(move |desk| outbox::next_due(desk, &stream)).await
     }
 
     async fn customer(&self, key: &CustomerKey) -> Result<Option<Customer>, Error> {
         let key = *key;
-        self.readers.run(move |desk| read::customer(desk, &key)).await
+        self.readers.look(move |desk| read::customer(desk, &key)).await
     }
 
     async fn customers(&self, after: Option<&CustomerKey>, limit: usize) -> Result<Vec<Customer>, Error> {
         let after = after.copied();
         self.readers
-            .run(move |desk| read::customers(desk, after.as_ref(), limit))
+            .look(move |desk| read::customers(desk, after.as_ref(), limit))
             .await
     }
 
     async fn search(&self, text: &str, limit: usize) -> Result<Vec<CustomerKey>, Error> {
         let text = text.to_owned();
-        self.readers.run(move |desk| read::search(desk, &text, limit)).await
+        self.readers.look(move |desk| read::search(desk, &text, limit)).await
     }
 
     async fn rejected(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<Record>, Error> {
         let after = after.cloned();
         self.readers
-            .run(move |desk| read::rejected(desk, after.as_ref(), limit))
+            .look(move |desk| read::rejected(desk, after.as_ref(), limit))
             .await
     }
 
     async fn changes(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<ChangeRow>, Error> {
         let customer = *customer;
         self.readers
-            .run(move |desk| read::changes(desk, &customer, limit))
+            .look(move |desk| read::changes(desk, &customer, limit))
             .await
     }
 
@@ -280,7 +302,7 @@ impl Ledger for Sqlite {
 
     async fn setting(&self, name: &str) -> Result<Option<String>, Error> {
         let name = name.to_owned();
-        self.readers.run(move |desk| read::setting(desk, &name)).await
+        self.readers.look(move |desk| read::setting(desk, &name)).await
     }
 
     async fn set_setting(&self, name: &str, value: &str) -> Result<(), Error> {
@@ -291,7 +313,7 @@ impl Ledger for Sqlite {
     }
 
     async fn totals(&self) -> Result<Totals, Error> {
-        self.readers.run(|desk| read::totals(desk)).await
+        self.readers.look(|desk| read::totals(desk)).await
     }
 
     async fn probe(&self) -> Result<(), Error> {

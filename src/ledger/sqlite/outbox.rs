@@ -114,7 +114,7 @@ fn present(conn: &Connection, stream: i64, target: &Target) -> Result<Option<Pre
 /// attempt whose answer was lost.
 pub(super) fn put(conn: &Connection, stream: i64, write: &Write, customer: i64) -> Result<(), Trouble> {
     let Some(present) = present(conn, stream, &write.target)? else {
-        return replace(conn, stream, write, customer, write.generation, write.is_uncertain);
+        return insert(conn, stream, write, customer);
     };
     let newer = write.generation.max(present.generation + 1);
     let is_uncertain = write.is_uncertain || present.is_uncertain;
@@ -183,6 +183,27 @@ fn unleased(state: WriteState) -> WriteState {
     }
 }
 
+fn insert(conn: &Connection, stream: i64, write: &Write, customer: i64) -> Result<(), Trouble> {
+    conn.prepare_cached(
+        "INSERT INTO write (stream, slot, customer, state, due_at, generation, attempts, is_uncertain, operation, \
+         fields, problem) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?
+    .execute((
+        stream,
+        slot_value(&write.target.slot),
+        customer,
+        state_number(unleased(write.state)),
+        write.due_at.0,
+        signed(write.generation),
+        write.attempts,
+        write.is_uncertain,
+        write.operation.as_str(),
+        to_json(&write.fields)?,
+        optional_json(write.problem.as_ref())?,
+    ))?;
+    Ok(())
+}
+
 fn replace(
     conn: &Connection,
     stream: i64,
@@ -192,23 +213,18 @@ fn replace(
     is_uncertain: bool,
 ) -> Result<(), Trouble> {
     conn.prepare_cached(
-        "INSERT OR REPLACE INTO write (stream, slot, customer, state, due_at, generation, attempts, is_uncertain, \
-         operation, fields, problem) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "UPDATE write SET customer = ?3, generation = ?4, operation = ?5, fields = ?6, next_operation = NULL \
+         WHERE stream = ?1 AND slot = ?2",
     )?
     .execute((
         stream,
         slot_value(&write.target.slot),
         customer,
-        state_number(unleased(write.state)),
-        write.due_at.0,
         signed(generation),
-        write.attempts,
-        is_uncertain,
         write.operation.as_str(),
         to_json(&write.fields)?,
-        optional_json(write.problem.as_ref())?,
     ))?;
-    Ok(())
+    set_fate(conn, stream, write, write.due_at, is_uncertain)
 }
 
 /// Ends a lease with what became of it; see [`crate::ledger::WriteChange::Settle`].

@@ -46,6 +46,22 @@ pub(super) fn migrate(conn: &mut Connection, now: UnixMillis) -> Result<(), Trou
     Ok(())
 }
 
+/// Makes sure that the file has exactly the schema this program knows, without changing it.
+///
+/// # Errors
+/// `LedgerUnknown` when it has not.
+pub(super) fn verify(conn: &Connection) -> Result<(), Trouble> {
+    let id: i64 = conn.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    if id != APPLICATION_ID {
+        return Err(unknown("the file is a database of another program"));
+    }
+    let known = MIGRATIONS.iter().map(|(_, sql)| checksum(sql));
+    if applied(conn)?.into_iter().eq(known) {
+        return Ok(());
+    }
+    Err(unknown("the file was written by another version of Nivel"))
+}
+
 /// Checksums of the migrations the file has had, in order.
 fn applied(conn: &Connection) -> Result<Vec<String>, Trouble> {
     let mut statement = conn.prepare("SELECT checksum FROM migration ORDER BY version")?;

@@ -263,6 +263,45 @@ async fn an_answer_nobody_waits_for_is_still_given_its_work() {
 }
 
 #[tokio::test]
+async fn identifiers_keep_their_first_time_and_say_whether_they_are_current() {
+    let folder = TempDir::new().unwrap();
+    let ledger = open(&folder).unwrap();
+    ledger.apply(one(1)).await.unwrap();
+    let id = StreamId::new("crm", "contact").record("1");
+    let email = |text: &str| Identifier::new(IdentifierKind::Email, text);
+    let (old, new) = (email("person.1@example.com"), email("new@example.com"));
+    let later = NOW.plus(Duration::from_secs(1));
+    let steps = [
+        (vec![&old, &new], vec![(&new, later, true), (&old, NOW, true)]),
+        (vec![&new], vec![(&new, later, true), (&old, NOW, false)]),
+        (vec![&old], vec![(&new, later, false), (&old, NOW, true)]),
+        (vec![&old], vec![(&new, later, false), (&old, NOW, true)]),
+    ];
+    for (asserted, expected) in steps {
+        let mut commit = Commit::new(Cause::Run(1), later);
+        let asserted = asserted.into_iter().cloned().collect();
+        commit.identifiers.push((id.clone(), asserted));
+        ledger.apply(commit).await.unwrap();
+        let read = |desk: &mut Desk| {
+            let mut statement = desk
+                .conn
+                .prepare("SELECT value, since, is_current FROM identifier WHERE kind = 4 ORDER BY value")?;
+            let rows = statement.query_map([], |row| {
+                let email = Identifier::new(IdentifierKind::Email, row.get::<_, String>(0)?);
+                Ok((email, UnixMillis(row.get(1)?), row.get::<_, bool>(2)?))
+            })?;
+            Ok(rows.collect::<Result<Vec<_>, _>>()?)
+        };
+        let found = ledger.readers.look(read).await.unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .map(|(email, since, current)| (email, *since, *current))
+            .collect();
+        assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test]
 async fn history_is_trimmed_to_what_must_be_kept() {
     let folder = TempDir::new().unwrap();
     let ledger = open(&folder).unwrap();
@@ -303,3 +342,21 @@ fn ledger_speed_takes_the_whole_way() {
 }
 
 mod speed;
+
+#[tokio::test]
+async fn somebody_may_look_while_another_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nivel.db");
+    let clock = crate::model::TestClock::at(UnixMillis(1));
+    let ledger = Sqlite::open(&path, &clock).unwrap();
+    ledger.set_setting("name", "value").await.unwrap();
+    let looking = Sqlite::open_to_read(&path).unwrap();
+    assert_eq!(looking.setting("name").await.unwrap().as_deref(), Some("value"));
+    ledger.set_setting("name", "newer").await.unwrap();
+    assert_eq!(looking.setting("name").await.unwrap().as_deref(), Some("newer"));
+    assert!(looking.set_setting("name", "mine").await.is_err(), "only looking");
+    drop((ledger, looking));
+    let alone = Sqlite::open_to_read(&path).unwrap();
+    assert_eq!(alone.setting("name").await.unwrap().as_deref(), Some("newer"));
+    assert!(Sqlite::open_to_read(&folder.path().join("none.db")).is_err());
+}

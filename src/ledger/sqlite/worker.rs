@@ -61,12 +61,15 @@ impl Desk {
 pub(super) trait Job: Send {
     /// Does it; false when it failed and left nothing worth keeping.
     fn run(&mut self, desk: &mut Desk) -> bool;
+    /// True when it only looks: then it needs no part in a commit.
+    fn only_reads(&self) -> bool;
     /// Tells whoever waits. `kept` is an error when the job went well but its transaction did not.
     fn tell(self: Box<Self>, kept: Result<(), Trouble>);
 }
 
 struct Task<T, F> {
     act: Option<F>,
+    only_reads: bool,
     result: Option<Result<T, Trouble>>,
     reply: oneshot::Sender<Result<T, Trouble>>,
 }
@@ -77,6 +80,10 @@ impl<T: Send, F: FnOnce(&mut Desk) -> Result<T, Trouble> + Send> Job for Task<T,
         let is_good = matches!(result, Some(Ok(_)));
         self.result = result;
         is_good
+    }
+
+    fn only_reads(&self) -> bool {
+        self.only_reads
     }
 
     fn tell(self: Box<Self>, kept: Result<(), Trouble>) {
@@ -141,10 +148,27 @@ impl Workers {
         &self,
         act: impl FnOnce(&mut Desk) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, Error> {
+        self.queue(act, false).await
+    }
+
+    /// As [`Workers::run`], for what only looks at the ledger.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Desk) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.queue(act, true).await
+    }
+
+    async fn queue<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Desk) -> Result<T, Trouble> + Send + 'static,
+        only_reads: bool,
+    ) -> Result<T, Error> {
         let gone = || Trouble::bug("the ledger's thread is gone").told(&self.path);
         let (reply, answer) = oneshot::channel();
         let task = Task {
             act: Some(act),
+            only_reads,
             result: None,
             reply,
         };
@@ -183,16 +207,20 @@ impl Queue {
     }
 }
 
-/// Each job sees one state of the ledger from its beginning to its end.
 fn read(mut desk: Desk, jobs: &Queue) {
-    while let Some(mut job) = jobs.next() {
-        let kept = desk.command("BEGIN");
-        if kept.is_ok() {
-            job.run(&mut desk);
-            desk.take_back_read();
-        }
-        job.tell(kept);
+    while let Some(job) = jobs.next() {
+        read_one(&mut desk, job);
     }
+}
+
+/// The job sees one state of the ledger from its beginning to its end.
+fn read_one(desk: &mut Desk, mut job: Box<dyn Job>) {
+    let kept = desk.command("BEGIN");
+    if kept.is_ok() {
+        job.run(desk);
+        desk.take_back_read();
+    }
+    job.tell(kept);
 }
 
 impl Desk {
@@ -206,8 +234,14 @@ impl Desk {
 
 fn write(mut desk: Desk, jobs: &Queue, wal: &Path) {
     let mut groups = 0_u32;
-    while let Some(first) = jobs.next() {
-        write_group(&mut desk, first, jobs);
+    let mut next = jobs.next();
+    while let Some(first) = next {
+        if first.only_reads() {
+            read_one(&mut desk, first);
+            next = jobs.next();
+            continue;
+        }
+        next = write_group(&mut desk, first, jobs).or_else(|| jobs.next());
         groups = (groups + 1) % GROUPS_PER_LOOK;
         if groups == 0 {
             bound_log(&desk.conn, wal);
@@ -215,14 +249,15 @@ fn write(mut desk: Desk, jobs: &Queue, wal: &Path) {
     }
 }
 
-fn write_group(desk: &mut Desk, first: Box<dyn Job>, jobs: &Queue) {
+/// Gives back a job that it met and that is none of a group.
+fn write_group(desk: &mut Desk, first: Box<dyn Job>, jobs: &Queue) -> Option<Box<dyn Job>> {
     if let Err(trouble) = desk.command("BEGIN IMMEDIATE") {
         first.tell(Err(trouble));
-        return;
+        return None;
     }
     let mut done: Vec<Box<dyn Job>> = Vec::new();
     let mut next = Some(first);
-    while let Some(mut job) = next.take() {
+    while let Some(mut job) = next.take_if(|job| !job.only_reads()) {
         if run_one(desk, &mut job, done.is_empty()) {
             done.push(job);
         } else {
@@ -234,7 +269,7 @@ fn write_group(desk: &mut Desk, first: Box<dyn Job>, jobs: &Queue) {
                 "the disk failed while the ledger was written",
             );
             done.drain(..).for_each(|job| job.tell(Err(lost.clone())));
-            return;
+            return None;
         }
         if done.len() < GROUP_MAX {
             next = jobs.next_if_ready();
@@ -247,6 +282,7 @@ fn write_group(desk: &mut Desk, first: Box<dyn Job>, jobs: &Queue) {
         commit(desk)
     };
     done.into_iter().for_each(|job| job.tell(kept.clone()));
+    next
 }
 
 /// Runs one job of a group; false when it failed and was taken back.

@@ -207,6 +207,7 @@ async fn everything_of_a_record_reads_back(ledger: &dyn Ledger) {
     };
     full.bounces.insert(field.clone(), bounce);
     full.deleted_at = Some(at(15));
+    full.is_unread = true;
     full.problem = Some(Problem::new(Code::RecordUnmappable, "no").about("x").hint("y"));
     let mut whole = customer(1, 0);
     whole.golden = full.fields.clone();

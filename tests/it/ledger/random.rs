@@ -6,7 +6,7 @@ use nivel::error::{Code, Problem};
 use nivel::ledger::{
     Advance, Ask, Cause, Change, Commit, Decision, Error, Ledger, Slot, Target, What, Write, WriteChange, WriteState,
 };
-use nivel::model::{Cursor, Customer, CustomerKey, RecordId};
+use nivel::model::{Cursor, Customer, CustomerKey, Record, RecordId};
 use proptest::prelude::*;
 
 use super::contract::{at, crm, customer, desk, email, key, record, write};
@@ -147,8 +147,15 @@ async fn fold(ledger: &dyn Ledger, acts: &[Act], now: i64) -> Commit {
     };
     let view = ledger.view(ask).await.unwrap();
     let mut customers: BTreeMap<CustomerKey, Customer> = BTreeMap::new();
-    let mut records = BTreeMap::new();
+    let mut records: BTreeMap<RecordId, (Record, CustomerKey)> = BTreeMap::new();
     for act in acts {
+        // Whoever is named exists, otherwise most commits would be refused; some still name an alias.
+        if let Act::Record { owner, .. } | Act::Put { owner, .. } | Act::Change { owner, .. } = act {
+            let key = key_of(*owner);
+            if !view.customers.contains_key(&key) && !view.aliases.contains_key(&key) {
+                customers.entry(key).or_insert_with(|| customer((*owner).into(), 0));
+            }
+        }
         match act {
             Act::Customer { number, golden, behind } => {
                 let mut put = view
@@ -185,11 +192,17 @@ async fn fold(ledger: &dyn Ledger, acts: &[Act], now: i64) -> Commit {
                 let mut said = record(&id_of(*number), &mail_of(*mail));
                 said.deleted_at = deleted.then_some(at(now));
                 said.problem = bad.then(|| Problem::new(Code::RecordUnmappable, "no"));
-                records.insert(said.id.clone(), (said, key_of(*owner)));
+                let owner = key_of(*owner);
+                let live = view.aliases.get(&owner).filter(|_| !*bad).copied();
+                records.insert(said.id.clone(), (said, live.unwrap_or(owner)));
             }
             Act::Identifiers { number, mails } => {
+                let id = id_of(*number);
+                if !view.records.contains_key(&id) && !records.contains_key(&id) {
+                    continue;
+                }
                 let asserted = mails.iter().map(|mail| email(&mail_of(*mail))).collect();
-                commit.identifiers.push((id_of(*number), asserted));
+                commit.identifiers.push((id, asserted));
             }
             Act::Put {
                 slot,
@@ -331,7 +344,7 @@ async fn compare(left: &dyn Ledger, right: &dyn Ledger) {
 }
 
 async fn live(steps: &[Step]) {
-    let folder = tempfile::TempDir::new().unwrap();
+    let folder = super::folder();
     let model = Model::default();
     let mut ledger = Some(super::open(folder.path()));
     let run = ledger.as_ref().unwrap().open_run(&crm(), at(0)).await.unwrap();

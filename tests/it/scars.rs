@@ -1,0 +1,78 @@
+//! Each way in which peers lose, double or loop data, and the test here that would notice. A test bears the number of its
+//! scar; this list is held against the sources.
+
+use std::path::Path;
+
+/// Number → tests. Grows with every issue; a number never leaves it.
+const SCARS: &[(u16, &[&str])] = &[
+    (1, &["p01_p11_a_row_edited_while_the_stream_is_read_is_read_again"]),
+    (2, &["p02_p03_a_late_index_is_read_again_by_default"]),
+    (3, &["p02_p03_a_late_index_is_read_again_by_default"]),
+    (4, &["p04_same_second_rows"]),
+    (5, &["p05_p06_more_than_ten_thousand_rows_with_one_time_stamp"]),
+    (6, &["p05_p06_more_than_ten_thousand_rows_with_one_time_stamp"]),
+    (
+        7,
+        &["p07_a_cursor_that_does_not_advance_is_an_error_and_no_endless_loop"],
+    ),
+    (8, &["p08_the_state_is_the_tools_time_and_not_ours"]),
+    (11, &["p01_p11_a_row_edited_while_the_stream_is_read_is_read_again"]),
+    (13, &["p13_each_row_of_a_batch_stands_for_itself"]),
+    (16, &["p16_a_changed_email_makes_no_second_person"]),
+    (
+        18,
+        &[
+            "p18_a_made_object_is_in_the_crosswalk_with_its_acknowledgement",
+            "p18_a_create_whose_answer_is_lost_is_looked_up_before_it_is_repeated",
+        ],
+    ),
+    (
+        23,
+        &[
+            "p23_a_value_we_wrote_is_no_change_even_when_the_time_moved",
+            "p23_what_we_wrote_and_see_again_is_no_change",
+        ],
+    ),
+    (24, &["p24_an_echo_of_ours_never_outranks_the_one_who_said_it"]),
+    (25, &["p25_only_the_field_that_differs_from_what_we_wrote_counts"]),
+    (26, &["p26_an_echo_is_suppressed_by_field_not_by_record"]),
+    (
+        27,
+        &[
+            "p27_a_placeholder_never_comes_back_as_data",
+            "p27_what_a_tool_fills_in_by_itself_is_no_data",
+        ],
+    ),
+    (
+        36,
+        &["p36_an_older_version_is_ignored_and_a_tie_goes_to_the_last_fetched"],
+    ),
+    (39, &["p39_the_deleted_speak_only_when_nobody_else_does"]),
+    (48, &["p48_absent_empty_and_value_are_three_things"]),
+];
+
+fn sources(folder: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_scar_of_the_list_has_its_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut text = String::new();
+    sources(&root.join("src"), &mut text);
+    sources(&root.join("tests/it"), &mut text);
+    let missing: Vec<_> = SCARS
+        .iter()
+        .flat_map(|(number, tests)| tests.iter().map(move |test| (number, test)))
+        .filter(|(_, test)| !text.contains(&format!("fn {test}(")))
+        .collect();
+    assert!(missing.is_empty(), "scars without their test: {missing:?}");
+    assert!(SCARS.is_sorted_by_key(|(number, _)| *number));
+}
