@@ -15,7 +15,8 @@ RUN cargo build --release --locked --bin nivel \
  && install -D -m 0755 target/release/nivel /out/usr/local/bin/nivel \
  && strip /out/usr/local/bin/nivel \
  && install -D -m 0644 /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ca-certificates.crt \
- && install -d -m 0755 /out/etc/nivel
+ && install -d -m 0755 /out/etc/nivel \
+ && rm -rf target
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="nivel" \
