@@ -121,7 +121,7 @@ pub struct Window {
 }
 
 fn overlap() -> Period {
-    Period(std::time::Duration::from_secs(1))
+    Period(std::time::Duration::from_secs(15 * 60))
 }
 
 /// How a window is applied.
