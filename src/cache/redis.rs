@@ -312,6 +312,10 @@ impl IdentityCache for Redis {
         }
     }
 
+    fn serves_others(&self) -> bool {
+        true
+    }
+
     fn health(&self) -> CacheHealth {
         let state = self.state();
         let problems = [&state.down, &state.unwritable, &state.evicts];
