@@ -303,13 +303,9 @@ fn limits(entry: &Entry<'_>) -> Vec<Limit> {
 }
 
 fn rate_limit((count, every): (u32, Duration), path: Option<regex::Regex>) -> Limit {
-    Limit::Rate(RateLimit {
-        rate: Rate { count, every },
-        path: path.map(Pattern),
-        op: None,
-        per: None,
-        remaining: None,
-    })
+    let mut limit = RateLimit::new(Rate { count, every });
+    limit.path = path.map(Pattern);
+    Limit::Rate(limit)
 }
 
 /// What the connector asks for. Which keys it knows is checked later, against its manifest.

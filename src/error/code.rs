@@ -74,6 +74,8 @@ codes! {
     CeilingMet = "CON009", Vendor;
     /// The tool asked to be called more slowly.
     TooFast = "CON010", Nobody;
+    /// The tool failed again and again and is left alone for a while.
+    LeftAlone = "CON011", Nobody;
     /// A record could not be mapped to canonical fields.
     RecordUnmappable = "REC001", Team;
     /// A record changes back and forth and was frozen.

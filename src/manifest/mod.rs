@@ -49,7 +49,7 @@ pub use path::{BadPath, Found, Path};
 pub use scalar::{Many, Method, Param, Period, Rate, Request, Start};
 pub use shipped::{shipped, shipped_tests};
 pub use types::{
-    Auth, Basic, ErrorRule, FORMAT, Jwt, Limit, Manifest, OpName, Pattern, Per, Pick, Places, RateLimit,
+    Auth, Basic, ErrorRule, FORMAT, Jwt, Limit, Manifest, OpName, Pattern, Per, Pick, Places, RateLimit, Reading,
     SecretEncoding, Setting, SettingType, Source, Support, Wait,
 };
 pub use value::PhoneNormaliser;

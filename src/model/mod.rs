@@ -1,5 +1,6 @@
 //! The words of Nivel as types: records, values, identifiers, customers, time. No I/O, no clock, no vendor.
 
+mod budget;
 mod customer;
 mod exchange;
 mod field;
@@ -8,6 +9,7 @@ mod record;
 mod spec;
 mod time;
 
+pub use budget::{Bucket, Late, QuotaAsk, QuotaGrant, QuotaSlots, QuotaStore, QuotaUse, SharedBudget, Taken};
 pub use customer::{Customer, CustomerKey, Kind, Lineage, Origin};
 pub use exchange::{Cursor, Done, Incoming, Operation, Outcome, Page, Wanted, WriteAction};
 pub use field::{FieldName, Fields, Value};
