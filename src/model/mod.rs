@@ -8,6 +8,7 @@ mod identifier;
 mod record;
 mod spec;
 mod time;
+mod token;
 
 pub use budget::{Bucket, Late, QuotaAsk, QuotaGrant, QuotaSlots, QuotaStore, QuotaUse, SharedBudget, Taken};
 pub use customer::{Customer, CustomerKey, Kind, Lineage, Origin};
@@ -17,3 +18,4 @@ pub use identifier::{Identifier, IdentifierKind};
 pub use record::{Bounce, Observed, Ours, Record, RecordId, StreamId};
 pub use spec::{FieldSpec, StreamSpec, WriteMode};
 pub use time::{Clock, SystemClock, TestClock, UnixMillis};
+pub use token::{SealedToken, TokenStore};

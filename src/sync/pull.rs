@@ -9,6 +9,7 @@ use super::fold::{Context, Folded, Objects, ask, fold};
 use super::progress::Event;
 use crate::cache;
 use crate::connector::Connection;
+use crate::connector::limits::{Lane, in_lane};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::ledger::{Advance, Ask, Cause, Commit, Error as LedgerError, Run, content_hash_of};
 use crate::model::{Cursor, Incoming, Page, RecordId, StreamId, UnixMillis};
@@ -53,9 +54,13 @@ impl Engine {
         }
         let started_at = self.clock.now();
         let id = self.ledger.open_run(stream, started_at).await?;
-        let result = self
-            .pull_run(connection.as_ref(), stream, id, state.cursor, state.version, report)
-            .await;
+        let lane = if state.initial_done_at.is_none() {
+            Lane::Backfill
+        } else {
+            Lane::Live
+        };
+        let run = self.pull_run(connection.as_ref(), stream, id, state.cursor, state.version, report);
+        let result = in_lane(lane, run).await;
         let problem = result.as_ref().err().map(Stop::problem);
         let run = Run {
             id,

@@ -8,6 +8,7 @@ use super::engine::Engine;
 use super::progress::Event;
 use super::settle::{Aftermath, settle};
 use crate::connector::Connection;
+use crate::connector::limits::{Lane, in_lane};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::ledger::{Ask, Cause, Error as LedgerError, Slot, View, Write};
 use crate::model::{Fields, Operation, Outcome, StreamId, UnixMillis, WriteAction};
@@ -81,7 +82,12 @@ impl Engine {
     ) -> Result<Aftermath, LedgerError> {
         let view = self.ledger.view(ask_for(&writes, &[])).await?;
         let operations: Vec<Operation> = writes.iter().map(|write| operation(write, &view)).collect();
-        let outcomes = connection.write(&stream.stream, &operations).await;
+        let lane = if writes.iter().all(|write| write.attempts > 1) {
+            Lane::Retry
+        } else {
+            Lane::Live
+        };
+        let outcomes = in_lane(lane, connection.write(&stream.stream, &operations)).await;
         let mut answers: Vec<(Write, Outcome)> = Vec::with_capacity(writes.len());
         let mut outcomes = outcomes.into_iter();
         for write in writes {

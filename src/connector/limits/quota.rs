@@ -39,6 +39,8 @@ struct Entry {
     name: CompactString,
     /// For the usual work, and for handoffs, for whom a part of the whole is kept back.
     pools: [Pool; 2],
+    /// What was left when the tool's figure was last compared with ours.
+    compared: Option<u32>,
 }
 
 /// All quotas of a system.
@@ -66,7 +68,13 @@ impl Quotas {
         let entry = |(index, rule): (usize, Rule)| {
             let name = rule.name(system, "").into();
             let pools = [Pool::default(); 2];
-            (index, Entry { rule, name, pools })
+            let entry = Entry {
+                rule,
+                name,
+                pools,
+                compared: None,
+            };
+            (index, entry)
         };
         let entries: BTreeMap<usize, Entry> = rules.into_iter().map(entry).collect();
         Self {
@@ -156,6 +164,15 @@ impl Quotas {
         if let Some(total) = total.filter(|total| *total > 0) {
             entry.rule.set_total(total);
         }
+        let step = (u64::from(entry.rule.max) / PARTS).clamp(1, AHEAD_MAX);
+        let is_near = |before: u32| u64::from(before.abs_diff(left)) < step;
+        if entry
+            .compared
+            .is_some_and(|before| is_near(before) && (left > 0 || before == 0))
+        {
+            return Ok(());
+        }
+        entry.compared = Some(left);
         let now = self.clock.now();
         let unused: u64 = entry.pools.iter().map(|pool| pool.usable(now)).sum();
         let spent = u64::from(entry.rule.total().saturating_sub(left)) + unused;
@@ -164,7 +181,6 @@ impl Quotas {
             .iter()
             .find(|known| known.name == entry.name)
             .map_or(0, |known| known.spent);
-        let step = (u64::from(entry.rule.max) / PARTS).clamp(1, AHEAD_MAX);
         if spent.abs_diff(known) > step || left == 0 && spent != known {
             self.store().correct(&entry.name, entry.rule.span, spent, now).await?;
             if spent > known {

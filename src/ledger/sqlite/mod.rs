@@ -13,6 +13,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod vault;
 mod view;
 mod worker;
 
