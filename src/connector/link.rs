@@ -15,6 +15,7 @@ use super::classify::classify;
 use super::http::{Answer, Ask, Bounds, Http, not_the_answer};
 use super::limits::{Call, Limits, Quotas, Rule, Settings, lane};
 use super::meter::Meter;
+use super::oauth::OAuth;
 use super::render::Draft;
 use super::settings::ConnectionSettings;
 use super::timer::Timer;
@@ -115,7 +116,8 @@ impl Link {
             .filter_map(|(index, rate)| Meter::of(index, rate));
         let meters = meters.collect();
         let rules = rates.map(|rate| rule(rate, settings.share)).collect();
-        let credential = Credential::new(manifest.auth.clone(), names.clone(), Arc::clone(&settings.clock));
+        let oauth = OAuth::of(manifest, settings)?;
+        let credential = Credential::new(manifest.auth.clone(), oauth, names.clone(), Arc::clone(&settings.clock));
         Ok(Self {
             headers: common_headers(manifest, &names).map_err(about)?,
             http,
@@ -188,7 +190,7 @@ impl Link {
         let mut is_renewed = false;
         loop {
             let mut ask = draft.ask(&self.base, &self.headers, purpose.is_read)?;
-            self.credential.apply(&mut ask.headers)?;
+            let used = self.credential.apply(&mut ask.headers).await?;
             let permit = self.limits.enter(&call).await?;
             self.enter(&ask.name())?;
             let answer = self.http.send(&ask).await;
@@ -217,7 +219,7 @@ impl Link {
                 }
                 Class::Auth if !is_renewed => {
                     is_renewed = true;
-                    self.credential.renew();
+                    self.credential.renew(used).await?;
                 }
                 Class::Throttle if throttles < THROTTLES_MAX && failure.wait.is_none_or(|wait| wait <= WAIT_MAX) => {
                     throttles += 1;

@@ -21,7 +21,9 @@ pub mod limits;
 mod link;
 mod meter;
 mod native;
+pub mod oauth;
 mod render;
+pub mod seal;
 pub mod settings;
 pub mod timer;
 

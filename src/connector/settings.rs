@@ -9,9 +9,10 @@ use secrecy::SecretString;
 use serde_json::Value as Json;
 
 use super::http::Bounds;
+use super::seal::KeyRing;
 use super::timer::{RealTimer, Timer};
 use crate::manifest::{Limit, PhoneNormaliser};
-use crate::model::{Clock, Late, QuotaStore, SharedBudget, SystemClock};
+use crate::model::{Clock, Late, QuotaStore, SharedBudget, SystemClock, TokenStore};
 
 /// The part of a quota that is kept for handoffs when nothing else is said.
 const RESERVE: f64 = 0.1;
@@ -48,6 +49,10 @@ pub struct ConnectionSettings {
     pub budget: Late<dyn SharedBudget>,
     /// Where quotas are counted; left empty a restart forgets them.
     pub quotas: Late<dyn QuotaStore>,
+    /// Where OAuth grants are kept.
+    pub tokens: Late<dyn TokenStore>,
+    /// What they are sealed with.
+    pub token_keys: Late<KeyRing>,
     /// Instead of the manifest's `lag`.
     pub lag: Option<Duration>,
     /// Instead of the manifest's `overlap`.
@@ -79,6 +84,8 @@ impl ConnectionSettings {
             reserve: RESERVE,
             budget: Late::default(),
             quotas: Late::default(),
+            tokens: Late::default(),
+            token_keys: Late::default(),
             lag: None,
             overlap: None,
             removals_every: Duration::from_secs(15 * 60),

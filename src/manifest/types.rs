@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use super::cond::Cond;
 use super::expr::Template;
 use super::hook::Webhook;
+use super::oauth::OAuth2;
 use super::object::Object;
 use super::path::Path;
 use super::scalar::{Many, Period, Rate, Request};
@@ -46,6 +47,9 @@ pub struct Manifest {
     /// How requests are authenticated.
     #[serde(default)]
     pub auth: Option<Auth>,
+    /// How requests are authenticated instead, for systems that set what its `client_id` asks for.
+    #[serde(default)]
+    pub oauth2: Option<OAuth2>,
     /// A cheap request that proves address and credential.
     #[serde(default)]
     pub check: Option<Request>,
