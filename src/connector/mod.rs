@@ -12,14 +12,18 @@ pub use crate::model::{Cursor, Done, Incoming, Operation, Outcome, Page, WriteAc
 use crate::model::{FieldName, StreamSpec, Value};
 
 pub mod auth;
+pub mod breaker;
 pub mod classify;
 pub mod conformance;
 pub mod file;
 pub mod http;
 pub mod limits;
 mod link;
+mod meter;
 mod native;
+pub mod oauth;
 mod render;
+pub mod seal;
 pub mod settings;
 pub mod timer;
 

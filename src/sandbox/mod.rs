@@ -16,6 +16,7 @@ pub mod clock;
 pub mod faults;
 pub mod history;
 mod hubspot;
+pub mod oauth;
 pub mod people;
 mod pipedrive;
 mod play;

@@ -11,6 +11,7 @@ use super::fold::{Context, Folded, Object, ask, fold, identifiers};
 use super::progress::Event;
 use crate::cache;
 use crate::connector::Connection;
+use crate::connector::limits::{Lane, in_lane};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::ledger::{Advance, Ask, Cause, Commit, Error as LedgerError, Run, StreamState, View, content_hash_of};
 use crate::model::{Cursor, Incoming, Page, RecordId, StreamId, UnixMillis};
@@ -86,8 +87,9 @@ impl Engine {
         report: &mut PullReport,
     ) -> Result<(), Stop> {
         let is_first = state.initial_done_at.is_none();
+        let lane = if is_first { Lane::Backfill } else { Lane::Live };
         let mut version = state.version;
-        let mut next = ask_page(connection, stream, state.cursor.as_ref()).await;
+        let mut next = ask_page(connection, stream, state.cursor.as_ref(), lane).await;
         loop {
             let page = match next {
                 Ok(page) => page,
@@ -95,7 +97,7 @@ impl Engine {
             };
             // The next page is on its way while this one is folded: its cursor is known, and reading changes nothing.
             let ahead = (!page.is_caught_up).then(|| page.next.clone());
-            let ahead = ask_ahead(connection, stream, ahead.as_ref());
+            let ahead = ask_ahead(connection, stream, ahead.as_ref(), lane);
             let commit = async {
                 if is_first {
                     self.put_aside(stream, run, page, version).await
@@ -278,10 +280,11 @@ async fn ask_page(
     connection: &Arc<dyn Connection>,
     stream: &StreamId,
     cursor: Option<&Cursor>,
+    lane: Lane,
 ) -> Result<Page, Failure> {
     let (connection, name, cursor) = (Arc::clone(connection), stream.stream.clone(), cursor.cloned());
     let mut task = JoinSet::new();
-    task.spawn(async move {
+    let work = async move {
         let ask = || async { connection.pull(&name, cursor.as_ref()).await };
         let pace = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(200))
@@ -289,7 +292,8 @@ async fn ask_page(
             .with_max_times(5)
             .with_jitter();
         ask.retry(pace).when(|failure| failure.class == Class::Transient).await
-    });
+    };
+    task.spawn(in_lane(lane, work));
     match task.join_next().await {
         Some(Ok(answer)) => answer,
         _ => Err(Failure::new(
@@ -303,9 +307,10 @@ async fn ask_ahead(
     connection: &Arc<dyn Connection>,
     stream: &StreamId,
     cursor: Option<&Cursor>,
+    lane: Lane,
 ) -> Option<Result<Page, Failure>> {
     match cursor {
-        Some(cursor) => Some(ask_page(connection, stream, Some(cursor)).await),
+        Some(cursor) => Some(ask_page(connection, stream, Some(cursor), lane).await),
         None => None,
     }
 }

@@ -10,6 +10,7 @@ use super::engine::Engine;
 use super::progress::Event;
 use super::settle::{Aftermath, settle};
 use crate::connector::Connection;
+use crate::connector::limits::{Lane, in_lane};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::ledger::{Ask, Cause, Error as LedgerError, Slot, View, Write};
 use crate::model::{Fields, Operation, Outcome, RecordId, StreamId, UnixMillis, WriteAction};
@@ -83,7 +84,12 @@ impl Engine {
     ) -> Result<Aftermath, LedgerError> {
         let view = self.ledger.view(ask_for(&writes, &[])).await?;
         let operations: Vec<Operation> = writes.iter().map(|write| operation(write, &view)).collect();
-        let outcomes = write(connection, stream, operations).await;
+        let lane = if writes.iter().all(|write| write.attempts > 1) {
+            Lane::Retry
+        } else {
+            Lane::Live
+        };
+        let outcomes = write(connection, stream, operations, lane).await;
         let mut answers: Vec<(Write, Outcome)> = Vec::with_capacity(writes.len());
         let mut outcomes = outcomes.into_iter();
         for write in writes {
@@ -167,10 +173,15 @@ impl Engine {
 }
 
 /// In a task of its own: requests to several tools are put together and taken apart on several cores.
-async fn write(connection: &Arc<dyn Connection>, stream: &StreamId, operations: Vec<Operation>) -> Vec<Outcome> {
+async fn write(
+    connection: &Arc<dyn Connection>,
+    stream: &StreamId,
+    operations: Vec<Operation>,
+    lane: Lane,
+) -> Vec<Outcome> {
     let (connection, name) = (Arc::clone(connection), stream.stream.clone());
     let mut task = JoinSet::new();
-    task.spawn(async move { connection.write(&name, &operations).await });
+    task.spawn(in_lane(lane, async move { connection.write(&name, &operations).await }));
     match task.join_next().await {
         Some(Ok(outcomes)) => outcomes,
         // Every write is then one without an answer.

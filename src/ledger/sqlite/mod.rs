@@ -15,6 +15,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod vault;
 mod view;
 mod worker;
 
