@@ -15,6 +15,7 @@ pub mod auth;
 pub mod classify;
 pub mod conformance;
 pub mod file;
+mod hook;
 pub mod http;
 pub mod limits;
 mod link;
@@ -23,6 +24,7 @@ mod render;
 pub mod settings;
 pub mod timer;
 
+pub use hook::Hook;
 pub use settings::{ConfigValue, ConnectionSettings};
 
 /// One configured system, ready to be spoken to.
@@ -46,6 +48,16 @@ pub trait Connection: Send + Sync {
 
     /// Carries out operations, split into as many requests as the system needs, and accounts for every one of them.
     async fn write(&self, stream: &str, operations: &[Operation]) -> Vec<Outcome>;
+
+    /// How the system's webhooks are proven and read; `None` when it sends none.
+    fn hook(&self) -> Option<&Hook> {
+        None
+    }
+
+    /// An object that came by itself, mapped to canonical fields.
+    fn read(&self, _stream: &str, _object: &serde_json::Value) -> Option<Incoming> {
+        None
+    }
 }
 
 /// The connection of a system that a native manifest describes.

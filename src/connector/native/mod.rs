@@ -15,10 +15,10 @@ use async_trait::async_trait;
 use compact_str::CompactString;
 use serde_json::{Map, Value as Json};
 
-use super::Connection;
 use super::link::{Link, Purpose};
 use super::render::{Draft, from_expression};
 use super::settings::ConnectionSettings;
+use super::{Connection, Hook};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{Context, Deletes, Manifest, Many, Mapper, Modified, Object, Path, Request};
 use crate::model::{Cursor, FieldName, Incoming, Operation, Outcome, Page, StreamSpec, UnixMillis, Value};
@@ -44,6 +44,7 @@ pub(super) struct Native {
     specs: BTreeMap<CompactString, StreamSpec>,
     removals_every: std::time::Duration,
     calls: usize,
+    hook: Option<Hook>,
 }
 
 /// One stream, with everything that can be prepared once.
@@ -79,7 +80,12 @@ impl Native {
             .into_iter()
             .map(|(name, object)| (name.clone(), Stream::new(name, object, &settings)))
             .collect();
+        let hook = manifest.webhook.map(|webhook| Hook {
+            webhook,
+            names: link.names(),
+        });
         Ok(Self {
+            hook,
             link,
             check: manifest.check,
             streams,
@@ -231,6 +237,15 @@ impl Connection for Native {
         };
         let about = |outcome: Outcome| outcome.map_err(|failure| self.about(stream, failure));
         outcomes.into_iter().map(about).collect()
+    }
+
+    fn hook(&self) -> Option<&Hook> {
+        self.hook.as_ref()
+    }
+
+    fn read(&self, stream: &str, object: &Json) -> Option<Incoming> {
+        let record = self.streams.get(stream)?.mapper.record_in(object);
+        (!record.remote.is_empty()).then_some(record)
     }
 }
 

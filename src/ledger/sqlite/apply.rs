@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::inbox;
 use super::outbox;
 use super::row::{self, lineage_json, map_json, optional_json, signed, to_json};
 use super::streams::Streams;
@@ -40,6 +41,9 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
     }
     for change in &commit.writes {
         put_write(conn, streams, &mut owners, change, commit.at)?;
+    }
+    if let Cause::Webhook(events) = &commit.cause {
+        inbox::fold(conn, events, commit.at)?;
     }
     put_changes(conn, &mut owners, commit)
 }

@@ -4,6 +4,7 @@
 //! refuses commits and loses none; as soon as there is room, the next one simply succeeds.
 
 mod apply;
+mod inbox;
 mod note;
 mod outbox;
 mod read;

@@ -11,7 +11,10 @@ use crate::model::UnixMillis;
 const APPLICATION_ID: i64 = 0x4e56_454c;
 
 /// Every migration in order; its place is its number. A migration that was released never changes again.
-const MIGRATIONS: &[(&str, &str)] = &[("0001_start", include_str!("migrations/0001_start.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_start", include_str!("migrations/0001_start.sql")),
+    ("0002_webhooks", include_str!("migrations/0002_webhooks.sql")),
+];
 
 /// Brings the schema up to date.
 ///
