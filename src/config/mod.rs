@@ -11,6 +11,7 @@ mod read;
 mod reader;
 mod rules;
 mod substitute;
+mod webhooks;
 mod words;
 mod yaml;
 
@@ -48,6 +49,8 @@ pub struct Config {
     pub cache: Option<CacheConfig>,
     /// The HTTP server.
     pub http: HttpConfig,
+    /// What may come in as webhooks.
+    pub webhooks: WebhookConfig,
     /// The log.
     pub log: LogConfig,
     /// The configured tools by name.
@@ -73,10 +76,37 @@ pub struct CacheConfig {
 }
 
 /// The HTTP server of the daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpConfig {
     /// Where it listens; loopback by default.
     pub listen: SocketAddr,
+    /// The address under which the world reaches it, without a slash at its end. Webhooks are proven against it.
+    pub public_url: Option<String>,
+}
+
+/// What may come in as webhooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebhookConfig {
+    /// The largest body, in bytes.
+    pub body_max: usize,
+    /// Most deliveries of one system in a time.
+    pub rate: (u32, Duration),
+    /// Most deliveries that are taken in at once; more are told to come again.
+    pub waiting_max: usize,
+    /// After how many times its usual gap a webhook counts as silent.
+    pub silence: u32,
+}
+
+/// What is done about the webhooks of one system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HookMode {
+    /// Deliveries are refused; subscriptions of ours are removed.
+    Off,
+    /// Deliveries are taken; the admin orders them in the tool.
+    #[default]
+    Receive,
+    /// Nivel keeps the subscriptions in the tool as the connector declares them.
+    Subscribe,
 }
 
 /// How the daemon logs.
@@ -129,6 +159,8 @@ pub struct SystemConfig {
     pub streams: BTreeMap<CompactString, StreamConfig>,
     /// Rate limits that replace the manifest's. Empty: the manifest's count.
     pub limits: Vec<Limit>,
+    /// What is done about its webhooks.
+    pub webhook: HookMode,
 }
 
 /// Exceptions for one stream.
@@ -167,6 +199,8 @@ pub struct Retention {
     pub changes: Duration,
     /// Finished runs.
     pub runs: Duration,
+    /// Events of webhooks after they were folded.
+    pub inbox: Duration,
 }
 
 impl Config {

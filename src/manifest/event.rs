@@ -8,7 +8,6 @@ use serde_json::{Map, Value as Json};
 use super::expr::Context;
 use super::hook::{Decode, EventKind, Events};
 use super::types::Pick;
-use super::value;
 use crate::model::UnixMillis;
 
 /// What one event says.
@@ -89,13 +88,25 @@ impl Events {
         }
     }
 
-    /// What makes an event unique, if the manifest says so and the event has it. `raw` is the body as it came.
+    /// The object's name, and what makes an event unique: as far as the manifest says so and the event has it. `raw` is
+    /// the body as it came.
     #[must_use]
-    pub fn key_of(&self, event: &Json, headers: &Json, raw: &[u8], names: &Context) -> Option<String> {
-        let pick = self.key.as_ref()?;
+    pub fn label(
+        &self,
+        event: &Json,
+        headers: &Json,
+        raw: &[u8],
+        names: &Context,
+    ) -> (Option<CompactString>, Option<String>) {
         let mut names = names_for(event, headers, names);
-        names.set_bytes("body", raw);
-        text(&picked(pick, event, &names)?)
+        let object = self.object.render_text(&names).ok().map(CompactString::from);
+        let Some(pick) = &self.key else {
+            return (object, None);
+        };
+        if matches!(pick, Pick::Template(template) if template.names().contains("body")) {
+            names.set_bytes("body", raw);
+        }
+        (object, picked(pick, event, &names).and_then(|key| text(&key)))
     }
 
     /// What an event says.
@@ -108,10 +119,7 @@ impl Events {
             .object
             .render_text(&names)
             .map_err(|why| format!("`object`: {}", why.why))?;
-        let at = self.at.as_ref().and_then(|at| {
-            let found = at.from.find(event).value()?;
-            value::time_in(&at.format, &found)
-        });
+        let at = self.at.as_ref().and_then(|at| at.read(event));
         let (subject, act) = self.act(event, &names)?;
         let record = self
             .record
@@ -266,7 +274,7 @@ mod tests {
     fn p12_what_makes_an_event_unique_is_more_than_its_object() {
         let events =
             events("{rows: '.', object: person, id: id, key: '{{ e.sub }}/{{ e.id }}/{{ e.kind }}/{{ e.at }}'}");
-        let key = |event: Json| events.key_of(&event, &json!({}), b"", &Context::new());
+        let key = |event: Json| events.label(&event, &json!({}), b"", &Context::new()).1;
         let first = key(json!({"sub": 1, "id": 7, "kind": "changed", "at": 10})).unwrap();
         let cases = [
             json!({"sub": 1, "id": 7, "kind": "changed", "at": 11}),

@@ -98,6 +98,16 @@ impl Context {
             .insert(name.into(), Dyn::from_bytes(bytes.to_vec()));
     }
 
+    /// True when the member of a name has a value, and is no empty text.
+    #[must_use]
+    pub fn is_set(&self, name: &str, member: &str) -> bool {
+        let value = self.0.0.get(name).and_then(|value| value.get_attr(member).ok());
+        value.is_some_and(|value| {
+            let is_blank = value.as_str().is_some_and(|text| text.trim().is_empty());
+            !(value.is_undefined() || value.is_none() || is_blank)
+        })
+    }
+
     /// The same names and one more.
     #[must_use]
     pub fn with(mut self, name: &str, value: &Json) -> Self {

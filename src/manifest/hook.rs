@@ -236,6 +236,14 @@ pub struct EventTime {
     pub zone: Option<Zone>,
 }
 
+impl EventTime {
+    /// The moment an event or row says.
+    #[must_use]
+    pub fn read(&self, from: &serde_json::Value) -> Option<UnixMillis> {
+        value::time_in(&self.format, &*self.from.find(from).value()?)
+    }
+}
+
 /// The time zone of a time that does not say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Zone {

@@ -15,6 +15,7 @@ pub mod checker;
 pub mod clock;
 pub mod faults;
 pub mod history;
+pub mod hooks;
 mod hubspot;
 pub mod people;
 mod pipedrive;
@@ -29,6 +30,7 @@ mod zendesk;
 
 pub use clock::Clock;
 pub use faults::{Fault, Kind, Retry, When};
+pub use hooks::{Delivered, HookFault};
 pub use history::{By, Event, Op, RequestLog};
 pub use tool::{Person, Tool};
 

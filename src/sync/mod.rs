@@ -5,9 +5,14 @@ pub mod fold;
 pub mod settle;
 
 mod engine;
+mod hints;
+mod hook;
 mod progress;
 mod pull;
 mod push;
+mod subscribe;
 
 pub use engine::{Engine, Next, Parts, Stop, Summary, SystemFigures};
+pub use hook::{Drained, silence};
+pub use subscribe::{Step, Wish, steps};
 pub use progress::{Event, Progress, Silent};

@@ -4,7 +4,7 @@
 //! Exactly one way of proof applies to a system, the first of its manifest whose `if` holds; there is no falling back to a
 //! weaker one. Everything secret is compared in constant time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -68,6 +68,21 @@ const INDIFFERENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, INDIFFERENT);
 const FOR_URLS: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, INDIFFERENT);
+
+/// The address to tell a tool: with the secret behind it where that is the proof. `None` when that is not set.
+#[must_use]
+pub fn address(hook: &Hook, plain: &str) -> Option<String> {
+    let names = hook.names();
+    let applies = |verify: &&Verify| verify.condition.as_ref().is_none_or(|condition| condition.holds(names));
+    match hook.webhook.verify.iter().find(applies)?.path_secret.as_ref() {
+        None => Some(plain.to_owned()),
+        Some(secret) => {
+            let secret = rendered(secret, names).ok()?;
+            let secret = percent_encoding::utf8_percent_encode(&secret, percent_encoding::NON_ALPHANUMERIC);
+            Some(format!("{plain}/{secret}"))
+        }
+    }
+}
 
 /// Proves a delivery.
 ///
@@ -146,8 +161,10 @@ fn what_is_signed(
     if uses("url") && delivery.url.is_none() {
         return Err(Refusal::NoPublicUrl);
     }
-    if verify.hash.is_some() {
-        secret_in(&used, names)?;
+    // A plain hash proves something only when a secret that is set is part of it.
+    let has_secret = || used.iter().any(|name| name.starts_with("config.")) && are_set(over, names);
+    if verify.hash.is_some() && !has_secret() {
+        return Err(Refusal::NoSecret);
     }
     let mut first = Map::new();
     for (name, value) in parts {
@@ -170,17 +187,12 @@ fn what_is_signed(
     over.render_bytes(&names).map_err(|_error| Refusal::Unsigned)
 }
 
-/// A plain hash proves something only when a secret that is set is part of it.
-fn secret_in(used: &BTreeSet<String>, names: &Context) -> Result<(), Refusal> {
-    let mut secrets = used.iter().filter(|name| name.starts_with("config.")).peekable();
-    if secrets.peek().is_none() {
-        return Err(Refusal::NoSecret);
-    }
-    for secret in secrets {
-        let secret = Template::compile(&format!("{{{{ {secret} }}}}")).map_err(|_error| Refusal::NoSecret)?;
-        rendered(&secret, names)?;
-    }
-    Ok(())
+/// True when every setting that an expression uses has a value: an empty secret proves nothing, whatever is around it.
+fn are_set(template: &Template, names: &Context) -> bool {
+    template.names().iter().all(|name| match name.strip_prefix("config.") {
+        Some(setting) => names.is_set("config", setting.split('.').next().unwrap_or_default()),
+        None => true,
+    })
 }
 
 /// Names and values of a form, sorted by name and put together.

@@ -6,6 +6,7 @@
 //! | `window`, `paging` | what is read next (pure) |
 //! | `read` | one page: request, answer, records, next cursor |
 //! | `lookup` | objects by id or by a field |
+//! | `subscribe` | subscriptions of webhooks |
 //! | `write`, `plan`, `account` | operations: grouped, sent, and each found again in the answer |
 
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use serde_json::{Map, Value as Json};
 use super::link::{Link, Purpose};
 use super::render::{Draft, from_expression};
 use super::settings::ConnectionSettings;
-use super::{Connection, Hook};
+use super::{Connection, Hook, Subscription};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{Context, Deletes, Manifest, Many, Mapper, Modified, Object, Path, Request};
 use crate::model::{Cursor, FieldName, Incoming, Operation, Outcome, Page, StreamSpec, UnixMillis, Value};
@@ -29,6 +30,7 @@ mod paging;
 mod place;
 mod plan;
 mod read;
+mod subscribe;
 mod window;
 mod write;
 
@@ -241,6 +243,18 @@ impl Connection for Native {
 
     fn hook(&self) -> Option<&Hook> {
         self.hook.as_ref()
+    }
+
+    async fn subscriptions(&self) -> Result<Vec<Subscription>, Failure> {
+        self.list_subscriptions().await
+    }
+
+    async fn subscribe(&self, id: Option<&str>, url: &str, topics: &[CompactString]) -> Result<(), Failure> {
+        self.make_subscription(id, url, topics).await
+    }
+
+    async fn unsubscribe(&self, id: &str) -> Result<(), Failure> {
+        self.end_subscription(id).await
     }
 
     fn read(&self, stream: &str, object: &Json) -> Option<Incoming> {

@@ -4,6 +4,7 @@
 //! of `lifecyclestage` is answered 200 and left undone, and batch rows come in reverse order, because none is promised.
 
 mod batch;
+mod hooks;
 mod body;
 mod search;
 

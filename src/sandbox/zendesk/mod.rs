@@ -4,6 +4,7 @@
 //! to `email` becomes an identity and leaves the first where it is; unknown members are ignored.
 
 mod jobs;
+mod hooks;
 mod reads;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -102,6 +102,7 @@ fn p38_a_secret_that_is_missing_refuses_everything() {
         "{path_secret: '{{ config.secret }}'}",
         "{basic: {user: u, password: '{{ config.secret }}'}}",
         "{header: {x-token: '{{ config.secret }}'}}",
+        "{header: {authorization: 'Basic dTo={{ config.secret | text }}'}}",
         "{query: {code: '{{ config.secret }}'}}",
         "{body: {token: '{{ config.secret }}'}}",
         "{jwt: header:authorization, key: '{{ config.secret }}'}",

@@ -12,7 +12,7 @@ use nivel::ledger::{
 use nivel::model::{Customer, CustomerKey, Identifier, Record, RecordId, StreamId, UnixMillis};
 
 #[derive(Clone, Default)]
-struct State {
+pub(super) struct State {
     records: BTreeMap<RecordId, (Record, CustomerKey)>,
     identifiers: BTreeMap<RecordId, BTreeMap<Identifier, bool>>,
     customers: BTreeMap<CustomerKey, Customer>,
@@ -22,6 +22,7 @@ struct State {
     streams: BTreeMap<StreamId, StreamState>,
     runs: Vec<Run>,
     settings: BTreeMap<String, String>,
+    pub(super) inbox: super::inbox::Kept,
 }
 
 #[derive(Clone)]
@@ -63,7 +64,7 @@ impl Fate for Write {
 }
 
 #[derive(Default)]
-pub(super) struct Model(Mutex<State>);
+pub(super) struct Model(pub(super) Mutex<State>);
 
 fn bug(message: &str) -> Error {
     Error::Broken(Problem::new(Code::Bug, message))
@@ -101,9 +102,8 @@ impl State {
         }
         let mut writes = std::mem::take(&mut self.writes);
         for row in writes.values_mut() {
-            row.write.customer = self
-                .live(&row.write.customer)
-                .map_or(row.write.customer, |live| live.key);
+            let live = self.live(&row.write.customer).map(|live| live.key);
+            row.write.customer = live.unwrap_or(row.write.customer);
         }
         self.writes = writes;
         for (id, asserted) in &commit.identifiers {
@@ -321,12 +321,14 @@ impl Ledger for Model {
         let mut state = self.0.lock().unwrap();
         let mut next = state.clone();
         next.apply(&commit)?;
+        next.inbox.fold(&commit);
         *state = next;
         Ok(())
     }
 
     async fn stream(&self, stream: &StreamId) -> Result<StreamState, Error> {
-        Ok(self.0.lock().unwrap().streams.get(stream).cloned().unwrap_or_default())
+        let streams = self.streams().await?;
+        Ok(streams.get(stream).cloned().unwrap_or_default())
     }
 
     async fn streams(&self) -> Result<BTreeMap<StreamId, StreamState>, Error> {
