@@ -14,8 +14,8 @@ use nivel::config::{Config, environment};
 use nivel::error::Problem;
 use nivel::fault;
 use nivel::ledger::{
-    Ask, ChangeRow, Commit, Decision, Dropped, Error, Head, Inbox, InboxState, Landed, Ledger, NewEvent, Run, StreamState, Target, Totals, View, Waiting, Write,
-    WriteChange, WriteState,
+    Ask, ChangeRow, Commit, Decision, Dropped, Error, Head, Inbox, InboxState, Landed, Ledger, NewEvent, Run,
+    StreamState, Target, Totals, View, Waiting, Write, WriteChange, WriteState,
 };
 use nivel::model::{Customer, CustomerKey, Record, RecordId, StreamId, SystemClock, UnixMillis};
 use nivel::sync::{Engine, Silent};

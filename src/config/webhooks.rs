@@ -22,9 +22,13 @@ pub(super) fn webhooks(section: &Section<'_>) -> WebhookConfig {
     let body_max = section.parse("body_max", "a size such as 512KiB or 1MiB, at most 64MiB", size);
     WebhookConfig {
         body_max: body_max.unwrap_or(1 << 20),
-        rate: section.parse("rate", "a rate such as 1000/1s", rate).unwrap_or((1000, Duration::from_secs(1))),
+        rate: section
+            .parse("rate", "a rate such as 1000/1s", rate)
+            .unwrap_or((1000, Duration::from_secs(1))),
         waiting_max: number("waiting", 1, 100_000).unwrap_or(512),
-        silence: number("silence", 2, 10_000).and_then(|times| u32::try_from(times).ok()).unwrap_or(20),
+        silence: number("silence", 2, 10_000)
+            .and_then(|times| u32::try_from(times).ok())
+            .unwrap_or(20),
     }
 }
 
@@ -55,7 +59,10 @@ mod tests {
 
     #[test]
     fn sizes_have_a_unit() {
-        assert_eq!([size("512KiB"), size("1MiB"), size("64 MiB")], [Some(512 << 10), Some(1 << 20), Some(64 << 20)]);
+        assert_eq!(
+            [size("512KiB"), size("1MiB"), size("64 MiB")],
+            [Some(512 << 10), Some(1 << 20), Some(64 << 20)]
+        );
         for bad in ["", "5", "0KiB", "65MiB", "1GB", "-1KiB"] {
             assert_eq!(size(bad), None, "{bad}");
         }

@@ -12,7 +12,7 @@ use super::supervise::wait_for_ledger;
 use crate::config::{Config, HookMode};
 use crate::error::{Code, Problem};
 use crate::http::Readiness;
-use crate::ledger::Error as LedgerError;
+use crate::ledger::{Error as LedgerError, Inbox};
 use crate::model::{StreamId, UnixMillis};
 use crate::sync::{Engine, Wish, silence};
 use crate::webhook::{Intake, Limits, address};
@@ -29,7 +29,12 @@ const AUDIT_EVERY: Duration = Duration::from_secs(3600);
 const HABIT_EVENTS: usize = 200;
 
 /// Opens the doors for webhooks. `landed` is rung when something was kept.
-pub(super) fn intake(engine: &Engine, config: &Config, clock: Arc<dyn crate::model::Clock>, landed: Arc<Notify>) -> Intake {
+pub(super) fn intake(
+    engine: &Engine,
+    config: &Config,
+    clock: Arc<dyn crate::model::Clock>,
+    landed: Arc<Notify>,
+) -> Intake {
     let limits = Limits {
         public_url: config.http.public_url.clone(),
         body_max: config.webhooks.body_max,
@@ -38,7 +43,8 @@ pub(super) fn intake(engine: &Engine, config: &Config, clock: Arc<dyn crate::mod
     };
     let mode = |system: &str| config.systems.get(system).map(|system| system.webhook);
     let is_closed = |system: &str| mode(system) == Some(HookMode::Off);
-    Intake::open(engine.connections(), is_closed, Arc::clone(engine.ledger()), clock, limits, landed)
+    let ledger = Arc::clone(engine.ledger());
+    Intake::open(engine.connections(), is_closed, ledger as Arc<dyn Inbox>, clock, limits, landed)
 }
 
 /// Folds what is kept, system by system; one whose tool does not answer rests, the others go on.
@@ -90,20 +96,32 @@ async fn listen_once(engine: &Engine, times: u32) -> Result<(), LedgerError> {
         #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
         metrics::gauge!("nivel_webhook_waiting", "system" => system.to_string()).set(state.waiting as f64);
     }
-    let has_hook = |stream: &StreamId| engine.connections().get(&stream.system).is_some_and(|c| c.hook().is_some());
+    let has_hook = |stream: &StreamId| {
+        engine
+            .connections()
+            .get(&stream.system)
+            .is_some_and(|c| c.hook().is_some())
+    };
     for stream in engine.streams().into_iter().filter(has_hook) {
         let heard = engine.ledger().heard(&stream, HABIT_EVENTS).await?;
         let quiet = silence(&heard, engine.now(), times);
-        let known = states.get(&stream.system).and_then(|state| state.problems.get(&stream.stream));
+        let known = states
+            .get(&stream.system)
+            .and_then(|state| state.problems.get(&stream.stream));
         let figure = metrics::gauge!("nivel_webhook_silent", "system" => stream.system.to_string(), "stream" => stream.stream.to_string());
         figure.set(if quiet.is_some() { 1.0 } else { 0.0 });
         match (quiet, known) {
             (Some(quiet), None) => {
                 let problem = Problem::new(
                     Code::WebhookSilent,
-                    format!("no webhook came for {} h, more than {times} times its usual gap", quiet.as_secs() / 3600),
+                    format!(
+                        "no webhook came for {} h, more than {times} times its usual gap",
+                        quiet.as_secs() / 3600
+                    ),
                 );
-                let problem = problem.about(&stream).hint("look at the subscription in the tool; changes are still found by polling");
+                let problem = problem
+                    .about(&stream)
+                    .hint("look at the subscription in the tool; changes are still found by polling");
                 tracing::warn!(%stream, code = %problem.code, %problem, "a webhook fell silent");
                 engine.ledger().note_webhook(&stream, Some(problem)).await?;
             }
@@ -123,7 +141,11 @@ pub(super) async fn audit(engine: Arc<Engine>, wishes: BTreeMap<CompactString, W
             _ = ticks.tick() => {}
         }
         for (system, wish) in &wishes {
-            let problem = engine.keep_subscriptions(system, wish).await.err().map(|failure| failure.problem);
+            let problem = engine
+                .keep_subscriptions(system, wish)
+                .await
+                .err()
+                .map(|failure| failure.problem);
             if let Some(problem) = &problem {
                 tracing::warn!(%system, code = %problem.code, %problem, "subscriptions of webhooks cannot be put right");
             }
@@ -142,7 +164,10 @@ pub(super) fn wishes(engine: &Engine, config: &Config) -> BTreeMap<CompactString
         return wishes;
     };
     for (system, settings) in &config.systems {
-        let hook = engine.connections().get(system).and_then(|connection| connection.hook());
+        let hook = engine
+            .connections()
+            .get(system)
+            .and_then(|connection| connection.hook());
         let words = hook.and_then(|hook| Some((hook, hook.webhook.subscriptions.as_ref()?)));
         let Some((hook, words)) = words.filter(|_| settings.webhook != HookMode::Receive) else {
             continue;

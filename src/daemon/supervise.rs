@@ -40,8 +40,16 @@ pub(super) async fn supervise(
     let pushing = CancellationToken::new();
     let mut pulls = JoinSet::new();
     pulls.spawn(hooks::fold(Arc::clone(&engine), landed, ready.clone(), stop.clone()));
-    pulls.spawn(hooks::listen(Arc::clone(&engine), config.webhooks.silence, stop.clone()));
-    pulls.spawn(hooks::audit(Arc::clone(&engine), hooks::wishes(&engine, config), stop.clone()));
+    pulls.spawn(hooks::listen(
+        Arc::clone(&engine),
+        config.webhooks.silence,
+        stop.clone(),
+    ));
+    pulls.spawn(hooks::audit(
+        Arc::clone(&engine),
+        hooks::wishes(&engine, config),
+        stop.clone(),
+    ));
     for (system, settings) in &config.systems {
         pulls.spawn(pull_system(
             Arc::clone(&engine),
@@ -115,12 +123,7 @@ async fn push_stream(engine: Arc<Engine>, stream: StreamId, ready: Readiness, st
 }
 
 /// A ledger that cannot be written stops everything, visibly, until it can be written again.
-pub(super) async fn wait_for_ledger(
-    engine: &Engine,
-    error: LedgerError,
-    ready: &Readiness,
-    stop: &CancellationToken,
-) {
+pub(super) async fn wait_for_ledger(engine: &Engine, error: LedgerError, ready: &Readiness, stop: &CancellationToken) {
     let problem = match error {
         LedgerError::Broken(problem) => problem,
         LedgerError::Stale => Problem::new(crate::error::Code::Bug, "the ledger kept moving on"),

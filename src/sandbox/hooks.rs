@@ -94,7 +94,10 @@ impl Hooks {
 
     /// Takes what happened since the last look.
     fn gather(&mut self, history: &[Event]) {
-        let news = history.iter().skip(self.seen).filter(|event| event.by != By::Seed && !is_empty(event));
+        let news = history
+            .iter()
+            .skip(self.seen)
+            .filter(|event| event.by != By::Seed && !is_empty(event));
         for event in news {
             let merged = self.merges.iter().find(|(loser, _)| loser.to_string() == event.id);
             let happened = Happened {
@@ -147,12 +150,19 @@ impl Tool {
     /// Addresses that deliveries go to, in the order in which they were ordered.
     #[must_use]
     pub fn hooked(&self) -> Vec<String> {
-        self.hooks().subscribers.iter().map(|subscriber| subscriber.url.clone()).collect()
+        self.hooks()
+            .subscribers
+            .iter()
+            .map(|subscriber| subscriber.url.clone())
+            .collect()
     }
 
     /// The tool gives up on all subscribers, as vendors do after failures.
     pub fn unhook(&self) {
-        self.hooks().subscribers.iter_mut().for_each(|subscriber| subscriber.is_alive = false);
+        self.hooks()
+            .subscribers
+            .iter_mut()
+            .for_each(|subscriber| subscriber.is_alive = false);
     }
 
     /// A person merges `loser` into `winner`; both keep their ids, the loser is gone.
@@ -174,7 +184,11 @@ impl Tool {
             by: By::User,
             now_ms: self.clock.now_ms(),
         };
-        if self.service.store().delete(act, gone) { Ok(()) } else { Err(missing(loser)) }
+        if self.service.store().delete(act, gone) {
+            Ok(())
+        } else {
+            Err(missing(loser))
+        }
     }
 
     /// Sends everything that is due. Retries and what was held back come first.
@@ -199,7 +213,10 @@ impl Tool {
             if has(HookFault::WrongSignature) {
                 subscriber.secret.push('x');
             }
-            let mine = due.iter().filter(|(id, _)| *id == subscriber.id).map(|(_, happened)| happened.clone());
+            let mine = due
+                .iter()
+                .filter(|(id, _)| *id == subscriber.id)
+                .map(|(_, happened)| happened.clone());
             self.tell(&subscriber, mine.collect(), faults, &mut delivered).await;
         }
         delivered

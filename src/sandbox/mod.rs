@@ -30,8 +30,8 @@ mod zendesk;
 
 pub use clock::Clock;
 pub use faults::{Fault, Kind, Retry, When};
-pub use hooks::{Delivered, HookFault};
 pub use history::{By, Event, Op, RequestLog};
+pub use hooks::{Delivered, HookFault};
 pub use tool::{Person, Tool};
 
 /// Which vendor's shape a tool speaks.

@@ -53,7 +53,10 @@ pub(super) fn sort(waiting: &[Waiting], hook: &Hook, is_mapped: impl Fn(&str) ->
         };
         match hint(event, hook) {
             Err(why) => {
-                let problem = Problem::new(Code::NotTheAnswer, format!("an event of a webhook cannot be read: {why}"));
+                let problem = Problem::new(
+                    Code::NotTheAnswer,
+                    format!("an event of a webhook cannot be read: {why}"),
+                );
                 sorted.dropped.push(drop(Fate::Unreadable, Some(problem)));
             }
             Ok(hint) if hint.act == Act::Ignore => sorted.dropped.push(drop(Fate::Ignored, None)),
@@ -111,7 +114,9 @@ impl Job {
             return false;
         };
         let is_plain = self.gone.is_empty() && self.links.is_empty() && record.deleted_at.is_none();
-        let is_newer = record.updated_at.is_some_and(|known| known.since(latest) > OLDER_BY && known > latest);
+        let is_newer = record
+            .updated_at
+            .is_some_and(|known| known.since(latest) > OLDER_BY && known > latest);
         is_plain && is_newer && record.written_at.is_none()
     }
 
@@ -170,12 +175,17 @@ mod tests {
 
     #[test]
     fn many_events_of_one_object_are_one_look() {
-        let events: Vec<Json> = (0..50).map(|at| json!({"kind": "person", "id": 7, "at": 1000 - at})).collect();
+        let events: Vec<Json> = (0..50)
+            .map(|at| json!({"kind": "person", "id": 7, "at": 1000 - at}))
+            .collect();
         let job = only_job(&events);
         assert_eq!(job.fetch, BTreeSet::from(["7".into()]));
         assert_eq!((job.events.len(), job.latest), (50, Some(UnixMillis(1000))));
         assert!(!job.is_whole());
-        let no_time = only_job(&[json!({"kind": "person", "id": 7, "at": 1}), json!({"kind": "person", "id": "7"})]);
+        let no_time = only_job(&[
+            json!({"kind": "person", "id": 7, "at": 1}),
+            json!({"kind": "person", "id": "7"}),
+        ]);
         assert_eq!(no_time.latest, None);
     }
 
@@ -187,14 +197,29 @@ mod tests {
             json!({"kind": "person"}),
             json!({}),
         ]);
-        let fates: Vec<_> = dropped.dropped.iter().map(|dropped| (dropped.id, dropped.fate)).collect();
-        assert_eq!(fates, [(1, Fate::Ignored), (2, Fate::Unmapped), (3, Fate::Unreadable), (4, Fate::Unreadable)]);
+        let fates: Vec<_> = dropped
+            .dropped
+            .iter()
+            .map(|dropped| (dropped.id, dropped.fate))
+            .collect();
+        assert_eq!(
+            fates,
+            [
+                (1, Fate::Ignored),
+                (2, Fate::Unmapped),
+                (3, Fate::Unreadable),
+                (4, Fate::Unreadable)
+            ]
+        );
         assert!(dropped.dropped[2].problem.is_some() && dropped.jobs.is_empty());
     }
 
     #[test]
     fn deletes_and_merges_are_looked_at_too() {
-        let gone = only_job(&[json!({"kind": "person", "id": 7, "op": "gone"}), json!({"kind": "person", "id": 7})]);
+        let gone = only_job(&[
+            json!({"kind": "person", "id": 7, "op": "gone"}),
+            json!({"kind": "person", "id": 7}),
+        ]);
         assert_eq!((gone.fetch.len(), gone.gone.len()), (1, 1));
         let joined = only_job(&[json!({"kind": "person", "id": 7, "op": "joined", "old": [8, 9]})]);
         assert_eq!(joined.fetch.len(), 3);
@@ -227,6 +252,9 @@ mod tests {
         let gone = only_job(&[json!({"kind": "person", "id": 7, "at": 1, "op": "gone"})]);
         let mut record = Record::new(StreamId::new("crm", "person").record("7"), UnixMillis(1));
         record.updated_at = Some(UnixMillis(99_000));
-        assert!(!gone.is_old_news(Some(&record)), "whether it is gone is asked, not guessed");
+        assert!(
+            !gone.is_old_news(Some(&record)),
+            "whether it is gone is asked, not guessed"
+        );
     }
 }

@@ -212,15 +212,23 @@ impl Look {
         let ids: BTreeSet<&CompactString> = read.flat_map(|job| &job.fetch).collect();
         let ids: Vec<CompactString> = ids.into_iter().cloned().collect();
         let objects = get(connection, &stream.stream, &ids).await?;
-        self.found.extend(objects.into_iter().map(|object| (object.remote.clone(), object)));
+        self.found
+            .extend(objects.into_iter().map(|object| (object.remote.clone(), object)));
         for subject in jobs.keys() {
             let Subject::Match(field, value) = subject else {
                 continue;
             };
             // Addresses are compared in small letters everywhere.
-            let value = if value.contains('@') { value.to_lowercase() } else { value.clone() };
+            let value = if value.contains('@') {
+                value.to_lowercase()
+            } else {
+                value.clone()
+            };
             let Some(value) = Value::text(&value) else { continue };
-            if let Some(object) = connection.find(&stream.stream, &FieldName::from(field.as_str()), &value).await? {
+            if let Some(object) = connection
+                .find(&stream.stream, &FieldName::from(field.as_str()), &value)
+                .await?
+            {
                 self.by_field.insert(subject.clone(), object.remote.clone());
                 self.found.insert(object.remote.clone(), object);
             }
@@ -234,8 +242,9 @@ impl Look {
         let mut gone = BTreeSet::new();
         for (subject, job) in jobs {
             let payloads = job.payloads.iter().filter(|_| job.is_whole());
-            let payloads: Vec<Incoming> =
-                payloads.filter_map(|payload| connection.read(&stream.stream, payload)).collect();
+            let payloads: Vec<Incoming> = payloads
+                .filter_map(|payload| connection.read(&stream.stream, payload))
+                .collect();
             let is_found = match subject {
                 Subject::Id(id) => self.found.contains_key(id),
                 Subject::Match(..) => self.by_field.contains_key(subject),
@@ -292,7 +301,8 @@ fn rest(failure: &Failure) -> Duration {
 }
 
 fn tally(system: &str, fate: Fate, count: u64) {
-    metrics::counter!("nivel_webhook_events_total", "system" => system.to_owned(), "fate" => fate.word()).increment(count);
+    metrics::counter!("nivel_webhook_events_total", "system" => system.to_owned(), "fate" => fate.word())
+        .increment(count);
 }
 
 /// When a stream that sent events is suspiciously quiet: how long it has been, when that is more than `times` its usual
@@ -311,4 +321,38 @@ pub fn silence(heard: &[UnixMillis], now: UnixMillis, times: u32) -> Option<Dura
     let usual = gaps.get(gaps.len() * 9 / 10).copied()?;
     let quiet = now.since(*latest);
     (quiet > (usual * times).max(QUIET_MIN)).then_some(quiet)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    #[track_caller]
+    fn check(gaps: &[i64], quiet: i64, silent: bool) {
+        let mut heard = vec![UnixMillis(1000 * HOUR)];
+        for gap in gaps {
+            heard.push(UnixMillis(heard[heard.len() - 1].0 - gap));
+        }
+        let now = UnixMillis(1000 * HOUR + quiet);
+        assert_eq!(silence(&heard, now, 10).is_some(), silent, "{gaps:?} {quiet}");
+    }
+
+    #[test]
+    fn p35_a_webhook_that_is_silent_for_many_times_its_usual_gap_is_noticed() {
+        let steady = [60_000; 20];
+        check(&steady, HOUR - 1, false);
+        check(&steady, HOUR + 1, true);
+        check(&[HOUR; 20], 9 * HOUR, false);
+        check(&[HOUR; 20], 11 * HOUR, true);
+        let mut nights = [60_000; 40];
+        for night in 0..6 {
+            nights[night * 6] = 12 * HOUR;
+        }
+        check(&nights, 24 * HOUR, false);
+        check(&[60_000; 4], 100 * HOUR, false);
+        check(&[], 100 * HOUR, false);
+        assert_eq!(silence(&[], UnixMillis(0), 10), None);
+    }
 }

@@ -14,5 +14,5 @@ mod subscribe;
 
 pub use engine::{Engine, Next, Parts, Stop, Summary, SystemFigures};
 pub use hook::{Drained, silence};
-pub use subscribe::{Step, Wish, steps};
 pub use progress::{Event, Progress, Silent};
+pub use subscribe::{Step, Wish, steps};

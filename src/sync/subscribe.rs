@@ -43,7 +43,9 @@ pub enum Step {
 #[must_use]
 pub fn steps(present: &[Subscription], wish: &Wish, now: UnixMillis) -> Vec<Step> {
     let is_ours = |row: &&Subscription| {
-        row.url.strip_prefix(wish.ours.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        row.url
+            .strip_prefix(wish.ours.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     let ours: Vec<&Subscription> = present.iter().filter(is_ours).collect();
     let mut kept = BTreeSet::new();
@@ -136,14 +138,38 @@ mod tests {
         let remove = |id: &str| Step::Remove(id.into());
         let others = row("o", "https://other.example/webhooks/crm", &["person"]);
         let neighbour = row("n", "https://n.example/webhooks/crm-two", &["person"]);
-        check(&[others.clone(), neighbour.clone()], &wish(&[&["person"]]), &[create("person")]);
-        check(&[row("1", OURS, &["person"]), others.clone()], &wish(&[&["person"]]), &[]);
-        let thrice = [row("1", OURS, &["person"]), row("2", OURS, &["person"]), row("3", OURS, &["person"])];
+        check(
+            &[others.clone(), neighbour.clone()],
+            &wish(&[&["person"]]),
+            &[create("person")],
+        );
+        check(
+            &[row("1", OURS, &["person"]), others.clone()],
+            &wish(&[&["person"]]),
+            &[],
+        );
+        let thrice = [
+            row("1", OURS, &["person"]),
+            row("2", OURS, &["person"]),
+            row("3", OURS, &["person"]),
+        ];
         check(&thrice, &wish(&[&["person"]]), &[remove("2"), remove("3")]);
-        check(&[row("1", OURS, &["deal"]), others.clone()], &wish(&[&["person"]]), &[create("person"), remove("1")]);
-        check(&[row("1", OURS, &["person"]), neighbour, others], &wish(&[]), &[remove("1")]);
+        check(
+            &[row("1", OURS, &["deal"]), others.clone()],
+            &wish(&[&["person"]]),
+            &[create("person"), remove("1")],
+        );
+        check(
+            &[row("1", OURS, &["person"]), neighbour, others],
+            &wish(&[]),
+            &[remove("1")],
+        );
         let rotated = format!("{OURS}/old-secret");
-        check(&[row("1", &rotated, &["person"])], &wish(&[&["person"]]), &[create("person"), remove("1")]);
+        check(
+            &[row("1", &rotated, &["person"])],
+            &wish(&[&["person"]]),
+            &[create("person"), remove("1")],
+        );
         check(&[row("1", OURS, &["b", "a"])], &wish(&[&["a", "b"]]), &[]);
     }
 
@@ -152,10 +178,18 @@ mod tests {
         let mut dead = row("1", OURS, &["person"]);
         dead.is_alive = false;
         let create = Step::Create(group(&["person"]));
-        check(&[dead], &wish(&[&["person"]]), &[create.clone(), Step::Remove("1".into())]);
+        check(
+            &[dead],
+            &wish(&[&["person"]]),
+            &[create.clone(), Step::Remove("1".into())],
+        );
         let mut ending = row("1", OURS, &["person"]);
         ending.expires = Some(NOW.plus(Duration::from_secs(3600)));
-        check(&[ending.clone()], &wish(&[&["person"]]), &[Step::Renew("1".into(), group(&["person"]))]);
+        check(
+            &[ending.clone()],
+            &wish(&[&["person"]]),
+            &[Step::Renew("1".into(), group(&["person"]))],
+        );
         let cannot = Wish {
             can_renew: false,
             ..wish(&[&["person"]])

@@ -15,7 +15,7 @@ use super::pace::Pace;
 use super::verify::{Delivery, verify};
 use crate::connector::{Connections, Hook};
 use crate::error::{Code, Problem};
-use crate::ledger::{Ledger, NewEvent};
+use crate::ledger::{Inbox, NewEvent};
 use crate::manifest::{Method, Source, Template};
 use crate::model::Clock;
 
@@ -125,7 +125,7 @@ impl Intake {
     pub fn open(
         connections: &Connections,
         is_closed: impl Fn(&str) -> bool,
-        ledger: Arc<dyn Ledger>,
+        inbox: Arc<dyn Inbox>,
         clock: Arc<dyn Clock>,
         limits: Limits,
         landed: Arc<Notify>,
@@ -140,7 +140,7 @@ impl Intake {
             Some((system.clone(), door))
         };
         let (queue, landings) = mpsc::channel(limits.waiting_max.max(1));
-        tokio::spawn(write_down(landings, ledger, landed));
+        tokio::spawn(write_down(landings, inbox, landed));
         Self {
             doors: connections.iter().filter_map(door).collect(),
             queue,
@@ -187,7 +187,11 @@ impl Intake {
         if matches!(request.method.as_str(), "GET" | "HEAD") {
             return handshake(&door.hook, Method::Get, &request).unwrap_or_else(|| Answer::status(404));
         }
-        let url = self.limits.public_url.as_ref().map(|base| format!("{base}{}", request.target));
+        let url = self
+            .limits
+            .public_url
+            .as_ref()
+            .map(|base| format!("{base}{}", request.target));
         let delivery = Delivery {
             method: &request.method,
             url: url.as_deref(),
@@ -234,7 +238,12 @@ impl Intake {
             Err(why) => {
                 tracing::warn!(system = %request.system, why, "a genuine webhook cannot be read; it is kept");
                 let problem = Problem::new(Code::NotTheAnswer, format!("a webhook cannot be read: {why}"));
-                return vec![event(None, None, request.body.clone(), Some(problem.about(&request.system)))];
+                return vec![event(
+                    None,
+                    None,
+                    request.body.clone(),
+                    Some(problem.about(&request.system)),
+                )];
             }
         };
         let delivery = events.delivery.as_ref().and_then(|source| match source {
@@ -273,7 +282,7 @@ fn count(system: &str, result: &'static str) {
 }
 
 /// Writes batches of landings until nobody can send any more.
-async fn write_down(mut landings: mpsc::Receiver<Landing>, ledger: Arc<dyn Ledger>, landed: Arc<Notify>) {
+async fn write_down(mut landings: mpsc::Receiver<Landing>, inbox: Arc<dyn Inbox>, landed: Arc<Notify>) {
     while let Some(first) = landings.recv().await {
         let (mut events, mut replies) = (first.events, vec![first.reply]);
         while events.len() < BATCH_EVENTS
@@ -282,7 +291,7 @@ async fn write_down(mut landings: mpsc::Receiver<Landing>, ledger: Arc<dyn Ledge
             events.extend(next.events);
             replies.push(next.reply);
         }
-        let kept = ledger.land(events).await;
+        let kept = inbox.land(events).await;
         if let Err(error) = &kept {
             tracing::error!(%error, "webhooks cannot be kept; the tools are told to send them again");
         }
@@ -323,7 +332,12 @@ fn unkept(hook: &Hook) -> Vec<CompactString> {
 
 /// The answer to a question by which a tool makes sure that the address is ours.
 fn handshake(hook: &Hook, method: Method, request: &Request) -> Option<Answer> {
-    if !hook.webhook.handshake.iter().any(|handshake| handshake.method == method) {
+    if !hook
+        .webhook
+        .handshake
+        .iter()
+        .any(|handshake| handshake.method == method)
+    {
         return None;
     }
     if method == Method::Get && !may_ask(hook, request) {
@@ -358,7 +372,12 @@ fn handshake(hook: &Hook, method: Method, request: &Request) -> Option<Answer> {
 /// Where the path is the secret, also a question must know it.
 fn may_ask(hook: &Hook, request: &Request) -> bool {
     let applies = |verify: &&crate::manifest::Verify| verify.condition.as_ref().is_none_or(|c| c.holds(hook.names()));
-    let by_path = hook.webhook.verify.iter().find(applies).is_some_and(|verify| verify.path_secret.is_some());
+    let by_path = hook
+        .webhook
+        .verify
+        .iter()
+        .find(applies)
+        .is_some_and(|verify| verify.path_secret.is_some());
     let delivery = Delivery {
         method: "GET",
         url: None,

@@ -34,8 +34,14 @@ impl Pace {
         let now = now.0.saturating_mul(1000);
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
         // A clock that was set back must not shut the door for long.
-        let from = if due.saturating_sub(now) > 2 * self.ahead { now } else { now.max(*due) };
-        let over = from.saturating_add(self.step).saturating_sub(now.saturating_add(self.ahead));
+        let from = if due.saturating_sub(now) > 2 * self.ahead {
+            now
+        } else {
+            now.max(*due)
+        };
+        let over = from
+            .saturating_add(self.step)
+            .saturating_sub(now.saturating_add(self.ahead));
         if over > 0 {
             return Err(Duration::from_micros(over.unsigned_abs()).max(Duration::from_secs(1)));
         }

@@ -253,11 +253,10 @@ fn header<'a>(delivery: &Delivery<'a>, name: &str) -> Option<&'a str> {
 /// A secret of ours; an empty one is none.
 fn rendered(template: &Template, names: &Context) -> Result<String, Refusal> {
     let text = template.render_text(names).map_err(|_error| Refusal::NoSecret)?;
-    if text.trim().is_empty() {
-        Err(Refusal::NoSecret)
-    } else {
-        Ok(text)
+    if text.trim().is_empty() || !are_set(template, names) {
+        return Err(Refusal::NoSecret);
     }
+    Ok(text)
 }
 
 fn keys(verify: &Verify, names: &Context) -> Result<Vec<Vec<u8>>, Refusal> {

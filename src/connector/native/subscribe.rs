@@ -17,17 +17,21 @@ use crate::manifest::{Body, Call, Context, Found, Pick, Request, Subscriptions};
 impl Native {
     fn subscribing(&self) -> Result<&Subscriptions, Failure> {
         let hook = self.hook.as_ref();
-        hook.and_then(|hook| hook.webhook.subscriptions.as_ref()).ok_or_else(|| {
-            let problem = Problem::new(Code::NotAllowed, "the connector has no calls for subscriptions");
-            Failure::new(Class::Forbidden, problem.about(&self.system))
-        })
+        hook.and_then(|hook| hook.webhook.subscriptions.as_ref())
+            .ok_or_else(|| {
+                let problem = Problem::new(Code::NotAllowed, "the connector has no calls for subscriptions");
+                Failure::new(Class::Forbidden, problem.about(&self.system))
+            })
     }
 
     pub(super) async fn list_subscriptions(&self) -> Result<Vec<Subscription>, Failure> {
         let words = self.subscribing()?;
         let body = self.call(&words.list, None, &self.link.names(), true).await?;
         if words.rows.find(&body) == Found::Absent {
-            return Err(not_the_answer_to("the list of subscriptions", &format!("has no `{}`", words.rows)));
+            return Err(not_the_answer_to(
+                "the list of subscriptions",
+                &format!("has no `{}`", words.rows),
+            ));
         }
         let text = |path: &crate::manifest::Path, row: &Json| path.find(row).value().map(|found| text_of(&found));
         let row = |row: &Json| {
@@ -79,7 +83,13 @@ impl Native {
         }
     }
 
-    async fn call(&self, request: &Request, body: Option<&Body>, names: &Context, is_read: bool) -> Result<Json, Failure> {
+    async fn call(
+        &self,
+        request: &Request,
+        body: Option<&Body>,
+        names: &Context,
+        is_read: bool,
+    ) -> Result<Json, Failure> {
         let draft = Draft::new(request, &BTreeMap::new(), body, names);
         let draft = draft.map_err(|why| from_expression(&why, true))?;
         let purpose = Purpose {

@@ -33,7 +33,7 @@ fn rows(happened: &Happened) -> Vec<Value> {
     let event = &happened.event;
     let id: u64 = event.id.parse().unwrap_or_default();
     let row = |kind: &str| {
-        json!({"objectId": id, "changeSource": "CRM_UI", "eventId": event.seq % 7, "subscriptionId": 25, "portalId": 33,
+        json!({"objectId": id, "changeSource": "CRM_UI", "eventId": event.seq, "subscriptionId": 25, "portalId": 33,
             "appId": 1_160_452, "occurredAt": event.at_ms, "subscriptionType": kind, "attemptNumber": 0})
     };
     match (event.op, happened.merged_into) {
@@ -48,13 +48,15 @@ fn rows(happened: &Happened) -> Vec<Value> {
         (Op::Create, None) => vec![row("contact.creation")],
         (Op::Delete, None) => vec![row("contact.deletion")],
         (Op::Update, None) => {
-            let changed = |name: &String| {
+            let changed = |(place, name): (usize, &String)| {
                 let mut row = row("contact.propertyChange");
+                // One subscription for each property.
+                row["subscriptionId"] = (100 + place).into();
                 row["propertyName"] = name.as_str().into();
                 row["propertyValue"] = text_in(event.after.as_ref(), name);
                 row
             };
-            event.changed.iter().map(changed).collect()
+            event.changed.iter().enumerate().map(changed).collect()
         }
     }
 }

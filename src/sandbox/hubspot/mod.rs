@@ -4,8 +4,8 @@
 //! of `lifecyclestage` is answered 200 and left undone, and batch rows come in reverse order, because none is promised.
 
 mod batch;
-mod hooks;
 mod body;
+mod hooks;
 mod search;
 
 use serde_json::{Map, Value, json};

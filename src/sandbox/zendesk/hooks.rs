@@ -31,7 +31,9 @@ impl Posting for Zendesk {
     }
 
     fn post(&self, to: &Subscriber, events: &[Happened], now_ms: i64) -> (usize, Post) {
-        let (seq, body) = events.first().map_or((0, Value::Null), |happened| (happened.event.seq, body(happened)));
+        let (seq, body) = events
+            .first()
+            .map_or((0, Value::Null), |happened| (happened.event.seq, body(happened)));
         let body = body.to_string().into_bytes();
         let at = rfc3339_s(now_ms);
         let mut text = at.clone().into_bytes();
@@ -72,13 +74,21 @@ fn made(hooks: &mut Hooks, ask: &Ask) -> Reply {
         return error(400, "InvalidRequest", "webhook is required");
     };
     let text = |name: &str| wanted.get(name).and_then(Value::as_str).unwrap_or_default();
-    let topics = wanted.get("subscriptions").and_then(Value::as_array).into_iter().flatten();
-    let token = wanted.get("authentication").and_then(|auth| auth.get("data")?.get("token")?.as_str());
+    let topics = wanted
+        .get("subscriptions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let token = wanted
+        .get("authentication")
+        .and_then(|auth| auth.get("data")?.get("token")?.as_str());
     let id = hooks.add(Subscriber {
         id: 0,
         url: text("endpoint").to_owned(),
         via: None,
-        topics: topics.filter_map(|topic| Some(topic.as_str()?.to_owned())).collect::<BTreeSet<_>>(),
+        topics: topics
+            .filter_map(|topic| Some(topic.as_str()?.to_owned()))
+            .collect::<BTreeSet<_>>(),
         secret: token.unwrap_or("made-by-the-vendor").to_owned(),
         is_alive: true,
     });

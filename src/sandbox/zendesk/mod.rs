@@ -3,8 +3,8 @@
 //! Where the sheet is silent: a deleted user can still be read, with `active: false`; a second address that is written
 //! to `email` becomes an identity and leaves the first where it is; unknown members are ignored.
 
-mod jobs;
 mod hooks;
+mod jobs;
 mod reads;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use compact_str::CompactString;
 use nivel::error::{Code, Problem};
-use nivel::ledger::{
-    Cause, Commit, Dropped, Error, Fate, Inbox, InboxState, Landed, Ledger, NewEvent, Waiting,
-};
+use nivel::ledger::{Cause, Commit, Dropped, Error, Fate, Inbox, InboxState, Landed, Ledger, NewEvent, Waiting};
 use nivel::model::{StreamId, UnixMillis};
 
 use super::model::Model;
@@ -90,7 +88,11 @@ impl Inbox for Model {
 
     async fn systems_waiting(&self) -> Result<Vec<CompactString>, Error> {
         let all = self.0.lock().unwrap().inbox.states();
-        Ok(all.into_iter().filter(|(_, state)| state.waiting > 0).map(|(system, _)| system).collect())
+        Ok(all
+            .into_iter()
+            .filter(|(_, state)| state.waiting > 0)
+            .map(|(system, _)| system)
+            .collect())
     }
 
     async fn drop_events(&self, events: Vec<Dropped>, _at: UnixMillis) -> Result<(), Error> {
@@ -142,11 +144,28 @@ pub(super) async fn contract(ledger: &dyn Ledger) {
         problem: Some(Problem::new(Code::NotTheAnswer, "no JSON")),
         ..event("crm", None, 4)
     };
-    let events = vec![event("crm", Some("a"), 1), event("crm", Some("a"), 2), event("crm", None, 3), broken, event("desk", Some("a"), 5)];
+    let events = vec![
+        event("crm", Some("a"), 1),
+        event("crm", Some("a"), 2),
+        event("crm", None, 3),
+        broken,
+        event("desk", Some("a"), 5),
+    ];
     let landed = ledger.land(events).await.unwrap();
-    assert_eq!((landed.fresh, landed.duplicates), (3, 1), "one key in two systems is two events");
-    let again = ledger.land(vec![event("crm", Some("a"), 6), event("crm", None, 3)]).await.unwrap();
-    assert_eq!((again.fresh, again.duplicates), (1, 1), "without a key nothing is a duplicate");
+    assert_eq!(
+        (landed.fresh, landed.duplicates),
+        (3, 1),
+        "one key in two systems is two events"
+    );
+    let again = ledger
+        .land(vec![event("crm", Some("a"), 6), event("crm", None, 3)])
+        .await
+        .unwrap();
+    assert_eq!(
+        (again.fresh, again.duplicates),
+        (1, 1),
+        "without a key nothing is a duplicate"
+    );
     let waiting = ledger.waiting("crm", 10).await.unwrap();
     let at: Vec<i64> = waiting.iter().map(|event| event.received_at.0).collect();
     assert_eq!(at, [1, 3, 3], "in the order of arrival, without the unreadable one");
@@ -161,10 +180,22 @@ pub(super) async fn contract(ledger: &dyn Ledger) {
         fate: Fate::Older,
         problem: None,
     };
-    ledger.drop_events(vec![dropped(waiting[0].id), dropped(waiting[1].id)], UnixMillis(11)).await.unwrap();
+    ledger
+        .drop_events(vec![dropped(waiting[0].id), dropped(waiting[1].id)], UnixMillis(11))
+        .await
+        .unwrap();
     let state = ledger.inbox().await.unwrap().remove("crm").unwrap();
-    let fates = BTreeMap::from([(Fate::Applied, 1), (Fate::Duplicate, 2), (Fate::Older, 1), (Fate::Unreadable, 1)]);
-    assert_eq!((state.received, state.waiting, &state.fates), (6, 1, &fates), "a replay counts nothing twice");
+    let fates = BTreeMap::from([
+        (Fate::Applied, 1),
+        (Fate::Duplicate, 2),
+        (Fate::Older, 1),
+        (Fate::Unreadable, 1),
+    ]);
+    assert_eq!(
+        (state.received, state.waiting, &state.fates),
+        (6, 1, &fates),
+        "a replay counts nothing twice"
+    );
     assert_eq!(state.received, state.waiting + state.fates.values().sum::<u64>());
     let late = ledger.land(vec![event("crm", Some("a"), 20)]).await.unwrap();
     assert_eq!(late.duplicates, 1, "also after it was folded");
@@ -172,8 +203,14 @@ pub(super) async fn contract(ledger: &dyn Ledger) {
     let stream = StreamId::new("crm", "person");
     let heard = ledger.heard(&stream, 3).await.unwrap();
     assert_eq!(heard, [4, 3, 3].map(UnixMillis));
-    ledger.note_webhook(&stream, Some(Problem::new(Code::NotFound, "silent"))).await.unwrap();
-    assert_eq!(ledger.inbox().await.unwrap()["crm"].problems["person"].message, "silent");
+    ledger
+        .note_webhook(&stream, Some(Problem::new(Code::NotFound, "silent")))
+        .await
+        .unwrap();
+    assert_eq!(
+        ledger.inbox().await.unwrap()["crm"].problems["person"].message,
+        "silent"
+    );
     ledger.note_webhook(&stream, None).await.unwrap();
     assert!(ledger.inbox().await.unwrap()["crm"].problems.is_empty());
 }
