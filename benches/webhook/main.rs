@@ -33,7 +33,11 @@ struct Server {
 impl Server {
     fn start(mode: &str, folder: &Path) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg(mode).arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .arg(mode)
+            .arg(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut process = command.spawn().context("the server did not start")?;
         let mut line = String::new();
         let out = process.stdout.take().context("no output")?;
@@ -78,7 +82,10 @@ async fn main() {
 }
 
 async fn run() -> Result<()> {
-    let seconds = std::env::var("NIVEL_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
+    let seconds = std::env::var("NIVEL_BENCH_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(5);
     let span = Duration::from_secs(seconds);
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("webhook-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
@@ -104,7 +111,10 @@ async fn run() -> Result<()> {
     row("Nivel (on disk), as fast as it goes", &nivel.flood);
     row("bare handler, half of that pace", &bare.half);
     row("Nivel (on disk), half of that pace", &nivel.half);
-    println!("ratio {:.2} (Nivel's pace against the bare handler's)", nivel.flood.per_second() / bare.flood.per_second());
+    println!(
+        "ratio {:.2} (Nivel's pace against the bare handler's)",
+        nivel.flood.per_second() / bare.flood.per_second()
+    );
     println!("{kept} events in the ledger, each one that was answered 2xx");
     Ok(())
 }
@@ -114,6 +124,10 @@ async fn kept(folder: &Path) -> Result<u64> {
     let ledger = Sqlite::open_to_read(&folder.join("nivel.db"))?;
     let state = ledger.inbox().await?.remove("bell").context("nothing was kept")?;
     let accepted = send::accepted();
-    ensure!(state.waiting >= accepted, "{accepted} were accepted, but only {} are there", state.waiting);
+    ensure!(
+        state.waiting >= accepted,
+        "{accepted} were accepted, but only {} are there",
+        state.waiting
+    );
     Ok(state.waiting)
 }

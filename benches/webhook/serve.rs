@@ -1,5 +1,6 @@
 //! The two servers: Nivel's intake on a ledger, and a bare handler that verifies the same signature and forgets.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +16,6 @@ use nivel::manifest::Manifest;
 use nivel::model::SystemClock;
 use nivel::webhook::{Intake, Limits};
 use sha2::Sha256;
-use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
@@ -38,14 +38,11 @@ webhook:
 async fn serve(router: Router) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
-    let asked = async {
-        let mut rest = Vec::new();
-        // An error is an end, too.
-        drop(tokio::io::stdin().read_to_end(&mut rest).await);
-    };
+    // An error is an end, too.
+    let asked = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
     tokio::select! {
         served = axum::serve(listener, router) => served?,
-        () = asked => {}
+        _ = asked => {}
     }
     Ok(())
 }
@@ -55,17 +52,23 @@ pub(crate) async fn bare() -> Result<()> {
 }
 
 async fn check(headers: HeaderMap, body: Bytes) -> StatusCode {
-    let header = headers.get("x-signature").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let header = headers
+        .get("x-signature")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let mut parts = header.split(',').filter_map(|part| part.split_once('='));
     let (Some(("t", t)), Some(("v1", digits))) = (parts.next(), parts.next()) else {
         return StatusCode::UNAUTHORIZED;
     };
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     let tag: Option<Vec<u8>> = digits.as_bytes().chunks(2).map(byte).collect();
-    let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).map(|mac| mac.chain_update(t).chain_update(".").chain_update(&body));
-    match (mac, tag) {
-        (Ok(mac), Some(tag)) if mac.verify_slice(&tag).is_ok() => StatusCode::OK,
-        _ => StatusCode::UNAUTHORIZED,
+    let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes())
+        .map(|mac| mac.chain_update(t).chain_update(".").chain_update(&body));
+    let is_right = |tag: Vec<u8>| mac.is_ok_and(|mac| mac.verify_slice(&tag).is_ok());
+    if tag.is_some_and(is_right) {
+        StatusCode::OK
+    } else {
+        StatusCode::UNAUTHORIZED
     }
 }
 
@@ -75,7 +78,10 @@ pub(crate) async fn nivel(folder: &Path) -> Result<()> {
     let manifest = Manifest::parse("bell", MANIFEST).map_err(|problems| anyhow!("{problems:?}"))?;
     let settings = ConnectionSettings::new("bell").with_secret("secret", SECRET);
     let mut connections = Connections::new();
-    connections.insert("bell".into(), build(manifest, settings).map_err(|problems| anyhow!("{problems:?}"))?);
+    connections.insert(
+        "bell".into(),
+        build(manifest, settings).map_err(|problems| anyhow!("{problems:?}"))?,
+    );
     let limits = Limits {
         rate: (1_000_000, std::time::Duration::from_secs(1)),
         ..Limits::default()

@@ -44,7 +44,14 @@ pub(super) fn intake(
     let mode = |system: &str| config.systems.get(system).map(|system| system.webhook);
     let is_closed = |system: &str| mode(system) == Some(HookMode::Off);
     let ledger = Arc::clone(engine.ledger());
-    Intake::open(engine.connections(), is_closed, ledger as Arc<dyn Inbox>, clock, limits, landed)
+    Intake::open(
+        engine.connections(),
+        is_closed,
+        ledger as Arc<dyn Inbox>,
+        clock,
+        limits,
+        landed,
+    )
 }
 
 /// Folds what is kept, system by system; one whose tool does not answer rests, the others go on.

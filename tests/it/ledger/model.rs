@@ -327,8 +327,7 @@ impl Ledger for Model {
     }
 
     async fn stream(&self, stream: &StreamId) -> Result<StreamState, Error> {
-        let streams = self.streams().await?;
-        Ok(streams.get(stream).cloned().unwrap_or_default())
+        Ok(self.streams().await?.remove(stream).unwrap_or_default())
     }
 
     async fn streams(&self) -> Result<BTreeMap<StreamId, StreamState>, Error> {
@@ -434,10 +433,8 @@ impl Ledger for Model {
 
     async fn customers(&self, after: Option<&CustomerKey>, limit: usize) -> Result<Vec<Customer>, Error> {
         let state = self.0.lock().unwrap();
-        let live = state
-            .customers
-            .values()
-            .filter(|customer| customer.merged_into.is_none());
+        let all = state.customers.values();
+        let live = all.filter(|customer| customer.merged_into.is_none());
         let rest = live.filter(|customer| after.is_none_or(|after| customer.key > *after));
         Ok(rest.take(limit).cloned().collect())
     }
@@ -450,10 +447,8 @@ impl Ledger for Model {
             return Ok(Vec::new());
         }
         for (id, held) in &state.identifiers {
-            if held
-                .keys()
-                .any(|identifier| identifier.value == lower || identifier.value == text.trim())
-            {
+            let is_it = |held: &Identifier| held.value == lower || held.value == text.trim();
+            if held.keys().any(is_it) {
                 found.insert(state.records[id].1);
             }
         }

@@ -26,7 +26,10 @@ async fn edits_arrive_from_every_tool_and_travel_on() {
         let id = scene.ids(name)[number].clone();
         let new = format!("+35840555010{number}");
         scene.tool(name).edit(&id, &phone(name, &new)).unwrap();
-        assert!(scene.deliver(name, &[], 200).await > 0, "{name}: also what Nivel itself wrote comes");
+        assert!(
+            scene.deliver(name, &[], 200).await > 0,
+            "{name}: also what Nivel itself wrote comes"
+        );
         assert!(scene.state(name).await.waiting > 0);
         scene.drain().await;
         assert_eq!(scene.field(name, &id, "phone").await.0, Some(new.clone()), "{name}");
@@ -231,7 +234,9 @@ async fn events_wait_while_the_tool_does_not_answer() {
     let id = scene.ids(name)[0].clone();
     scene.tool(name).edit(&id, &phone(name, "+358401112223")).unwrap();
     scene.deliver(name, &[], 200).await;
-    scene.tool(name).set_faults(vec![Fault::once(Kind::ServerError).times(u32::MAX)]);
+    scene
+        .tool(name)
+        .set_faults(vec![Fault::once(Kind::ServerError).times(u32::MAX)]);
     let drained = scene.drain().await;
     assert!(drained.rest.is_some() && drained.folded == 0, "{drained:?}");
     assert_eq!(scene.state(name).await.waiting, 1);

@@ -111,7 +111,11 @@ impl Vector {
             body: &self.body,
         };
         let earlier = EARLIER_BY.iter().find(|(name, _)| *name == self.name);
-        verify(&self.hook, &delivery, UnixMillis(now.0 - earlier.map_or(0, |(_, by)| *by)))
+        verify(
+            &self.hook,
+            &delivery,
+            UnixMillis(now.0 - earlier.map_or(0, |(_, by)| *by)),
+        )
     }
 }
 
