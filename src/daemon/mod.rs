@@ -2,11 +2,13 @@
 //! ledger or cache.
 
 mod build;
+mod hooks;
 mod lint;
 mod supervise;
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use build::{connect, facts, ledger, ledger_to_read, manifests, open, parts};
@@ -78,7 +80,9 @@ pub async fn run_until(
         .map_err(|error| vec![build::problem_of(error)])?;
     let ready = Readiness::starting();
     let closing = CancellationToken::new();
-    let router = http::router(ready.clone(), Some(metrics));
+    let landed = Arc::new(Notify::new());
+    let intake = Arc::new(hooks::intake(&engine, config, Arc::clone(&clock), Arc::clone(&landed)));
+    let router = http::router(ready.clone(), Some(metrics)).merge(http::webhooks(intake));
     let server = tokio::spawn(http::serve(listener, router, closing.clone().cancelled_owned()));
     ready.started();
     tracing::info!(listen = %config.http.listen, systems = config.systems.len(), "nivel runs");
@@ -88,7 +92,7 @@ pub async fn run_until(
         finish.cancelled().await;
         told.stopping();
     });
-    supervise::supervise(engine, config, ready, stop).await;
+    supervise::supervise(engine, config, landed, ready, stop).await;
     closing.cancel();
     match server.await {
         Ok(Ok(())) => {}

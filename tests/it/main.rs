@@ -14,3 +14,4 @@ mod loss;
 mod scars;
 mod tidy;
 mod trial;
+mod webhook;
