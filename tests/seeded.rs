@@ -14,8 +14,8 @@ use nivel::config::{Config, environment};
 use nivel::error::Problem;
 use nivel::fault;
 use nivel::ledger::{
-    Arrival, Ask, ChangeRow, Commit, Decision, Dropped, Error, Head, Inbox, InboxState, Landed, Ledger, NewEvent, Run,
-    StreamState, Target, Totals, View, Waiting, Write, WriteChange, WriteState,
+    Arrival, Ask, ChangeRow, Commit, Decision, Dropped, DueWrites, Error, Head, Inbox, InboxState, Landed, Ledger,
+    NewEvent, Run, StreamState, Target, Totals, View, Waiting, Write, WriteChange, WriteState,
 };
 use nivel::model::{Customer, CustomerKey, Record, RecordId, StreamId, SystemClock, UnixMillis};
 use nivel::sync::{Engine, Silent};
@@ -72,6 +72,22 @@ impl Ledger for Seeded {
 
     async fn view(&self, ask: Ask) -> Result<View, Error> {
         self.inner.view(ask).await
+    }
+
+    async fn due(&self, stream: &StreamId, since: UnixMillis) -> Result<DueWrites, Error> {
+        self.inner.due(stream, since).await
+    }
+
+    async fn hold_due(&self, stream: &StreamId, since: UnixMillis, problem: Problem) -> Result<u64, Error> {
+        self.inner.hold_due(stream, since, problem).await
+    }
+
+    async fn release_held(&self, now: UnixMillis) -> Result<u64, Error> {
+        self.inner.release_held(now).await
+    }
+
+    async fn count_records(&self, stream: &StreamId) -> Result<u64, Error> {
+        self.inner.count_records(stream).await
     }
 
     async fn arrival_links(&self, after: i64, limit: usize) -> Result<Vec<(i64, Vec<u64>)>, Error> {
@@ -225,5 +241,8 @@ async fn sync(config: &PathBuf, env: &BTreeMap<String, String>, bug: Bug) -> Res
         inner: parts.ledger,
         bug,
     });
-    Ok(Engine::new(parts).sync().await.is_ok_and(|summary| summary.is_clean()))
+    Ok(Engine::new(parts)
+        .sync(Some("test"))
+        .await
+        .is_ok_and(|summary| summary.is_clean()))
 }

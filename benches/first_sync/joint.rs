@@ -56,18 +56,19 @@ pub(crate) async fn run(addresses: &Addresses, is_checked: bool) -> Result<Joint
     let mut joint = Joint::default();
     // What reading alone costs, in a ledger of its own.
     let reading = Nivel::new(addresses)?;
-    joint.reading = reading.run("plan", &mut joint.problem)?;
+    // It ends with "look at the plan, then approve it": that is no problem here.
+    joint.reading = reading.run(&["plan"], &mut None)?;
     drop(reading);
     let nivel = Nivel::new(addresses)?;
     control::<serde_json::Value>(addresses, "reset").await?;
-    joint.first = nivel.run("sync", &mut joint.problem)?;
+    joint.first = nivel.run(&["sync", "--approve"], &mut joint.problem)?;
     joint.counts = control(addresses, "counts").await?;
     joint.agreement = control(addresses, "settle").await?;
-    joint.echo = nivel.run("sync", &mut joint.problem)?;
+    joint.echo = nivel.run(&["sync", "--approve"], &mut joint.problem)?;
     joint.echoed = control(addresses, "counts").await?;
     control::<Agreement>(addresses, "settle").await?;
     let before = is_checked.then(|| fingerprint(nivel.folder.path())).transpose()?;
-    joint.second = nivel.run("sync", &mut joint.problem)?;
+    joint.second = nivel.run(&["sync", "--approve"], &mut joint.problem)?;
     joint.again = control(addresses, "counts").await?;
     if let Some(before) = before {
         let after = fingerprint(nivel.folder.path())?;
@@ -100,13 +101,13 @@ impl Nivel {
     }
 
     /// Runs one verb to its end.
-    fn run(&self, verb: &str, problem: &mut Option<String>) -> Result<Cost> {
+    fn run(&self, verb: &[&str], problem: &mut Option<String>) -> Result<Cost> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nivel"));
-        command.args([verb, "--output", "json", "--config"]);
+        command.args(verb).args(["--output", "json", "--config"]);
         command.arg(self.folder.path().join("nivel.yaml")).envs(&self.env);
         let (cost, said) = meter::run(&mut command)?;
         if said.is_none() && problem.is_none() {
-            *problem = Some(format!("`nivel {verb}` ended badly"));
+            *problem = Some(format!("`nivel {}` ended badly", verb.join(" ")));
         }
         Ok(cost)
     }

@@ -58,7 +58,7 @@ impl Context {
     }
 
     /// The config, if the ledger it names is there: looking at nothing is a mistake in a path, not an empty result.
-    fn config_with_ledger(&self) -> Result<Config, Failed> {
+    pub(super) fn config_with_ledger(&self) -> Result<Config, Failed> {
         let config = self.config()?;
         let path = config.ledger_path();
         if !path.exists() {

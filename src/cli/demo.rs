@@ -63,8 +63,16 @@ impl Demo {
         let engine = crate::daemon::open(&config, Arc::clone(&context.clock), watch(context.output))
             .await
             .map_err(Failed::from_all)?;
-        let first = engine.sync().await?;
-        let second = engine.sync().await?;
+        let planned = engine.plan().await?;
+        let wanted: u64 = planned.waiting.values().sum();
+        context.output.note(format_args!(
+            "read; {} planned, nothing written yet: a new setup waits for a yes (`nivel plan`, `nivel approve`)",
+            super::output::count(wanted, "write")
+        ));
+        context.output.note(format_args!("the demo says yes"));
+        let mut first = engine.sync(Some("demo")).await?;
+        first.add_reading_of(&planned);
+        let second = engine.sync(None).await?;
         drop(engine);
         let findings = checker::check(&served.sandbox, &served.people, &served.truth, &expectation());
         let figures = Figures {

@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 a problem, 2 usage or config (nothing was started), 3 done but degraded.
 
 mod app;
+mod approve;
 mod check;
 mod connector;
 mod customer;
@@ -139,6 +140,10 @@ enum Verb {
     Lint(lint::Lint),
     /// Show what a sync would write, and write nothing
     Plan(plan::Plan),
+    /// Say yes to what is planned: a new setup begins to write, held writes go out
+    Approve(approve::Approve),
+    /// Stop all writing until the next approval; reading goes on
+    Hold(approve::Hold),
     /// Pull, merge and push once, to the end
     Sync(sync::Sync),
     /// Show where each stream stands and what waits
@@ -165,6 +170,8 @@ impl Verb {
             Self::Check(verb) => verb.run(context).await,
             Self::Lint(verb) => verb.run(context),
             Self::Plan(verb) => verb.run(context).await,
+            Self::Approve(verb) => verb.run(context).await,
+            Self::Hold(verb) => verb.run(context).await,
             Self::Sync(verb) => verb.run(context).await,
             Self::Status(verb) => verb.run(context).await,
             Self::Customer(verb) => verb.run(context).await,

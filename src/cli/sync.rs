@@ -9,13 +9,21 @@ use super::Failed;
 use super::app::Context;
 use super::output::{Exit, Show, count, line, table};
 use super::progress::watch;
+use crate::error::{Code, Problem};
 use crate::ledger::WriteState;
 use crate::sync::Summary;
 
 /// Pull, merge and push once, to the end
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  nivel sync --config nivel.yaml\n  nivel sync --output json | jq .customers")]
-pub(super) struct Sync {}
+#[command(
+    after_help = "A new setup writes nothing until it was approved: see `nivel plan`, then `nivel approve`.\n\n\
+Example:\n  nivel sync --config nivel.yaml\n  nivel sync --output json | jq .customers"
+)]
+pub(super) struct Sync {
+    /// Say yes beforehand to whatever this run wants to write; for scripts
+    #[arg(long)]
+    approve: bool,
+}
 
 impl Sync {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failed> {
@@ -24,7 +32,8 @@ impl Sync {
         let engine = crate::daemon::open(&config, Arc::clone(&context.clock), progress)
             .await
             .map_err(Failed::from_all)?;
-        let summary = engine.sync().await?;
+        let by = context.operator();
+        let summary = engine.sync(self.approve.then_some(by.as_str())).await?;
         drop(engine);
         let exit = exit_of(&summary);
         context.output.show(&Report::from(summary));
@@ -36,7 +45,7 @@ impl Sync {
 pub(super) fn exit_of(summary: &Summary) -> Exit {
     let is_dead = summary.waiting.get(&WriteState::Dead).is_some_and(|count| *count > 0);
     let has_problem = summary.systems.values().any(|figures| !figures.problems.is_empty());
-    if is_dead || has_problem {
+    if is_dead || has_problem || summary.needs_approval {
         Exit::Degraded
     } else {
         Exit::Fine
@@ -96,6 +105,9 @@ impl Show for Summary {
         if !waiting.is_empty() {
             line(&mut text, waiting.join(" · "));
         }
+        if self.needs_approval {
+            line(&mut text, not_approved());
+        }
         for (name, figures) in &self.systems {
             for problem in &figures.problems {
                 line(&mut text, format_args!("{name}: {problem}"));
@@ -103,6 +115,15 @@ impl Show for Summary {
         }
         text
     }
+}
+
+/// What a person reads while nobody has said yes.
+pub(super) fn not_approved() -> Problem {
+    Problem::new(
+        Code::NotApproved,
+        "nothing is written: nobody has said yes to this setup",
+    )
+    .hint("look at `nivel plan`, then `nivel approve`")
 }
 
 /// A write's state in words.
@@ -118,7 +139,6 @@ pub(super) fn state_word(state: WriteState) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Code, Problem};
     use crate::sync::SystemFigures;
 
     fn summary() -> Summary {
@@ -134,6 +154,7 @@ mod tests {
             customers: 100,
             merges: 1,
             waiting: [(WriteState::Due, 2), (WriteState::Dead, 0)].into(),
+            needs_approval: false,
             took_ms: 2345,
         }
     }

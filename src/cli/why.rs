@@ -243,7 +243,8 @@ mod tests {
             systems: [("crm", Role::Sales), ("desk", Role::Support), ("news", Role::Marketing)]
                 .map(|(name, role)| {
                     let streams = std::collections::BTreeMap::new();
-                    (name.into(), SystemRules { role, streams })
+                    let brake = crate::merge::Brake::default();
+                    (name.into(), SystemRules { role, brake, streams })
                 })
                 .into(),
             ..Rules::default()

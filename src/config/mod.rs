@@ -30,7 +30,7 @@ pub use rules::{Specs, rules};
 use self::place::Places;
 use crate::error::Problem;
 use crate::manifest::Limit;
-use crate::merge::{Create, FieldRule, Role};
+use crate::merge::{Brake, Create, FieldRule, Role};
 use crate::model::FieldName;
 
 /// The name of the connector that reads dropped files instead of speaking to a tool.
@@ -151,6 +151,8 @@ pub struct SystemConfig {
     pub qualified_by: Vec<FieldName>,
     /// False when Nivel must not write there at all.
     pub write: bool,
+    /// How much may be written to one of its streams in one go before somebody must look at it.
+    pub brake: Brake,
     /// How late the tool's own index may be, when it differs from the manifest's figure.
     pub lag: Option<Duration>,
     /// How far back each window reaches over the last one, when it differs from the manifest's figure.

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::error::Problem;
 use crate::manifest::{Limit, Pattern, Rate, RateLimit};
-use crate::merge::{Create, FieldRule, OnClear, Pick, Role};
+use crate::merge::{Brake, Create, FieldRule, OnClear, Pick, Role};
 use crate::model::FieldName;
 
 const ROOT: &[&str] = &[
@@ -50,6 +50,7 @@ const SYSTEM: &[&str] = &[
     "create",
     "qualified_by",
     "write",
+    "brake",
     "lag",
     "overlap",
     "streams",
@@ -265,6 +266,9 @@ fn system(entry: &Entry<'_>) -> Option<SystemConfig> {
         create: section.word("create", CREATE).unwrap_or_default(),
         qualified_by: field_names(&section, "qualified_by").unwrap_or_else(|| vec![FieldName::from("email")]),
         write: section.flag("write").unwrap_or(true),
+        brake: section
+            .parse("brake", "a part and a number, such as `10% or 500`", brake)
+            .unwrap_or_default(),
         lag: time(&section, "lag"),
         overlap: time(&section, "overlap"),
         streams: section
@@ -278,6 +282,23 @@ fn system(entry: &Entry<'_>) -> Option<SystemConfig> {
         webhook: section.word("webhook", super::webhooks::MODES).unwrap_or_default(),
     };
     (connector.is_some() && role.is_some()).then_some(system)
+}
+
+/// `10% or 500`, `10%`, `500`: held is what is more than the part or more than the number.
+fn brake(text: &str) -> Option<Brake> {
+    let mut brake = Brake {
+        percent: 100,
+        count: u64::MAX,
+        ..Brake::default()
+    };
+    for word in text.split(" or ").map(str::trim) {
+        match word.strip_suffix('%') {
+            Some(part) => brake.percent = part.trim_end().parse().ok().filter(|part| (1..=100).contains(part))?,
+            None => brake.count = word.parse().ok().filter(|count| *count > 0)?,
+        }
+    }
+    brake.at_least = brake.at_least.min(brake.count);
+    Some(brake)
 }
 
 fn percent(section: &Section<'_>, key: &str, bounds: std::ops::RangeInclusive<u8>) -> Option<u8> {

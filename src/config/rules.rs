@@ -22,6 +22,7 @@ pub fn rules(config: &Config, specs: &Specs) -> Rules {
             .map(|(stream, spec)| (stream.clone(), of_stream(system, stream, spec)));
         let rules = SystemRules {
             role: system.role,
+            brake: system.brake.clone(),
             streams: streams.collect(),
         };
         (name.clone(), rules)

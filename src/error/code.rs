@@ -98,6 +98,10 @@ codes! {
     WriteCompliance = "OUT005", Team;
     /// The outcome of a create is unknown and must be looked up before it may be repeated.
     CreateUnknown = "OUT006", Nobody;
+    /// More is wanted at once than the brake lets through.
+    WritesHeld = "OUT007", Admin;
+    /// The setup was never approved.
+    NotApproved = "OUT008", Admin;
     /// The ledger is in use by another process.
     LedgerLocked = "LED001", Admin;
     /// The ledger's disk is full or failing.

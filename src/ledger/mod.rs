@@ -342,6 +342,15 @@ pub struct Run {
     pub problem: Option<Problem>,
 }
 
+/// Writes that were not tried yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DueWrites {
+    /// Objects to be made.
+    pub creates: u64,
+    /// Objects to be changed.
+    pub updates: u64,
+}
+
 /// Totals of the whole ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
@@ -406,6 +415,18 @@ pub trait Ledger: Inbox {
     /// and creates are marked uncertain, durably, before this returns. The returned writes say whether a create was
     /// uncertain *before*: then it must be looked up first.
     async fn claim(&self, stream: &StreamId, now: UnixMillis, limit: usize) -> Result<Vec<Write>, Error>;
+
+    /// How much a stream wants that was not tried yet and came due after `since`.
+    async fn due(&self, stream: &StreamId, since: UnixMillis) -> Result<DueWrites, Error>;
+
+    /// Holds what [`Ledger::due`] counts, and says why. How many writes that were.
+    async fn hold_due(&self, stream: &StreamId, since: UnixMillis, problem: Problem) -> Result<u64, Error>;
+
+    /// Makes held writes due at `now`. How many there were.
+    async fn release_held(&self, now: UnixMillis) -> Result<u64, Error>;
+
+    /// Records of a stream that are not deleted.
+    async fn count_records(&self, stream: &StreamId) -> Result<u64, Error>;
 
     /// Turns leased writes of a process that died back into due ones. Called once at start.
     async fn release_leases(&self, now: UnixMillis) -> Result<u64, Error>;

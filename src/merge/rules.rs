@@ -99,11 +99,34 @@ pub struct StreamRules {
     pub write: bool,
 }
 
+/// How much may be written to a stream in one go before somebody must look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brake {
+    /// This part of its records, in percent,
+    pub percent: u8,
+    /// but never more than this many,
+    pub count: u64,
+    /// and never fewer than this many.
+    pub at_least: u64,
+}
+
+impl Default for Brake {
+    fn default() -> Self {
+        Self {
+            percent: 10,
+            count: 500,
+            at_least: 20,
+        }
+    }
+}
+
 /// The rules of one system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemRules {
     /// The part it plays.
     pub role: Role,
+    /// When writing there is held.
+    pub brake: Brake,
     /// Its streams.
     pub streams: BTreeMap<CompactString, StreamRules>,
 }
@@ -138,6 +161,17 @@ impl Rules {
     #[must_use]
     pub fn stream(&self, system: &str, stream: &str) -> Option<&StreamRules> {
         self.systems.get(system)?.streams.get(stream)
+    }
+
+    /// When writing to a system is held.
+    #[must_use]
+    pub fn brake(&self, system: &str) -> &Brake {
+        static USUAL: Brake = Brake {
+            percent: 10,
+            count: 500,
+            at_least: 20,
+        };
+        self.systems.get(system).map_or(&USUAL, |system| &system.brake)
     }
 
     /// What a stream's objects are about; persons when the stream is not known.

@@ -271,6 +271,7 @@ mod tests {
     fn rules(rule: FieldRule) -> Rules {
         let system = |role| SystemRules {
             role,
+            brake: crate::merge::Brake::default(),
             streams: BTreeMap::new(),
         };
         Rules {

@@ -8,6 +8,7 @@ use compact_str::CompactString;
 use futures::future::join_all;
 use serde::Serialize;
 
+use super::approval::setup_of;
 use super::arrivals::FirstReadings;
 use super::progress::{Event, Progress};
 use super::settle::Aftermath;
@@ -45,6 +46,8 @@ pub struct Engine {
     pub(super) rules: Rules,
     pub(super) survivorship: Survivorship,
     pub(super) clock: Arc<dyn Clock>,
+    /// Digest of the rules, as an approval names it.
+    pub(super) setup: String,
     progress: Arc<dyn Progress>,
     /// One fold at a time: with one node nobody else writes, so no commit is ever stale.
     pub(super) gate: tokio::sync::Mutex<()>,
@@ -120,6 +123,8 @@ pub struct Summary {
     pub merges: u64,
     /// Writes that wait, by state.
     pub waiting: BTreeMap<WriteState, u64>,
+    /// Nobody has said yes to this setup yet: nothing is written.
+    pub needs_approval: bool,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
 }
@@ -132,6 +137,17 @@ impl Summary {
             .values()
             .map(|figures| figures.created + figures.updated)
             .sum()
+    }
+
+    /// Counts what an earlier pass had read and found changed as part of this one.
+    pub fn add_reading_of(&mut self, earlier: &Self) {
+        for (system, figures) in &earlier.systems {
+            let mine = self.systems.entry(system.clone()).or_default();
+            mine.read += figures.read;
+            mine.changed += figures.changed;
+            mine.rejected += figures.rejected;
+        }
+        self.took_ms += earlier.took_ms;
     }
 
     /// True when nothing is left to do and nothing went wrong.
@@ -147,6 +163,7 @@ impl Engine {
     pub fn new(parts: Parts) -> Self {
         Self {
             survivorship: Survivorship::new(&parts.rules),
+            setup: setup_of(&parts.rules),
             ledger: parts.ledger,
             cache: parts.cache,
             connections: parts.connections,
@@ -318,15 +335,19 @@ impl Engine {
         Ok(all)
     }
 
-    /// One whole pass: reads every stream, then delivers everything that follows.
+    /// One whole pass: reads every stream, then delivers everything that follows. With `approved_by` somebody says yes
+    /// beforehand to whatever that is.
     ///
     /// # Errors
     /// When the ledger cannot be used.
-    pub async fn sync(&self) -> Result<Summary, LedgerError> {
+    pub async fn sync(&self, approved_by: Option<&str>) -> Result<Summary, LedgerError> {
         let started = self.clock.now();
         self.release_leases().await?;
         let mut systems = self.pull_all().await?;
         self.drain_inboxes().await?;
+        if let Some(by) = approved_by {
+            self.approve(by).await?;
+        }
         if self.is_initial_read_done().await? {
             for (system, aftermath) in self.push_all().await? {
                 let figures = systems.entry(system).or_default();
@@ -334,6 +355,7 @@ impl Engine {
                 figures.updated += aftermath.done - aftermath.created;
                 figures.dead += aftermath.dead;
                 figures.problems.extend(aftermath.parked.map(|(_, problem)| problem));
+                figures.problems.extend(aftermath.held);
             }
         }
         self.summary(systems, started).await
@@ -362,6 +384,7 @@ impl Engine {
             customers: totals.customers,
             merges: totals.merges,
             waiting: totals.writes,
+            needs_approval: self.approval().await?.is_none(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         })
     }

@@ -4,6 +4,7 @@ pub mod consequence;
 pub mod fold;
 pub mod settle;
 
+mod approval;
 mod arrivals;
 mod engine;
 mod hints;
@@ -13,6 +14,7 @@ mod pull;
 mod push;
 mod subscribe;
 
+pub use approval::Approval;
 pub use engine::{Engine, Next, Parts, Stop, Summary, SystemFigures};
 pub use hook::{Drained, silence};
 pub use progress::{Event, Progress, Silent};

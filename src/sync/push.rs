@@ -12,7 +12,7 @@ use super::settle::{Aftermath, settle};
 use crate::connector::Connection;
 use crate::connector::limits::{Lane, in_lane};
 use crate::error::{Class, Code, Failure, Problem};
-use crate::ledger::{Ask, Cause, Error as LedgerError, Slot, View, Write};
+use crate::ledger::{Ask, Cause, DueWrites, Error as LedgerError, Slot, View, Write};
 use crate::model::{Fields, Operation, Outcome, RecordId, StreamId, UnixMillis, WriteAction};
 
 /// Writes handed out at once, also to tools that take them one by one: one intent on disk and one settlement for all.
@@ -40,13 +40,29 @@ impl Engine {
             .map_or(1, |spec| spec.batch_max)
             .max(CLAIM_MIN);
         let mut total = Aftermath::default();
+        let Some(approval) = self.approval().await? else {
+            return Ok(total);
+        };
+        let mut delivered = DueWrites::default();
         loop {
+            if let Some(problem) = self.brake(stream, &approval, delivered).await? {
+                total.held = Some(problem);
+            }
             let writes = self.ledger.claim(stream, self.clock.now(), batch_max).await?;
             if writes.is_empty() && self.wait_for_retry(stream, give_up_at).await? {
                 continue;
             }
             if writes.is_empty() {
                 return Ok(total);
+            }
+            for write in writes
+                .iter()
+                .filter(|write| write.attempts == 1 && write.due_at > approval.at)
+            {
+                match write.target.slot {
+                    Slot::New(_) => delivered.creates += 1,
+                    Slot::Object(_) => delivered.updates += 1,
+                }
             }
             let aftermath = self.deliver(connection, stream, writes).await?;
             self.tell(&Event::Wrote {

@@ -29,7 +29,10 @@ fn seed() -> u64 {
 async fn interrupted(mode: &str, number: u64) -> bool {
     let trial = Trial::new(seed(), PEOPLE).await;
     let output = trial
-        .nivel(&["--output", "json", "sync"], Some(&format!("{mode}:{number}")))
+        .nivel(
+            &["--output", "json", "sync", "--approve"],
+            Some(&format!("{mode}:{number}")),
+        )
         .await;
     let was_there = !output.status.success();
     trial.sync().await;
@@ -120,7 +123,7 @@ async fn faulty(kind: Kind, nth: u32) -> bool {
     for tool in tools {
         tool.set_faults(vec![Fault::once(kind).nth(nth)]);
     }
-    trial.nivel(&["sync"], None).await;
+    trial.nivel(&["sync", "--approve"], None).await;
     let was_played = tools
         .iter()
         .any(|tool| tool.requests().iter().any(|request| request.fault.is_some()));

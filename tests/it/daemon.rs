@@ -55,7 +55,7 @@ async fn runs_brings_the_tools_together_and_ends_in_order() {
         "looking beside a running daemon: {}",
         String::from_utf8_lossy(&status.stderr)
     );
-    let second = trial.nivel(&["sync"], None).await;
+    let second = trial.nivel(&["sync", "--approve"], None).await;
     assert!(!second.status.success(), "a second one must be refused");
     assert!(String::from_utf8_lossy(&second.stderr).contains("LED001"));
     let figures = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.unwrap();

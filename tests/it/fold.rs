@@ -143,6 +143,7 @@ fn rules(pick: Pick) -> Rules {
     };
     let system = |role| SystemRules {
         role,
+        brake: nivel::merge::Brake::default(),
         streams: [(STREAM.into(), stream.clone())].into(),
     };
     Rules {
@@ -387,11 +388,11 @@ proptest! {
         let pages: BTreeMap<_, _> = tools.iter().map(|(name, rows)| (*name, split(rows, 3))).collect();
         block(async {
             let bench = bench(pages, pick.clone());
-            let first = bench.engine.sync().await.unwrap();
+            let first = bench.engine.sync(Some("test")).await.unwrap();
             assert!(first.is_clean(), "{first:?}");
             let written = bench.tools.values().map(|tool| tool.written.lock().unwrap().len()).sum::<usize>();
             assert_eq!(first.written(), written as u64, "every operation is accounted for");
-            let second = bench.engine.sync().await.unwrap();
+            let second = bench.engine.sync(Some("test")).await.unwrap();
             assert_eq!(second.written(), 0, "{second:?}");
             let left = export(bench.engine.ledger().as_ref()).await;
             assert!(left.writes.is_empty(), "{left:?}");

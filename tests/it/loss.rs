@@ -78,8 +78,8 @@ async fn p01_p11_a_row_edited_while_the_stream_is_read_is_read_again() {
         edit: std::sync::Mutex::new(Some(Box::new(edit))),
     });
     let engine = trial.engine(Arc::new(SystemClock), progress).await;
-    engine.sync().await.unwrap();
-    engine.sync().await.unwrap();
+    engine.sync(Some("test")).await.unwrap();
+    engine.sync(Some("test")).await.unwrap();
     let email = person.email.unwrap().trim().to_lowercase();
     for tool in [ToolName::Pipedrive, ToolName::Zendesk] {
         let there = trial.sandbox.tool(tool).people();
@@ -111,13 +111,13 @@ async fn p02_p03_a_late_index_is_read_again_by_default() {
             Arc::new(Silent),
         )
         .await;
-    engine.sync().await.unwrap();
+    engine.sync(Some("test")).await.unwrap();
     seeded_hub(&trial, 1, START + 600_000);
     // The search index does not show it yet, but the cursor moves on.
     trial.sandbox.advance(10_000);
-    engine.sync().await.unwrap();
+    engine.sync(Some("test")).await.unwrap();
     trial.sandbox.advance(60_000);
-    engine.sync().await.unwrap();
+    engine.sync(Some("test")).await.unwrap();
     let crm = trial.sandbox.pipedrive.people();
     assert!(
         crm.iter()
@@ -217,11 +217,11 @@ async fn p08_the_state_is_the_tools_time_and_not_ours() {
     let clock = Arc::new(TestClock::at(nivel::model::UnixMillis(START + 600_000 + 86_400_000)));
     let ours: Arc<dyn Clock> = Arc::clone(&clock) as _;
     let engine = trial.engine(ours, Arc::new(Silent)).await;
-    engine.sync().await.unwrap();
+    engine.sync(Some("test")).await.unwrap();
     seeded_hub(&trial, 1, START + 700_000);
     trial.sandbox.advance(7_200_000);
     clock.advance(Duration::from_secs(7_200));
-    engine.sync().await.unwrap();
+    engine.sync(Some("test")).await.unwrap();
     let crm = trial.sandbox.pipedrive.people();
     assert!(
         crm.iter()
@@ -234,7 +234,7 @@ async fn p08_the_state_is_the_tools_time_and_not_ours() {
 async fn p16_a_changed_email_makes_no_second_person() {
     let trial = Trial::new(16, 12).await;
     let engine = trial.engine(Arc::new(SystemClock), Arc::new(Silent)).await;
-    engine.sync().await.unwrap();
+    engine.sync(Some("test")).await.unwrap();
     let before = (
         ToolName::ALL.map(|tool| made(&trial, tool)),
         engine.ledger().totals().await.unwrap().customers,
@@ -248,8 +248,8 @@ async fn p16_a_changed_email_makes_no_second_person() {
         .unwrap();
     let body = json!({"emails": [{"value": "new.address@example.org", "primary": true, "label": "work"}]});
     trial.sandbox.pipedrive.edit(&person.id, &body).unwrap();
-    engine.sync().await.unwrap();
-    engine.sync().await.unwrap();
+    engine.sync(Some("test")).await.unwrap();
+    engine.sync(Some("test")).await.unwrap();
     let after = (
         ToolName::ALL.map(|tool| made(&trial, tool)),
         engine.ledger().totals().await.unwrap().customers,
@@ -277,8 +277,8 @@ async fn p18_a_create_whose_answer_is_lost_is_looked_up_before_it_is_repeated() 
             ]);
         }
         let engine = trial.engine(Arc::new(SystemClock), Arc::new(Silent)).await;
-        engine.sync().await.unwrap();
-        engine.sync().await.unwrap();
+        engine.sync(Some("test")).await.unwrap();
+        engine.sync(Some("test")).await.unwrap();
         let findings = trial.findings(3);
         assert!(findings.is_empty(), "{kind:?}: {findings:#?}");
     }
@@ -288,7 +288,7 @@ async fn p18_a_create_whose_answer_is_lost_is_looked_up_before_it_is_repeated() 
 async fn p23_what_we_wrote_and_see_again_is_no_change() {
     let trial = Trial::new(23, 40).await;
     let engine = trial.engine(Arc::new(SystemClock), Arc::new(Silent)).await;
-    let first = engine.sync().await.unwrap();
+    let first = engine.sync(Some("test")).await.unwrap();
     let dead = engine
         .ledger()
         .writes(&[nivel::ledger::WriteState::Dead], None, 10)
@@ -296,7 +296,7 @@ async fn p23_what_we_wrote_and_see_again_is_no_change() {
         .unwrap();
     assert!(first.written() > 0 && first.is_clean(), "{first:?} {dead:#?}");
     for _ in 0..3 {
-        let next = engine.sync().await.unwrap();
+        let next = engine.sync(Some("test")).await.unwrap();
         assert_eq!(next.written(), 0, "{next:?}");
     }
     assert!(trial.findings(0).is_empty(), "{:#?}", trial.findings(0));

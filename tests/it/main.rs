@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests may")]
 
+mod approval;
 mod cache;
 mod cli;
 mod conformance;
@@ -12,6 +13,7 @@ mod fold;
 mod ledger;
 mod loss;
 mod scars;
+mod scene;
 mod tidy;
 mod trial;
 mod webhook;

@@ -99,7 +99,7 @@ impl Trial {
 
     /// Runs a sync that must end well, and gives its summary.
     pub(crate) async fn sync(&self) -> serde_json::Value {
-        let output = self.nivel(&["--output", "json", "sync"], None).await;
+        let output = self.nivel(&["--output", "json", "sync", "--approve"], None).await;
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "sync ended with {}: {errors}", output.status);
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"))

@@ -93,8 +93,8 @@ impl Scene {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let router = nivel::http::webhooks(Arc::new(intake));
         tokio::spawn(nivel::http::serve(listener, router, std::future::pending()));
-        engine.sync().await.unwrap();
-        engine.sync().await.unwrap();
+        engine.sync(Some("test")).await.unwrap();
+        engine.sync(Some("test")).await.unwrap();
         let scene = Self { trial, engine, base };
         for name in ToolName::ALL {
             let system = stream(name).system.clone();

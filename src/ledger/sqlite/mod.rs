@@ -5,6 +5,7 @@
 
 mod apply;
 mod arrival;
+mod brake;
 mod inbox;
 mod note;
 mod outbox;
@@ -33,8 +34,8 @@ use trouble::Trouble;
 use worker::{Desk, Workers, with_suffix};
 
 use super::{
-    Arrival, Ask, ChangeRow, Commit, Decision, Error, Head, Ledger, Run, StreamState, Target, Totals, View, Write,
-    WriteState,
+    Arrival, Ask, ChangeRow, Commit, Decision, DueWrites, Error, Head, Ledger, Run, StreamState, Target, Totals, View,
+    Write, WriteState,
 };
 use crate::error::{Code, Problem};
 use crate::model::{Clock, Customer, CustomerKey, Record, RecordId, StreamId, UnixMillis};
@@ -262,6 +263,27 @@ impl Ledger for Sqlite {
         self.writer
             .run(move |desk| outbox::claim(desk, &stream, now, limit))
             .await
+    }
+
+    async fn due(&self, stream: &StreamId, since: UnixMillis) -> Result<DueWrites, Error> {
+        let stream = stream.clone();
+        self.readers.look(move |desk| brake::due(desk, &stream, since)).await
+    }
+
+    async fn hold_due(&self, stream: &StreamId, since: UnixMillis, problem: Problem) -> Result<u64, Error> {
+        let stream = stream.clone();
+        self.writer
+            .run(move |desk| brake::hold(desk, &stream, since, &problem))
+            .await
+    }
+
+    async fn release_held(&self, now: UnixMillis) -> Result<u64, Error> {
+        self.writer.run(move |desk| brake::release(desk, now)).await
+    }
+
+    async fn count_records(&self, stream: &StreamId) -> Result<u64, Error> {
+        let stream = stream.clone();
+        self.readers.look(move |desk| brake::count_records(desk, &stream)).await
     }
 
     async fn release_leases(&self, now: UnixMillis) -> Result<u64, Error> {

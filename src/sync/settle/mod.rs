@@ -37,6 +37,8 @@ pub struct Aftermath {
     pub dead: u64,
     /// Nothing more may be sent to this stream until then, and why.
     pub parked: Option<(UnixMillis, Problem)>,
+    /// Why some of what it wants is held until somebody has looked at it.
+    pub held: Option<Problem>,
 }
 
 impl std::ops::AddAssign for Aftermath {
@@ -46,6 +48,7 @@ impl std::ops::AddAssign for Aftermath {
         self.again += other.again;
         self.dead += other.dead;
         self.parked = other.parked.or_else(|| self.parked.take());
+        self.held = other.held.or_else(|| self.held.take());
     }
 }
 

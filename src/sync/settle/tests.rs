@@ -41,6 +41,7 @@ fn rules() -> Rules {
     };
     let system = |role| SystemRules {
         role,
+        brake: crate::merge::Brake::default(),
         streams: [("person".into(), there.clone())].into(),
     };
     Rules {

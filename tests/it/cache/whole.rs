@@ -19,7 +19,7 @@ async fn flushed_or_killed_changes_nothing_but_speed() {
     let url = redis.url().expose_secret().to_owned();
     trial.reconfigure(|text| format!("cache: {{url: \"{url}\"}}\n{text}"));
     let engine = trial.engine(Arc::new(SystemClock), Arc::new(Silent)).await;
-    engine.sync().await.unwrap();
+    engine.sync(Some("test")).await.unwrap();
     assert!(!redis.names().is_empty(), "the sync went past the cache");
     let customers = engine.ledger().totals().await.unwrap().customers;
     let people = trial.sandbox.hubspot.people();
@@ -35,8 +35,8 @@ async fn flushed_or_killed_changes_nothing_but_speed() {
             .hubspot
             .edit(&people[number].id, &json!({"phone": phone}))
             .unwrap();
-        engine.sync().await.unwrap();
-        let last = engine.sync().await.unwrap();
+        engine.sync(Some("test")).await.unwrap();
+        let last = engine.sync(Some("test")).await.unwrap();
         assert_eq!(last.written(), 0, "{last:?}");
     }
     assert_eq!(

@@ -39,14 +39,15 @@ macro_rules! scenarios {
 
 use listing::{
     arrivals_wait_until_they_are_forgotten, customers_are_listed_in_pages, decisions_are_seen_by_either_record,
-    rejected_records_are_listed_in_pages, search_finds_identifiers_and_golden_values, settings_and_totals,
-    the_trail_is_newest_first_with_that_of_aliases, writes_are_listed_in_pages,
+    rejected_records_are_listed_in_pages, runs_add_up_what_commits_say, search_finds_identifiers_and_golden_values,
+    settings_and_totals, the_trail_is_newest_first_with_that_of_aliases, writes_are_listed_in_pages,
 };
 use outbox::{
     a_failed_attempt_does_not_undo_a_newer_wish, a_failed_attempt_ends_its_lease,
     a_removed_write_cannot_be_acknowledged_by_a_late_answer, a_wish_that_changes_in_flight_goes_out_next,
     an_older_wish_does_not_undo_a_newer_one, claims_are_oldest_first_and_exclusive,
-    creates_become_uncertain_behind_the_claim, leases_are_released, what_may_have_been_made_stays_uncertain,
+    creates_become_uncertain_behind_the_claim, leases_are_released, what_is_held_waits_until_it_is_released,
+    what_may_have_been_made_stays_uncertain,
 };
 
 scenarios! {
@@ -72,6 +73,7 @@ scenarios! {
     what_may_have_been_made_stays_uncertain,
     a_removed_write_cannot_be_acknowledged_by_a_late_answer,
     leases_are_released,
+    what_is_held_waits_until_it_is_released,
     arrivals_wait_until_they_are_forgotten,
     writes_are_listed_in_pages,
     customers_are_listed_in_pages,
@@ -445,29 +447,6 @@ async fn two_commits_on_one_version_race(ledger: &dyn Ledger) {
     assert_eq!(heads[0].is_some(), left.is_ok());
     assert_eq!(heads[1].is_some(), left.is_err());
     assert_eq!(ledger.customer(&key(1)).await.unwrap().unwrap().version, 2);
-}
-
-async fn runs_add_up_what_commits_say(ledger: &dyn Ledger) {
-    let first = ledger.open_run(&crm(), at(1)).await.unwrap();
-    let second = ledger.open_run(&desk(), at(2)).await.unwrap();
-    assert_ne!(first, second);
-    for version in 0..2 {
-        let mut page = Commit::new(Cause::Run(first), at(3));
-        page.advance = Some(advance(version, false));
-        ledger.apply(page).await.unwrap();
-    }
-    let mut stale = Commit::new(Cause::Run(first), at(3));
-    stale.advance = Some(advance(0, false));
-    assert_eq!(ledger.apply(stale).await, Err(Error::Stale));
-    let mut run = ledger.runs(9).await.unwrap().pop().unwrap();
-    assert_eq!((run.read, run.changed, run.rejected), (20, 6, 2));
-    run.ended_at = Some(at(4));
-    run.problem = Some(Problem::new(Code::QuotaUsed, "tomorrow"));
-    ledger.close_run(run.clone()).await.unwrap();
-    let runs = ledger.runs(9).await.unwrap();
-    assert_eq!(runs.iter().map(|run| run.id).collect::<Vec<_>>(), [second, first]);
-    assert_eq!(runs[1], run);
-    assert_eq!(ledger.runs(1).await.unwrap().len(), 1);
 }
 
 async fn streams_keep_their_first_and_last_arrival(ledger: &dyn Ledger) {

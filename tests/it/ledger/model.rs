@@ -1,16 +1,17 @@
 //! The ledger as plainly as it can be said: maps in memory. What a real ledger does is compared with it.
 
+mod arrival;
+mod brake;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 use nivel::error::{Code, Problem};
 use nivel::ledger::{
-    Advance, Arrival, Ask, Cause, Change, ChangeRow, Commit, Decision, Error, Head, Ledger, Run, Slot, StreamState,
-    Target, Totals, View, Write, WriteChange, WriteState, content_hash,
+    Advance, Arrival, Ask, Cause, Change, ChangeRow, Commit, Decision, DueWrites, Error, Head, Ledger, Run, Slot,
+    StreamState, Target, Totals, View, Write, WriteChange, WriteState, content_hash,
 };
 use nivel::model::{Customer, CustomerKey, Identifier, Record, RecordId, StreamId, UnixMillis};
 
@@ -260,12 +261,6 @@ impl State {
     }
 }
 
-fn digest(of: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    hasher.finish()
-}
-
 #[async_trait]
 impl Ledger for Model {
     async fn heads(&self, records: &[RecordId]) -> Result<Vec<Option<Head>>, Error> {
@@ -294,15 +289,7 @@ impl Ledger for Model {
     }
 
     async fn arrival_links(&self, after: i64, limit: usize) -> Result<Vec<(i64, Vec<u64>)>, Error> {
-        let state = self.0.lock().unwrap();
-        let behind = state.arrivals.range(after + 1..).take(limit);
-        let links = |arrival: &Arrival| {
-            let own = digest(&(&arrival.stream, &arrival.incoming.remote));
-            std::iter::once(own)
-                .chain(arrival.identifiers.iter().map(digest))
-                .collect()
-        };
-        Ok(behind.map(|(number, arrival)| (*number, links(arrival))).collect())
+        Ok(self.0.lock().unwrap().arrival_links(after, limit))
     }
 
     async fn arrivals(&self, numbers: &[i64]) -> Result<Vec<Arrival>, Error> {
@@ -383,6 +370,22 @@ impl Ledger for Model {
             row.write.is_uncertain |= matches!(write.target.slot, Slot::New(_));
         }
         Ok(due)
+    }
+
+    async fn due(&self, stream: &StreamId, since: UnixMillis) -> Result<DueWrites, Error> {
+        Ok(self.0.lock().unwrap().due(stream, since))
+    }
+
+    async fn hold_due(&self, stream: &StreamId, since: UnixMillis, problem: Problem) -> Result<u64, Error> {
+        Ok(self.0.lock().unwrap().hold_due(stream, since, &problem))
+    }
+
+    async fn release_held(&self, now: UnixMillis) -> Result<u64, Error> {
+        Ok(self.0.lock().unwrap().release_held(now))
+    }
+
+    async fn count_records(&self, stream: &StreamId) -> Result<u64, Error> {
+        Ok(self.0.lock().unwrap().count_records(stream))
     }
 
     async fn release_leases(&self, now: UnixMillis) -> Result<u64, Error> {

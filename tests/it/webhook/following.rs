@@ -41,7 +41,7 @@ async fn edits_arrive_from_every_tool_and_travel_on() {
         assert!(by_hook > 0, "{name}: the trail names the webhook: {trail:#?}");
         scene.engine.push_all().await.unwrap();
     }
-    let last = scene.engine.sync().await.unwrap();
+    let last = scene.engine.sync(Some("test")).await.unwrap();
     assert_eq!(last.written(), 0, "{last:?}");
     assert!(scene.trial.findings(0).is_empty(), "{:#?}", scene.trial.findings(0));
 }
@@ -205,7 +205,7 @@ async fn a_merge_in_a_tool_is_followed() {
                 .count()
         };
         let count = made(scene.tool(name));
-        scene.engine.sync().await.unwrap();
+        scene.engine.sync(Some("test")).await.unwrap();
         assert_eq!(made(scene.tool(name)), count, "{name}: the loser is not made again");
     }
 }
@@ -218,7 +218,7 @@ async fn what_was_dropped_on_the_way_is_found_by_the_poll() {
     let id = scene.ids(name)[0].clone();
     scene.tool(name).edit(&id, &phone(name, "+358409990001")).unwrap();
     assert_eq!(scene.deliver(name, &[HookFault::Drop], 200).await, 0);
-    scene.engine.sync().await.unwrap();
+    scene.engine.sync(Some("test")).await.unwrap();
     assert_eq!(
         scene.field(name, &id, "phone").await.0,
         Some("+358409990001".to_owned())

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 
 use nivel::error::{Code, Problem};
-use nivel::ledger::{Arrival, Cause, Change, Decision, Ledger, Slot, Target, What, Write, WriteChange, WriteState};
+use nivel::ledger::{
+    Arrival, Cause, Change, Commit, Decision, Error, Ledger, Slot, Target, What, Write, WriteChange, WriteState,
+};
 use nivel::model::{Customer, CustomerKey, FieldName, Fields, Incoming, Kind, Value};
 
-use super::{ask_record, at, commit, crm, customer, desk, email, key, merge, object, put, record, seed, write};
+use super::{
+    advance, ask_record, at, commit, crm, customer, desk, email, key, merge, object, put, record, seed, write,
+};
 
 pub(super) async fn arrivals_wait_until_they_are_forgotten(ledger: &dyn Ledger) {
     let arrival = |remote: &str, mail: Option<&str>| Arrival {
@@ -249,4 +253,27 @@ pub(super) async fn settings_and_totals(ledger: &dyn Ledger) {
         totals.writes,
         BTreeMap::from([(WriteState::Due, 1), (WriteState::Held, 1)])
     );
+}
+
+pub(super) async fn runs_add_up_what_commits_say(ledger: &dyn Ledger) {
+    let first = ledger.open_run(&crm(), at(1)).await.unwrap();
+    let second = ledger.open_run(&desk(), at(2)).await.unwrap();
+    assert_ne!(first, second);
+    for version in 0..2 {
+        let mut page = Commit::new(Cause::Run(first), at(3));
+        page.advance = Some(advance(version, false));
+        ledger.apply(page).await.unwrap();
+    }
+    let mut stale = Commit::new(Cause::Run(first), at(3));
+    stale.advance = Some(advance(0, false));
+    assert_eq!(ledger.apply(stale).await, Err(Error::Stale));
+    let mut run = ledger.runs(9).await.unwrap().pop().unwrap();
+    assert_eq!((run.read, run.changed, run.rejected), (20, 6, 2));
+    run.ended_at = Some(at(4));
+    run.problem = Some(Problem::new(Code::QuotaUsed, "tomorrow"));
+    ledger.close_run(run.clone()).await.unwrap();
+    let runs = ledger.runs(9).await.unwrap();
+    assert_eq!(runs.iter().map(|run| run.id).collect::<Vec<_>>(), [second, first]);
+    assert_eq!(runs[1], run);
+    assert_eq!(ledger.runs(1).await.unwrap().len(), 1);
 }

@@ -1,7 +1,7 @@
 //! The outbox: who may deliver what, and what becomes of it.
 
 use nivel::error::{Code, Problem};
-use nivel::ledger::{Ledger, Slot, Target, Write, WriteChange, WriteState};
+use nivel::ledger::{DueWrites, Ledger, Slot, Target, Write, WriteChange, WriteState};
 
 use super::{at, crm, desk, key, object, pending, put, seed, write};
 
@@ -222,4 +222,48 @@ pub(super) async fn leases_are_released(ledger: &dyn Ledger) {
     let attempts: Vec<_> = again.iter().map(|write| write.attempts).collect();
     assert_eq!(attempts, [2, 1]);
     assert_eq!(again[0].operation, "op-1");
+}
+
+pub(super) async fn what_is_held_waits_until_it_is_released(ledger: &dyn Ledger) {
+    seed(ledger, 1, "a@x.org").await;
+    let create = Target {
+        stream: crm(),
+        slot: Slot::New(key(1)),
+    };
+    let late = |target: &Target| {
+        WriteChange::Put(Write {
+            due_at: at(60),
+            ..write(target, 1, 1)
+        })
+    };
+    put(
+        ledger,
+        [
+            WriteChange::Put(write(&object("old"), 1, 1)),
+            late(&object("7")),
+            late(&object("8")),
+            late(&create),
+        ],
+    )
+    .await;
+    let counted = |creates, updates| DueWrites { creates, updates };
+    assert_eq!(
+        ledger.due(&crm(), at(50)).await.unwrap(),
+        counted(1, 2),
+        "the old one was due before"
+    );
+    let why = Problem::new(Code::WritesHeld, "too many");
+    assert_eq!(ledger.hold_due(&crm(), at(50), why.clone()).await.unwrap(), 3);
+    assert_eq!(ledger.due(&crm(), at(50)).await.unwrap(), DueWrites::default());
+    let claimed = ledger.claim(&crm(), at(1000), 10).await.unwrap();
+    assert_eq!(
+        claimed.iter().map(|write| write.target.clone()).collect::<Vec<_>>(),
+        [object("old")]
+    );
+    let held = ledger.writes(&[WriteState::Held], None, 10).await.unwrap();
+    assert!(held.len() == 3 && held.iter().all(|write| write.problem.as_ref() == Some(&why)));
+    assert_eq!(ledger.release_held(at(70)).await.unwrap(), 3);
+    assert_eq!(ledger.claim(&crm(), at(69), 10).await.unwrap().len(), 0);
+    assert_eq!(ledger.claim(&crm(), at(70), 10).await.unwrap().len(), 3);
+    assert_eq!(ledger.count_records(&crm()).await.unwrap(), 1);
 }

@@ -1,0 +1,70 @@
+//! What a stream wants in one go, and holding it.
+
+use super::outbox::state_number;
+use super::row::{optional_json, unsigned};
+use super::trouble::Trouble;
+use super::worker::Desk;
+use crate::error::Problem;
+use crate::ledger::{DueWrites, WriteState};
+use crate::model::{StreamId, UnixMillis};
+
+/// How much came due after `since` and was not tried yet.
+pub(super) fn due(desk: &mut Desk, stream: &StreamId, since: UnixMillis) -> Result<DueWrites, Trouble> {
+    let Desk { conn, streams } = desk;
+    let mut due = DueWrites::default();
+    let Some(number) = streams.find(conn, stream)? else {
+        return Ok(due);
+    };
+    let mut statement = conn.prepare_cached(
+        "SELECT typeof(slot) = 'blob', count(*) FROM write \
+         WHERE state = 0 AND stream = ?1 AND due_at > ?2 AND attempts = 0 GROUP BY 1",
+    )?;
+    let mut rows = statement.query((number, since.0))?;
+    while let Some(row) = rows.next()? {
+        let count = unsigned(row.get(1)?);
+        if row.get(0)? {
+            due.creates = count;
+        } else {
+            due.updates = count;
+        }
+    }
+    Ok(due)
+}
+
+/// Holds what [`due`] counts.
+pub(super) fn hold(desk: &mut Desk, stream: &StreamId, since: UnixMillis, problem: &Problem) -> Result<u64, Trouble> {
+    let Desk { conn, streams } = desk;
+    let Some(number) = streams.find(conn, stream)? else {
+        return Ok(0);
+    };
+    let held = conn
+        .prepare_cached(
+            "UPDATE write SET state = ?3, problem = ?4 WHERE state = 0 AND stream = ?1 AND due_at > ?2 AND attempts = 0",
+        )?
+        .execute((number, since.0, state_number(WriteState::Held), optional_json(Some(problem))?))?;
+    Ok(u64::try_from(held).unwrap_or(u64::MAX))
+}
+
+/// Makes held writes due.
+pub(super) fn release(desk: &Desk, now: UnixMillis) -> Result<u64, Trouble> {
+    let released = desk
+        .conn
+        .prepare_cached("UPDATE write SET state = 0, due_at = ?2, problem = NULL WHERE state = ?1")?
+        .execute((state_number(WriteState::Held), now.0))?;
+    Ok(u64::try_from(released).unwrap_or(u64::MAX))
+}
+
+/// Records of a stream that are not deleted.
+pub(super) fn count_records(desk: &mut Desk, stream: &StreamId) -> Result<u64, Trouble> {
+    let Desk { conn, streams } = desk;
+    let Some(number) = streams.find(conn, stream)? else {
+        return Ok(0);
+    };
+    let all: i64 = conn
+        .prepare_cached("SELECT count(*) FROM record WHERE stream = ?1")?
+        .query_row([number], |row| row.get(0))?;
+    let gone: i64 = conn
+        .prepare_cached("SELECT count(*) FROM record WHERE stream = ?1 AND deleted_at IS NOT NULL")?
+        .query_row([number], |row| row.get(0))?;
+    Ok(unsigned(all - gone))
+}

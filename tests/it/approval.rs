@@ -1,0 +1,93 @@
+//! The admin's yes, on the real engine and the real ledger: a new setup only plans, mass changes wait, a stop stops.
+
+use nivel::error::Code;
+use nivel::ledger::WriteState;
+use nivel::model::Clock as _;
+
+use crate::scene::{Scene, people};
+
+#[tokio::test]
+async fn p17_a_new_setup_writes_nothing_until_it_was_approved() {
+    let scene = Scene::new(&["crm", "desk"]).await;
+    scene.tool("crm").set_all(people(0..60));
+    let first = scene.engine.sync(None).await.unwrap();
+    assert!(first.needs_approval);
+    assert_eq!((first.written(), first.waiting[&WriteState::Due]), (0, 60));
+    assert!(scene.tool("desk").written().is_empty());
+
+    scene.engine.approve("ana").await.unwrap();
+    let second = scene.engine.sync(None).await.unwrap();
+    assert!(!second.needs_approval && second.is_clean(), "{second:?}");
+    assert_eq!(second.written(), 60, "all of them were in the plan: no brake");
+}
+
+#[tokio::test]
+async fn another_rule_asks_for_another_yes() {
+    let scene = Scene::new(&["crm", "desk"]).await;
+    scene.tool("crm").set_all(people(0..3));
+    scene.engine.sync(Some("ana")).await.unwrap();
+    let other = scene
+        .with_rules(|rules| rules.external_ids.push("customer_no".into()))
+        .await;
+    assert!(other.engine.sync(None).await.unwrap().needs_approval);
+}
+
+#[tokio::test]
+async fn p17_a_mass_of_new_objects_is_held_and_everything_else_goes_on() {
+    let scene = Scene::new(&["crm", "desk"]).await;
+    scene.tool("crm").set_all(people(0..100));
+    scene.engine.sync(Some("ana")).await.unwrap();
+    scene.later(60);
+    scene.tool("crm").set_all(people(0..130));
+    scene.tool("desk").change("n0", "phone", "+358401999999");
+    let summary = scene.engine.sync(None).await.unwrap();
+    let problem = &summary.systems["desk"].problems[0];
+    assert_eq!(problem.code, Code::WritesHeld);
+    assert!(problem.message.starts_with("30 new objects"), "{problem}");
+    assert_eq!(summary.waiting[&WriteState::Held], 30);
+    assert_eq!(scene.tool("desk").made(), 100);
+    assert_eq!(summary.systems["crm"].updated, 1, "what is not abnormal is written");
+
+    assert_eq!(scene.engine.approve("ana").await.unwrap(), 30);
+    let then = scene.engine.sync(None).await.unwrap();
+    assert!(then.is_clean(), "{then:?}");
+    assert_eq!(scene.tool("desk").made(), 130);
+}
+
+#[tokio::test]
+async fn what_is_held_and_no_longer_wanted_vanishes() {
+    let scene = Scene::new(&["crm", "desk"]).await;
+    scene.tool("crm").set_all(people(0..100));
+    scene.engine.sync(Some("ana")).await.unwrap();
+    scene.later(60);
+    for person in 0..40 {
+        scene
+            .tool("crm")
+            .change(&person.to_string(), "phone", &format!("+3584020000{person:02}"));
+    }
+    let mistake = scene.engine.sync(None).await.unwrap();
+    assert_eq!(mistake.waiting[&WriteState::Held], 40);
+    scene.later(60);
+    scene.tool("crm").set_all(people(0..100));
+    let mended = scene.engine.sync(None).await.unwrap();
+    assert_eq!(mended.waiting.get(&WriteState::Held).copied().unwrap_or_default(), 0);
+    assert_eq!(scene.tool("desk").updated(), 0, "the mistake went nowhere");
+}
+
+#[tokio::test]
+async fn a_stop_stops_until_the_next_yes() {
+    let scene = Scene::new(&["crm", "desk"]).await;
+    scene.tool("crm").set_all(people(0..2));
+    scene.engine.sync(Some("ana")).await.unwrap();
+    scene.engine.hold("bo").await.unwrap();
+    scene.later(60);
+    scene.tool("crm").change("1", "phone", "+358401234999");
+    assert!(scene.engine.sync(None).await.unwrap().needs_approval);
+    assert_eq!(scene.tool("desk").updated(), 0);
+    let approved_at = scene.clock.now();
+    scene.engine.approve("ana").await.unwrap();
+    let approval = scene.engine.approval().await.unwrap().unwrap();
+    assert_eq!((approval.by.as_str(), approval.at), ("ana", approved_at));
+    scene.engine.sync(None).await.unwrap();
+    assert_eq!(scene.tool("desk").updated(), 1);
+}

@@ -1,0 +1,284 @@
+//! Small tools in memory, a real engine and a real ledger: for what is about customers and not about the wire.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use compact_str::{CompactString, format_compact};
+use nivel::cache::Memory;
+use nivel::connector::{Connection, Connections};
+use nivel::error::{Class, Code, Failure, Problem};
+use nivel::ledger::Sqlite;
+use nivel::merge::{Brake, Create, FieldRule, OnClear, Pick, Role, Rules, StreamRules, SystemRules};
+use nivel::model::{
+    Clock, Cursor, Done, FieldName, FieldSpec, Fields, Incoming, Operation, Outcome, Page, StreamSpec, TestClock,
+    UnixMillis, Value, WriteAction,
+};
+use nivel::sync::{Engine, Parts, Silent};
+
+const STREAM: &str = "person";
+const START: UnixMillis = UnixMillis(1_790_000_000_000);
+
+/// A tool that lists everything it has and does what it is told.
+pub(crate) struct Tool {
+    streams: BTreeMap<CompactString, StreamSpec>,
+    objects: Mutex<BTreeMap<CompactString, Fields>>,
+    written: Mutex<Vec<Operation>>,
+    clock: Arc<TestClock>,
+}
+
+impl Tool {
+    /// The tool's users make it hold exactly this.
+    pub(crate) fn set_all(&self, people: Vec<(CompactString, Fields)>) {
+        let mut objects = self.objects.lock().unwrap();
+        objects.extend(people);
+    }
+
+    /// A user of the tool changes one field.
+    pub(crate) fn change(&self, remote: &str, field: &str, text: &str) {
+        let mut objects = self.objects.lock().unwrap();
+        objects
+            .get_mut(remote)
+            .unwrap()
+            .0
+            .insert(field.into(), Value::text(text));
+    }
+
+    /// What the tool says in a field.
+    pub(crate) fn says(&self, remote: &str, field: &str) -> Option<String> {
+        let objects = self.objects.lock().unwrap();
+        objects.get(remote)?.text(field).map(str::to_owned)
+    }
+
+    /// The ids of its objects.
+    pub(crate) fn ids(&self) -> Vec<CompactString> {
+        self.objects.lock().unwrap().keys().cloned().collect()
+    }
+
+    pub(crate) fn written(&self) -> Vec<Operation> {
+        self.written.lock().unwrap().clone()
+    }
+
+    /// Objects that Nivel made.
+    pub(crate) fn made(&self) -> usize {
+        self.written()
+            .iter()
+            .filter(|write| write.action == WriteAction::Create)
+            .count()
+    }
+
+    /// Changes that Nivel made.
+    pub(crate) fn updated(&self) -> usize {
+        self.written().len() - self.made()
+    }
+
+    fn carry_out(&self, operation: &Operation) -> Outcome {
+        let mut objects = self.objects.lock().unwrap();
+        let remote = match &operation.action {
+            WriteAction::Create => format_compact!("n{}", objects.len()),
+            WriteAction::Update(remote) | WriteAction::Delete(remote) => remote.clone(),
+        };
+        if operation.action == WriteAction::Delete(remote.clone()) {
+            objects.remove(&remote);
+        } else {
+            let fields = &mut objects.entry(remote.clone()).or_default().0;
+            fields.extend(operation.fields.clone());
+        }
+        self.written.lock().unwrap().push(operation.clone());
+        Ok(Done {
+            remote,
+            updated_at: None,
+            version: None,
+            created: operation.action == WriteAction::Create,
+        })
+    }
+
+    fn listed(remote: &CompactString, fields: &Fields) -> Incoming {
+        Incoming {
+            remote: remote.clone(),
+            fields: fields.clone(),
+            updated_at: None,
+            version: None,
+            deleted: false,
+            key: None,
+            problem: None,
+        }
+    }
+}
+
+#[async_trait]
+impl Connection for Tool {
+    fn streams(&self) -> &BTreeMap<CompactString, StreamSpec> {
+        &self.streams
+    }
+
+    async fn check(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn pull(&self, _stream: &str, _cursor: Option<&Cursor>) -> Result<Page, Failure> {
+        let objects = self.objects.lock().unwrap();
+        Ok(Page {
+            records: objects
+                .iter()
+                .map(|(remote, fields)| Self::listed(remote, fields))
+                .collect(),
+            next: Cursor("end".to_owned()),
+            is_caught_up: true,
+            asked_at: self.clock.now(),
+            sweep_ended: false,
+        })
+    }
+
+    async fn get(&self, _stream: &str, remotes: &[CompactString]) -> Result<Vec<Incoming>, Failure> {
+        let objects = self.objects.lock().unwrap();
+        let found = remotes
+            .iter()
+            .filter_map(|remote| Some(Self::listed(remote, objects.get(remote)?)));
+        Ok(found.collect())
+    }
+
+    async fn find(&self, _stream: &str, _by: &FieldName, _value: &Value) -> Result<Option<Incoming>, Failure> {
+        Err(Failure::new(
+            Class::Gone,
+            Problem::new(Code::NotFound, "not played here"),
+        ))
+    }
+
+    async fn write(&self, _stream: &str, operations: &[Operation]) -> Vec<Outcome> {
+        operations.iter().map(|operation| self.carry_out(operation)).collect()
+    }
+}
+
+/// People by number, with a name, an e-mail and a phone.
+pub(crate) fn people(numbers: Range<usize>) -> Vec<(CompactString, Fields)> {
+    let person = |number: usize| {
+        let text = |text: String| Value::Text(text.into());
+        let fields = Fields::from([
+            ("email", text(format!("p{number}@example.com"))),
+            ("full_name", text(format!("Anna Berg{number}"))),
+            ("phone", text(format!("+3584012345{number:03}"))),
+        ]);
+        (format_compact!("{number}"), fields)
+    };
+    numbers.map(person).collect()
+}
+
+/// An engine over such tools; the first one is the most trusted.
+pub(crate) struct Scene {
+    pub(crate) engine: Engine,
+    pub(crate) clock: Arc<TestClock>,
+    tools: BTreeMap<CompactString, Arc<Tool>>,
+    dir: Arc<tempfile::TempDir>,
+}
+
+impl Scene {
+    pub(crate) async fn new(names: &[&str]) -> Self {
+        let clock = Arc::new(TestClock::at(START));
+        let tool = |name: &&str| {
+            let tool = Tool {
+                streams: [(STREAM.into(), spec())].into(),
+                objects: Mutex::default(),
+                written: Mutex::default(),
+                clock: Arc::clone(&clock),
+            };
+            (CompactString::from(*name), Arc::new(tool))
+        };
+        let tools: BTreeMap<_, _> = names.iter().map(tool).collect();
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let rules = rules(names);
+        Self {
+            engine: engine(&tools, rules, &clock, dir.path()),
+            clock,
+            tools,
+            dir,
+        }
+    }
+
+    /// The same tools and ledger under other rules, as after a restart.
+    pub(crate) async fn with_rules(self, change: impl FnOnce(&mut Rules)) -> Self {
+        let mut rules = self.engine.rules().clone();
+        change(&mut rules);
+        let Self {
+            engine: old,
+            clock,
+            tools,
+            dir,
+        } = self;
+        drop(old);
+        Self {
+            engine: engine(&tools, rules, &clock, dir.path()),
+            clock,
+            tools,
+            dir,
+        }
+    }
+
+    pub(crate) fn tool(&self, name: &str) -> &Tool {
+        &self.tools[name]
+    }
+
+    pub(crate) fn later(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+fn spec() -> StreamSpec {
+    let field = |name: &str| (FieldName::from(name), FieldSpec::default());
+    StreamSpec {
+        fields: ["email", "phone", "full_name"].map(field).into(),
+        match_by: vec!["email".into()],
+        can_create: true,
+        can_update: true,
+        can_delete: true,
+        batch_max: 100,
+        ..StreamSpec::default()
+    }
+}
+
+fn rules(names: &[&str]) -> Rules {
+    let stream = StreamRules {
+        spec: spec(),
+        create: Create::Always,
+        qualified_by: Vec::new(),
+        write: true,
+    };
+    let system = |name: &&str| {
+        let rules = SystemRules {
+            role: Role::Sales,
+            brake: Brake::default(),
+            streams: [(STREAM.into(), stream.clone())].into(),
+        };
+        (CompactString::from(*name), rules)
+    };
+    Rules {
+        systems: names.iter().map(system).collect(),
+        default: Some(FieldRule {
+            pick: Pick::Newest(Vec::new()),
+            on_clear: OnClear::Ignore,
+        }),
+        ..Rules::default()
+    }
+}
+
+fn engine(
+    tools: &BTreeMap<CompactString, Arc<Tool>>,
+    rules: Rules,
+    clock: &Arc<TestClock>,
+    dir: &std::path::Path,
+) -> Engine {
+    let connections: Connections = tools
+        .iter()
+        .map(|(name, tool)| (name.clone(), Arc::clone(tool) as Arc<dyn Connection>))
+        .collect();
+    Engine::new(Parts {
+        ledger: Arc::new(Sqlite::open(&dir.join("nivel.db"), clock.as_ref()).unwrap()),
+        cache: Arc::new(Memory::default()),
+        connections,
+        rules,
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        progress: Arc::new(Silent),
+    })
+}
