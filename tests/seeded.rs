@@ -15,7 +15,7 @@ use nivel::error::Problem;
 use nivel::fault;
 use nivel::ledger::{
     Arrival, Ask, ChangeRow, Commit, Decision, Dropped, DueWrites, Error, Head, Inbox, InboxState, Landed, Ledger,
-    NewEvent, Run, StreamState, Target, Totals, View, Waiting, Write, WriteChange, WriteState,
+    NewEvent, Request, Run, StreamState, Target, Totals, View, Waiting, Write, WriteChange, WriteState,
 };
 use nivel::model::{Customer, CustomerKey, Record, RecordId, StreamId, SystemClock, UnixMillis};
 use nivel::sync::{Engine, Silent};
@@ -88,6 +88,18 @@ impl Ledger for Seeded {
 
     async fn count_records(&self, stream: &StreamId) -> Result<u64, Error> {
         self.inner.count_records(stream).await
+    }
+
+    async fn trail(&self, since: UnixMillis, after: i64, limit: usize) -> Result<Vec<(i64, ChangeRow)>, Error> {
+        self.inner.trail(since, after, limit).await
+    }
+
+    async fn requests(&self, limit: usize) -> Result<Vec<Request>, Error> {
+        self.inner.requests(limit).await
+    }
+
+    async fn answer_request(&self, number: i64, at: UnixMillis, answer: &str) -> Result<(), Error> {
+        self.inner.answer_request(number, at, answer).await
     }
 
     async fn arrival_links(&self, after: i64, limit: usize) -> Result<Vec<(i64, Vec<u64>)>, Error> {

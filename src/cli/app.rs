@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::output::Output;
 use super::{Failed, Global};
@@ -10,6 +11,20 @@ use crate::config::{self, Config};
 use crate::error::{Code, Problem};
 use crate::ledger::{Error as LedgerError, Ledger};
 use crate::model::{Clock, SystemClock};
+use crate::sync::{Act, Silent};
+
+/// How long the process that has the ledger open is given to answer.
+const ANSWER_WAIT: Duration = Duration::from_secs(60);
+/// How often its answer is looked for.
+const ANSWER_POLL: Duration = Duration::from_millis(200);
+
+/// What came of a request.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Done(serde_json::Value),
+    Problem(Problem),
+}
 
 /// What every verb gets.
 pub(super) struct Context {
@@ -68,6 +83,46 @@ impl Context {
                 .into());
         }
         Ok(config)
+    }
+
+    /// Does what an operator asks for: here, or, when a daemon has the ledger, there.
+    pub(super) async fn act<T: serde::de::DeserializeOwned>(&self, act: Act) -> Result<T, Failed> {
+        let config = self.config_with_ledger()?;
+        let opened = crate::daemon::open(&config, Arc::clone(&self.clock), Arc::new(Silent)).await;
+        let done = match opened {
+            Ok(engine) => engine.act(&act, &self.operator()).await?,
+            Err(problems) if problems.iter().any(|problem| problem.code == Code::LedgerLocked) => {
+                self.ask_the_other(&config, &act).await?
+            }
+            Err(problems) => return Err(Failed::from_all(problems)),
+        };
+        serde_json::from_value(done).map_err(|error| Problem::new(Code::Bug, error.to_string()).into())
+    }
+
+    async fn ask_the_other(&self, config: &Config, act: &Act) -> Result<serde_json::Value, Failed> {
+        self.output
+            .note(format_args!("another nivel has the ledger open; it is asked to do it"));
+        let unreadable = |error: serde_json::Error| Failed::from(Problem::new(Code::Bug, error.to_string()));
+        let act = serde_json::to_string(act).map_err(unreadable)?;
+        let asked = crate::daemon::leave_request(config, self.clock.now(), &self.operator(), &act)?;
+        let give_up_at = self.clock.now().plus(ANSWER_WAIT);
+        while self.clock.now() < give_up_at {
+            if let Some(text) = crate::daemon::answer_to(config, asked)? {
+                let answer: Answer = serde_json::from_str(&text).map_err(unreadable)?;
+                return match answer {
+                    Answer::Done(done) => Ok(done),
+                    Answer::Problem(problem) => Err(problem.into()),
+                };
+            }
+            tokio::time::sleep(ANSWER_POLL).await;
+        }
+        let problem = Problem::new(
+            Code::LedgerLocked,
+            "the nivel that has the ledger open has not answered yet",
+        );
+        Err(problem
+            .hint("the request stays; only `nivel run` answers requests")
+            .into())
     }
 
     /// Who sits at the keyboard, for the audit trail.

@@ -323,9 +323,27 @@ fn what_text(what: &What) -> String {
             let number = u64::try_from(records.len()).unwrap_or(u64::MAX);
             format!("took in {other} with {}", count(number, "record"))
         }
-        What::Wrote(fields) => {
-            let set = |(field, new): (&FieldName, &Option<Value>)| format!("{field} = {}", value(new));
-            format!("Nivel wrote {}", fields.iter().map(set).collect::<Vec<_>>().join("; "))
+        What::Made(wrote) | What::Wrote(wrote) => {
+            let verb = if matches!(what, What::Made(_)) {
+                "made it with"
+            } else {
+                "wrote"
+            };
+            let set =
+                |(field, (_, new)): (&FieldName, &(Option<Value>, Option<Value>))| format!("{field} = {}", value(new));
+            format!(
+                "Nivel {verb} {}",
+                wrote.fields.iter().map(set).collect::<Vec<_>>().join("; ")
+            )
+        }
+        What::Undone(fields) => {
+            let set = |(field, (_, back)): (&FieldName, &(Option<Value>, Option<Value>))| {
+                format!("{field} = {}", value(back))
+            };
+            format!(
+                "taken back, and frozen: {}",
+                fields.iter().map(set).collect::<Vec<_>>().join("; ")
+            )
         }
         What::Died(problem) => format!("write given up: {problem}"),
         What::Frozen(fields) => {

@@ -291,6 +291,7 @@ mod tests {
             state: WriteState::Dead,
             operation: operation.into(),
             is_uncertain: false,
+            run: None,
         }
     }
 

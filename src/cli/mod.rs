@@ -19,6 +19,7 @@ mod progress;
 mod run;
 mod status;
 mod sync;
+mod undo;
 mod why;
 
 use std::path::PathBuf;
@@ -146,6 +147,8 @@ enum Verb {
     Hold(approve::Hold),
     /// Pull, merge and push once, to the end
     Sync(sync::Sync),
+    /// Take back what Nivel wrote, where nobody has changed it since
+    Undo(undo::Undo),
     /// Show where each stream stands and what waits
     Status(status::Status),
     /// Look at one customer
@@ -173,6 +176,7 @@ impl Verb {
             Self::Approve(verb) => verb.run(context).await,
             Self::Hold(verb) => verb.run(context).await,
             Self::Sync(verb) => verb.run(context).await,
+            Self::Undo(verb) => verb.run(context).await,
             Self::Status(verb) => verb.run(context).await,
             Self::Customer(verb) => verb.run(context).await,
             Self::Dead(verb) => verb.run(context).await,

@@ -223,6 +223,7 @@ mod tests {
             state: WriteState::Due,
             operation: "op".into(),
             is_uncertain: false,
+            run: None,
         }
     }
 

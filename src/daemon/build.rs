@@ -15,7 +15,7 @@ use crate::connector::{self, Connection, Connections};
 use crate::error::{Code, Problem};
 use crate::ledger::{self, Ledger, Sqlite};
 use crate::manifest::{self, Manifest, SettingType};
-use crate::model::{Clock, Late, QuotaStore, SharedBudget};
+use crate::model::{Clock, Late, QuotaStore, SharedBudget, UnixMillis};
 use crate::sync::{Engine, Parts, Progress};
 
 /// The ledger's setting that holds the secret under which identifiers are hashed for the cache.
@@ -300,6 +300,22 @@ pub fn ledger_to_read(config: &Config) -> Result<Arc<dyn Ledger>, Problem> {
         Ok(ledger) => Ok(Arc::new(ledger)),
         Err(error) => Err(problem_of(error)),
     }
+}
+
+/// Leaves an operator's request for the process that has the ledger open. Its number.
+///
+/// # Errors
+/// As [`ledger_to_read`].
+pub fn leave_request(config: &Config, at: UnixMillis, by: &str, act: &str) -> Result<i64, Problem> {
+    Sqlite::leave_request(&config.ledger_path(), at, by, act).map_err(problem_of)
+}
+
+/// What came of a request; `None` while it waits.
+///
+/// # Errors
+/// As [`ledger_to_read`].
+pub fn answer_to(config: &Config, request: i64) -> Result<Option<String>, Problem> {
+    Sqlite::answer_to(&config.ledger_path(), request).map_err(problem_of)
 }
 
 /// What a person reads about a ledger that cannot be used.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{connect, facts, ledger, ledger_to_read, manifests, open, parts};
+pub use build::{answer_to, connect, facts, leave_request, ledger, ledger_to_read, manifests, open, parts};
 pub use lint::{lint_files, lint_shipped, test_connectors};
 
 use crate::config::Config;

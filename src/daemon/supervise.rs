@@ -20,6 +20,9 @@ use crate::sync::{Engine, Next};
 /// How often an outbox is looked at although nobody rang.
 const PUSH_POLL: Duration = Duration::from_secs(5);
 
+/// How often requests of operators are looked for.
+const REQUEST_POLL: Duration = Duration::from_millis(500);
+
 /// How often a ledger that cannot be written is tried again.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 
@@ -50,6 +53,7 @@ pub(super) async fn supervise(
         hooks::wishes(&engine, config),
         stop.clone(),
     ));
+    pulls.spawn(serve_operators(Arc::clone(&engine), stop.clone()));
     for (system, settings) in &config.systems {
         pulls.spawn(pull_system(
             Arc::clone(&engine),
@@ -96,6 +100,21 @@ async fn pull_system(
         }
         if let Err(error) = engine.pull_system(&system).await {
             wait_for_ledger(&engine, error, &ready, &stop).await;
+        }
+    }
+}
+
+/// Does what operators ask for from other processes.
+async fn serve_operators(engine: Arc<Engine>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(REQUEST_POLL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = engine.serve_requests().await {
+            tracing::warn!(%error, "operators' requests cannot be read");
         }
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! What one page, webhook, write result or operator's act changes is one [`Commit`], applied in one transaction.
 
+mod change;
 mod hash;
 mod inbox;
 mod sqlite;
 
+pub use change::{Cause, Change, ChangeRow, What, Wrote};
 pub use hash::{content_hash, content_hash_of};
 pub use inbox::{Dropped, Fate, Inbox, InboxState, Landed, NewEvent, Waiting};
 pub use sqlite::{Keep, Sqlite};
@@ -19,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Problem;
 pub use crate::model::Wanted;
 use crate::model::{
-    Cursor, Customer, CustomerKey, FieldName, Identifier, Incoming, Record, RecordId, StreamId, UnixMillis, Value,
+    Cursor, Customer, CustomerKey, FieldName, Identifier, Incoming, Record, RecordId, StreamId, UnixMillis,
 };
 
 /// A 128-bit digest of what a record says (see [`content_hash`]): equal digests mean nothing changed.
@@ -120,7 +122,13 @@ pub struct Write {
     pub operation: CompactString,
     /// A create whose outcome is not known: it must be looked up before it is repeated.
     pub is_uncertain: bool,
+    /// The run whose news it follows from ([`FIRST_READING`] for the first); `None` when it was no run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<i64>,
 }
+
+/// Stands for a run where writes follow from the first reading of all streams together.
+pub const FIRST_READING: i64 = 0;
 
 /// A change of the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,69 +148,6 @@ pub enum WriteChange {
     /// An acknowledged delivery: remove the row while it still has this generation; a leased row with a newer one is due
     /// at once, under the operation of that.
     RemoveGeneration(Target, u64),
-}
-
-/// What caused a commit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// A pull; the run's id.
-    Run(i64),
-    /// The first reading of one or more streams.
-    FirstReading,
-    /// Events of webhooks, by their numbers in the inbox. The commit also ends their wait.
-    Webhook(Vec<i64>),
-    /// An acknowledged write; its operation.
-    Write(CompactString),
-    /// A person, by name.
-    Operator(CompactString),
-}
-
-/// One line of the audit trail.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
-    /// The customer it is about.
-    pub customer: CustomerKey,
-    /// The record it is about; `None` for the golden record.
-    pub record: Option<RecordId>,
-    /// What happened.
-    pub what: What,
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum What {
-    /// First seen. Its values stand in the record.
-    Appeared,
-    /// Fields changed: name → (old, new).
-    Fields(BTreeMap<FieldName, (Option<Value>, Option<Value>)>),
-    /// The system says it is gone.
-    Deleted,
-    /// It is back after a deletion.
-    Restored,
-    /// It now belongs to this customer and formerly belonged to the given one.
-    Moved(CustomerKey),
-    /// This customer took in the given one, which lives on as an alias; with the records that came along.
-    Merged(CustomerKey, Vec<RecordId>),
-    /// Nivel wrote these fields to it.
-    Wrote(BTreeMap<FieldName, Option<Value>>),
-    /// A write was given up.
-    Died(Problem),
-    /// The loop breaker froze these fields.
-    Frozen(Vec<FieldName>),
-}
-
-/// A line of the audit trail as read back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChangeRow {
-    /// When.
-    pub at: UnixMillis,
-    /// Why.
-    pub cause: Cause,
-    /// What.
-    #[serde(flatten)]
-    pub change: Change,
 }
 
 /// An operator's word on two records; outranks every matcher, for ever.
@@ -284,6 +229,9 @@ pub struct Commit {
     /// Customers as they are now; one that became an alias keeps the golden record and the lineage she had. `version` is the one the fold saw (0 for a new one); `apply` adds one, and refuses
     /// the commit when the ledger has another.
     pub customers: Vec<Customer>,
+    /// Customers that stay as they are while records or writes of theirs change, with the version the fold saw: checked
+    /// and counted on as if they had changed.
+    pub touched: Vec<(CustomerKey, u64)>,
     /// Changes of the outbox.
     pub writes: Vec<WriteChange>,
     /// Lines for the audit trail.
@@ -303,6 +251,7 @@ impl Commit {
             records: Vec::new(),
             identifiers: Vec::new(),
             customers: Vec::new(),
+            touched: Vec::new(),
             writes: Vec::new(),
             changes: Vec::new(),
             arrivals: Vec::new(),
@@ -349,6 +298,17 @@ pub struct DueWrites {
     pub creates: u64,
     /// Objects to be changed.
     pub updates: u64,
+}
+
+/// What an operator asks of the process that has the ledger open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Its number.
+    pub number: i64,
+    /// Who asks.
+    pub by: String,
+    /// What for, as JSON.
+    pub act: String,
 }
 
 /// Totals of the whole ledger.
@@ -453,6 +413,9 @@ pub trait Ledger: Inbox {
     /// The audit trail of a customer (with that of her aliases), newest first.
     async fn changes(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<ChangeRow>, Error>;
 
+    /// The audit trail of everybody from `since` on, oldest first, behind the line numbered `after`; with their numbers.
+    async fn trail(&self, since: UnixMillis, after: i64, limit: usize) -> Result<Vec<(i64, ChangeRow)>, Error>;
+
     /// Notes an operator's decision; a later one on the same pair replaces it, whichever way round. Views show the
     /// smaller record id on the left.
     async fn decide(&self, decision: Decision, by: &str, at: UnixMillis) -> Result<(), Error>;
@@ -462,6 +425,12 @@ pub trait Ledger: Inbox {
 
     /// Sets a value of the ledger's own settings.
     async fn set_setting(&self, name: &str, value: &str) -> Result<(), Error>;
+
+    /// Requests of operators that wait for an answer, oldest first.
+    async fn requests(&self, limit: usize) -> Result<Vec<Request>, Error>;
+
+    /// Notes what came of a request.
+    async fn answer_request(&self, number: i64, at: UnixMillis, answer: &str) -> Result<(), Error>;
 
     /// Totals for `status` and the figures of a run.
     async fn totals(&self) -> Result<Totals, Error>;

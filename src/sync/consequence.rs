@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::{CompactString, format_compact};
 
-use crate::ledger::{Change, Commit, Slot, Target, View, What, Write, WriteChange, WriteState};
+use crate::ledger::{Cause, Change, Commit, FIRST_READING, Slot, Target, View, What, Write, WriteChange, WriteState};
 use crate::merge::{Desire, FieldChange, Rules, Survivorship, desires, survive};
 use crate::model::{Customer, CustomerKey, FieldName, Fields, Record, RecordId, UnixMillis, Wanted};
 
@@ -19,6 +19,8 @@ pub struct Affected<'a> {
     pub merged: BTreeMap<CustomerKey, CustomerKey>,
     /// Records as they are now, where the view is out of date.
     pub fresh: BTreeMap<&'a RecordId, &'a Record>,
+    /// Customers whose golden record cannot have changed: all that happened is that a tool now says what it already says.
+    pub unmoved: BTreeSet<CustomerKey>,
 }
 
 /// Adds to a commit what follows for every touched customer.
@@ -37,14 +39,31 @@ pub fn consequences(
         members.entry(*key).or_default().extend(record);
     }
     let pending = pending_by_customer(view, affected);
+    let run = run_of(&commit.cause);
     for key in &affected.customers {
         let members = members.get(key).map_or(&[][..], Vec::as_slice);
-        let golden = survive(members, survivorship);
-        let customer = renew(view.customers.get(key), *key, &golden, commit);
-        let desires = desires(key, &golden.fields, members, rules, survivorship);
         let pending = pending.get(key).map_or(&[][..], Vec::as_slice);
-        fill_outbox(&customer, desires, pending, now, &mut commit.writes);
+        let old = view.customers.get(key);
+        if let Some(old) = old.filter(|_| affected.unmoved.contains(key)) {
+            let desires = desires(key, &old.golden, members, rules, survivorship);
+            fill_outbox(*key, desires, pending, now, run, &mut commit.writes);
+            commit.touched.push((*key, old.version));
+            continue;
+        }
+        let golden = survive(members, survivorship);
+        let customer = renew(old, *key, golden, commit);
+        let desires = desires(key, &customer.golden, members, rules, survivorship);
+        fill_outbox(*key, desires, pending, now, run, &mut commit.writes);
         commit.customers.push(customer);
+    }
+}
+
+/// The run that a commit comes of.
+fn run_of(cause: &Cause) -> Option<i64> {
+    match cause {
+        Cause::Run(run) => Some(*run),
+        Cause::FirstReading => Some(FIRST_READING),
+        _ => None,
     }
 }
 
@@ -65,7 +84,7 @@ fn pending_by_customer<'v>(view: &'v View, affected: &Affected<'_>) -> BTreeMap<
 }
 
 /// The customer with her new golden record; its changes go on the audit trail.
-fn renew(old: Option<&Customer>, key: CustomerKey, golden: &crate::merge::Golden, commit: &mut Commit) -> Customer {
+fn renew(old: Option<&Customer>, key: CustomerKey, golden: crate::merge::Golden, commit: &mut Commit) -> Customer {
     if let Some(old) = old {
         let changed = compare(&old.golden, &golden.fields);
         if !changed.is_empty() {
@@ -78,8 +97,8 @@ fn renew(old: Option<&Customer>, key: CustomerKey, golden: &crate::merge::Golden
     }
     Customer {
         key,
-        golden: golden.fields.clone(),
-        lineage: golden.lineage.clone(),
+        golden: golden.fields,
+        lineage: golden.lineage,
         version: old.map_or(0, |old| old.version),
         merged_into: None,
     }
@@ -97,10 +116,11 @@ fn compare(old: &Fields, new: &Fields) -> BTreeMap<FieldName, FieldChange> {
 
 /// Makes the outbox of one customer hold exactly what is wanted: one row per object, coalesced.
 fn fill_outbox(
-    customer: &Customer,
+    customer: CustomerKey,
     desires: Vec<Desire>,
     pending: &[&Write],
     now: UnixMillis,
+    run: Option<i64>,
     changes: &mut Vec<WriteChange>,
 ) {
     let was_uncertain =
@@ -112,7 +132,7 @@ fn fill_outbox(
         }
         let slot = match &desire.object {
             Some(record) => Slot::Object(record.remote.clone()),
-            None => Slot::New(customer.key),
+            None => Slot::New(customer),
         };
         let target = Target {
             stream: desire.stream,
@@ -120,7 +140,14 @@ fn fill_outbox(
         };
         let existing = pending.iter().find(|write| write.target == target).copied();
         let uncertain = desire.object.is_none() && was_uncertain(&target.stream);
-        changes.extend(put(existing, &target, customer.key, desire.fields, uncertain, now).map(WriteChange::Put));
+        changes.extend(
+            put(existing, &target, customer, desire.fields, uncertain, now).map(|write| {
+                WriteChange::Put(Write {
+                    run: run.or(write.run),
+                    ..write
+                })
+            }),
+        );
         wanted.insert(target);
     }
     let obsolete = pending.iter().filter(|write| !wanted.contains(&write.target));
@@ -153,6 +180,7 @@ fn put(
             problem: None,
             state: WriteState::Due,
             is_uncertain,
+            run: None,
         });
     };
     if existing.fields == fields && existing.customer == customer {

@@ -9,13 +9,17 @@ mod arrivals;
 mod engine;
 mod hints;
 mod hook;
+mod operate;
 mod progress;
 mod pull;
 mod push;
 mod subscribe;
+mod undo;
 
 pub use approval::Approval;
 pub use engine::{Engine, Next, Parts, Stop, Summary, SystemFigures};
 pub use hook::{Drained, silence};
+pub use operate::{Act, Approved};
 pub use progress::{Event, Progress, Silent};
 pub use subscribe::{Step, Wish, steps};
+pub use undo::{Left, Scope, Undo};

@@ -15,8 +15,11 @@ use crate::error::{Class, Code, Failure, Problem};
 use crate::ledger::{Ask, Cause, DueWrites, Error as LedgerError, Slot, View, Write};
 use crate::model::{Fields, Operation, Outcome, RecordId, StreamId, UnixMillis, WriteAction};
 
-/// Writes handed out at once, also to tools that take them one by one: one intent on disk and one settlement for all.
-const CLAIM_MIN: usize = 200;
+/// Writes handed out at once to tools that take them one by one: one intent on disk and one settlement for all.
+const CLAIM_MIN: usize = 100;
+
+/// Requests handed out at once to tools that take many writes in one.
+const CLAIM_REQUESTS: usize = 5;
 
 /// How often the answers to a batch may be folded again. Reached only by a bug.
 const FOLDS_MAX: usize = 16;
@@ -37,8 +40,12 @@ impl Engine {
         let batch_max = connection
             .streams()
             .get(&stream.stream)
-            .map_or(1, |spec| spec.batch_max)
-            .max(CLAIM_MIN);
+            .map_or(1, |spec| spec.batch_max);
+        let batch_max = if batch_max > 1 {
+            batch_max * CLAIM_REQUESTS
+        } else {
+            CLAIM_MIN
+        };
         let mut total = Aftermath::default();
         let Some(approval) = self.approval().await? else {
             return Ok(total);

@@ -1,8 +1,9 @@
 //! The admin's yes, on the real engine and the real ledger: a new setup only plans, mass changes wait, a stop stops.
 
 use nivel::error::Code;
-use nivel::ledger::WriteState;
+use nivel::ledger::{What, WriteState};
 use nivel::model::Clock as _;
+use nivel::sync::Scope;
 
 use crate::scene::{Scene, people};
 
@@ -90,4 +91,97 @@ async fn a_stop_stops_until_the_next_yes() {
     assert_eq!((approval.by.as_str(), approval.at), ("ana", approved_at));
     scene.engine.sync(None).await.unwrap();
     assert_eq!(scene.tool("desk").updated(), 1);
+}
+
+#[tokio::test]
+async fn undo_puts_back_what_a_run_wrote_where_nobody_changed_it_since() {
+    let scene = Scene::new(&["crm", "desk"]).await;
+    scene.tool("crm").set_all(people(0..3));
+    scene.engine.sync(Some("ana")).await.unwrap();
+    scene.later(60);
+    for person in ["0", "1"] {
+        scene
+            .tool("crm")
+            .change(person, "phone", &format!("+35840200000{person}"));
+    }
+    scene.engine.sync(None).await.unwrap();
+    let desk = scene.tool("desk");
+    let copy_of = |number: usize| {
+        let mail = format!("p{number}@example.com");
+        desk.ids()
+            .into_iter()
+            .find(|id| desk.says(id, "email").as_deref() == Some(mail.as_str()))
+            .unwrap()
+    };
+    let [first, second] = [copy_of(0), copy_of(1)];
+    assert_eq!(desk.says(&first, "phone").as_deref(), Some("+358402000000"));
+    scene.later(60);
+    desk.change(&second, "phone", "+358403517924");
+    scene.engine.sync(None).await.unwrap();
+    let run = scene
+        .engine
+        .ledger()
+        .trail(nivel::model::UnixMillis(0), 0, 1000)
+        .await
+        .unwrap()
+        .into_iter()
+        .find_map(|(_, line)| match line.change.what {
+            What::Wrote(wrote) => wrote.run,
+            _ => None,
+        });
+    let scope = Scope {
+        run,
+        ..Scope::default()
+    };
+    let planned = scene.engine.plan_undo(&scope).await.unwrap();
+    assert_eq!(
+        desk.says(&first, "phone").as_deref(),
+        Some("+358402000000"),
+        "a plan does nothing"
+    );
+
+    let done = scene.engine.undo(&scope, "ana").await.unwrap();
+    assert_eq!(done, planned);
+    assert_eq!(
+        (done.back.len(), done.remove.len(), done.left.len()),
+        (1, 0, 1),
+        "{done:?}"
+    );
+    assert_eq!(done.left[0].why, "it was changed since");
+    assert_eq!(desk.says(&first, "phone").as_deref(), Some("+3584012345000"));
+    assert_eq!(desk.says(&second, "phone").as_deref(), Some("+358403517924"));
+
+    scene.later(60);
+    let after = scene.engine.sync(None).await.unwrap();
+    assert_eq!(
+        after.written(),
+        0,
+        "what was taken back is not written again, and is no news either: {after:?}"
+    );
+    assert_eq!(scene.tool("crm").says("0", "phone").as_deref(), Some("+358402000000"));
+}
+
+#[tokio::test]
+async fn undo_of_a_first_run_removes_what_it_made_and_nothing_else() {
+    let scene = Scene::new(&["crm", "desk"]).await;
+    scene.tool("crm").set_all(people(0..4));
+    scene
+        .tool("desk")
+        .set_all(vec![("own".into(), people(9..10).remove(0).1)]);
+    scene.engine.sync(Some("ana")).await.unwrap();
+    scene.later(60);
+    let touched = scene.tool("desk").ids().into_iter().find(|id| id != "own").unwrap();
+    scene.tool("desk").change(&touched, "full_name", "Anna Berg-Holm");
+    scene.engine.sync(None).await.unwrap();
+    let scope = Scope {
+        run: Some(nivel::ledger::FIRST_READING),
+        system: Some("desk".into()),
+        ..Scope::default()
+    };
+    let done = scene.engine.undo(&scope, "ana").await.unwrap();
+    assert_eq!((done.remove.len(), done.left.len()), (3, 1), "{done:?}");
+    assert_eq!(scene.tool("desk").ids(), [touched.clone(), "own".into()].map(|id| id));
+    scene.later(60);
+    let after = scene.engine.sync(None).await.unwrap();
+    assert_eq!(after.written(), 0, "what was removed is not made again: {after:?}");
 }

@@ -48,6 +48,12 @@ async fn runs_brings_the_tools_together_and_ends_in_order() {
             .is_ok_and(|answer| answer.status().is_success())
     })
     .await;
+    let approved = trial.nivel(&["--output", "json", "approve"], None).await;
+    assert!(
+        approved.status.success(),
+        "asked beside a running daemon: {}",
+        String::from_utf8_lossy(&approved.stderr)
+    );
     until("the tools agree", async || trial.findings(0).is_empty()).await;
     let status = trial.nivel(&["status"], None).await;
     assert!(

@@ -23,6 +23,7 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
         advance_stream(conn, streams, commit, advance)?;
     }
     let mut owners = Owners::default();
+    touch_customers(conn, &mut owners, &commit.touched)?;
     put_customers(conn, &mut owners, &commit.customers)?;
     let mut records = Records::new(conn)?;
     for (record, customer) in &commit.records {
@@ -183,6 +184,30 @@ fn put_customers(conn: &Connection, owners: &mut Owners, customers: &[Customer])
         if before.is_some_and(|before| before.is_of_commit) {
             return Err(Trouble::bug(format!("a commit names customer {} twice", customer.key)));
         }
+    }
+    Ok(())
+}
+
+/// Counts on the versions of customers that stay as they are.
+fn touch_customers(conn: &Connection, owners: &mut Owners, touched: &[(CustomerKey, u64)]) -> Result<(), Trouble> {
+    let mut statement = conn.prepare_cached(
+        "UPDATE customer SET version = version + 1 \
+         WHERE key = ?1 AND kind = ?2 AND version = ?3 AND merged_into IS NULL RETURNING id",
+    )?;
+    for (key, version) in touched {
+        let id = statement
+            .query_row(
+                (key.id.as_bytes(), row::kind_number(key.kind), signed(*version)),
+                |row| row.get(0),
+            )
+            .optional()?
+            .ok_or(Trouble::Stale)?;
+        let owner = Owner {
+            id,
+            merged_into: None,
+            is_of_commit: true,
+        };
+        owners.known.insert(*key, owner);
     }
     Ok(())
 }

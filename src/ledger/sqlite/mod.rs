@@ -11,6 +11,7 @@ mod note;
 mod outbox;
 mod read;
 mod records;
+mod request;
 mod row;
 mod schema;
 mod streams;
@@ -34,8 +35,8 @@ use trouble::Trouble;
 use worker::{Desk, Workers, with_suffix};
 
 use super::{
-    Arrival, Ask, ChangeRow, Commit, Decision, DueWrites, Error, Head, Ledger, Run, StreamState, Target, Totals, View,
-    Write, WriteState,
+    Arrival, Ask, ChangeRow, Commit, Decision, DueWrites, Error, Head, Ledger, Request, Run, StreamState, Target,
+    Totals, View, Write, WriteState,
 };
 use crate::error::{Code, Problem};
 use crate::model::{Clock, Customer, CustomerKey, Record, RecordId, StreamId, UnixMillis};
@@ -333,6 +334,12 @@ impl Ledger for Sqlite {
             .await
     }
 
+    async fn trail(&self, since: UnixMillis, after: i64, limit: usize) -> Result<Vec<(i64, ChangeRow)>, Error> {
+        self.readers
+            .look(move |desk| read::trail(desk, since, after, limit))
+            .await
+    }
+
     async fn decide(&self, decision: Decision, by: &str, at: UnixMillis) -> Result<(), Error> {
         let by = by.to_owned();
         self.writer
@@ -349,6 +356,17 @@ impl Ledger for Sqlite {
         let (name, value) = (name.to_owned(), value.to_owned());
         self.writer
             .run(move |desk| note::set_setting(desk, &name, &value))
+            .await
+    }
+
+    async fn requests(&self, limit: usize) -> Result<Vec<Request>, Error> {
+        self.readers.look(move |desk| request::waiting(desk, limit)).await
+    }
+
+    async fn answer_request(&self, number: i64, at: UnixMillis, answer: &str) -> Result<(), Error> {
+        let answer = answer.to_owned();
+        self.writer
+            .run(move |desk| request::answer(desk, number, at, &answer))
             .await
     }
 

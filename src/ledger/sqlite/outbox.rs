@@ -21,7 +21,7 @@ const REMOVED: u8 = 4;
 /// The columns that [`write`] reads, in its order.
 macro_rules! write_columns {
     () => {
-        "w.stream, w.slot, w.state, w.due_at, w.generation, w.attempts, w.is_uncertain, w.operation, w.fields, w.problem"
+        "w.stream, w.slot, w.state, w.due_at, w.generation, w.attempts, w.is_uncertain, w.operation, w.fields, w.problem, w.run"
     };
 }
 
@@ -57,6 +57,7 @@ fn write(conn: &Connection, streams: &mut Streams, row: &Row<'_>, customer: Cust
         state,
         operation: row::text(row, 7)?.into(),
         is_uncertain: row.get(6)?,
+        run: row.get(10)?,
     })
 }
 
@@ -137,7 +138,7 @@ fn wish_behind_a_lease(
     generation: u64,
 ) -> Result<(), Trouble> {
     conn.prepare_cached(
-        "UPDATE write SET fields = ?3, generation = ?4, customer = ?5, next_operation = ?6 \
+        "UPDATE write SET fields = ?3, generation = ?4, customer = ?5, next_operation = ?6, run = ?7 \
          WHERE stream = ?1 AND slot = ?2",
     )?
     .execute((
@@ -147,6 +148,7 @@ fn wish_behind_a_lease(
         signed(generation),
         customer,
         write.operation.as_str(),
+        write.run,
     ))?;
     Ok(())
 }
@@ -186,7 +188,7 @@ fn unleased(state: WriteState) -> WriteState {
 fn insert(conn: &Connection, stream: i64, write: &Write, customer: i64) -> Result<(), Trouble> {
     conn.prepare_cached(
         "INSERT INTO write (stream, slot, customer, state, due_at, generation, attempts, is_uncertain, operation, \
-         fields, problem) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+         fields, problem, run) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?
     .execute((
         stream,
@@ -200,6 +202,7 @@ fn insert(conn: &Connection, stream: i64, write: &Write, customer: i64) -> Resul
         write.operation.as_str(),
         to_json(&write.fields)?,
         optional_json(write.problem.as_ref())?,
+        write.run,
     ))?;
     Ok(())
 }
@@ -213,7 +216,7 @@ fn replace(
     is_uncertain: bool,
 ) -> Result<(), Trouble> {
     conn.prepare_cached(
-        "UPDATE write SET customer = ?3, generation = ?4, operation = ?5, fields = ?6, next_operation = NULL \
+        "UPDATE write SET customer = ?3, generation = ?4, operation = ?5, fields = ?6, next_operation = NULL, run = ?7 \
          WHERE stream = ?1 AND slot = ?2",
     )?
     .execute((
@@ -223,6 +226,7 @@ fn replace(
         signed(generation),
         write.operation.as_str(),
         to_json(&write.fields)?,
+        write.run,
     ))?;
     set_fate(conn, stream, write, write.due_at, is_uncertain)
 }
@@ -320,7 +324,7 @@ pub(super) fn claim(desk: &mut Desk, stream: &StreamId, now: UnixMillis, limit: 
     ))?;
     let mut rows = statement.query((number, now.0, limit_of(limit)))?;
     while let Some(row) = rows.next()? {
-        claimed.push(write(conn, streams, row, row::key(row, 10)?)?);
+        claimed.push(write(conn, streams, row, row::key(row, 11)?)?);
     }
     let mut lease = conn.prepare_cached(
         "UPDATE write SET state = 1, attempts = ?3, is_uncertain = ?4, leased_at = ?5 WHERE stream = ?1 AND slot = ?2",
@@ -379,7 +383,7 @@ pub(super) fn list(
     let mut rows = statement.query((wanted, due_at, stream, slot, limit_of(limit)))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(write(conn, streams, row, row::key(row, 10)?)?);
+        found.push(write(conn, streams, row, row::key(row, 11)?)?);
     }
     Ok(found)
 }

@@ -153,15 +153,39 @@ pub(super) fn changes(desk: &Desk, key: &CustomerKey, limit: usize) -> Result<Ve
     let mut rows = statement.query((live, limit_of(limit)))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(ChangeRow {
-            at: UnixMillis(row.get(0)?),
-            cause: row::json(row, 1)?,
-            change: Change {
-                customer: row::key(row, 4)?,
-                record: row::optional_text(row, 2)?.map(record_id).transpose()?,
-                what: row::json(row, 3)?,
-            },
-        });
+        found.push(change_row(row)?);
+    }
+    Ok(found)
+}
+
+/// Columns: time, cause, record, what, key and kind of the customer.
+fn change_row(row: &Row<'_>) -> Result<ChangeRow, Trouble> {
+    Ok(ChangeRow {
+        at: UnixMillis(row.get(0)?),
+        cause: row::json(row, 1)?,
+        change: Change {
+            customer: row::key(row, 4)?,
+            record: row::optional_text(row, 2)?.map(record_id).transpose()?,
+            what: row::json(row, 3)?,
+        },
+    })
+}
+
+/// Everybody's trail. Lines come in the order of time, so their numbers do as well.
+pub(super) fn trail(
+    desk: &Desk,
+    since: UnixMillis,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<(i64, ChangeRow)>, Trouble> {
+    let mut statement = desk.conn.prepare_cached(
+        "SELECT t.at, t.cause, t.record, t.what, c.key, c.kind, t.id FROM change t JOIN customer c ON c.id = t.customer \
+         WHERE t.id > ?1 AND t.at >= ?2 ORDER BY t.id LIMIT ?3",
+    )?;
+    let mut rows = statement.query((after, since.0, limit_of(limit)))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push((row.get(6)?, change_row(row)?));
     }
     Ok(found)
 }

@@ -16,6 +16,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_arrival", include_str!("migrations/0002_arrival.sql")),
     ("0003_quota", include_str!("migrations/0003_quota.sql")),
     ("0004_webhooks", include_str!("migrations/0004_webhooks.sql")),
+    ("0005_undo", include_str!("migrations/0005_undo.sql")),
+    ("0006_request", include_str!("migrations/0006_request.sql")),
 ];
 
 /// Brings the schema up to date.

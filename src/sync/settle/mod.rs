@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::error::{Class, Code, Failure, Problem};
-use crate::ledger::{Cause, Change, Commit, Slot, View, What, Write, WriteChange, WriteState};
+use crate::ledger::{Cause, Change, Commit, Slot, View, What, Write, WriteChange, WriteState, Wrote};
 use crate::merge::{Rules, Survivorship, settle_written_name};
-use crate::model::{CustomerKey, Done, Ours, Outcome, Record, RecordId, UnixMillis};
+use crate::model::{CustomerKey, Done, FieldName, Ours, Outcome, Record, RecordId, UnixMillis};
 use crate::sync::consequence::{Affected, consequences};
 
 /// How long after each failed try the next one comes. After the last, the write is dead and waits for a person.
@@ -75,6 +75,7 @@ pub fn settle(
         now,
         homes,
         customers: BTreeSet::new(),
+        moved: BTreeSet::new(),
         fresh: BTreeMap::new(),
         commit: Commit::new(Cause::Write(operation), now),
         aftermath: Aftermath::default(),
@@ -91,13 +92,16 @@ pub fn settle(
         view,
         homes,
         customers,
+        moved,
         fresh,
         mut commit,
         aftermath,
         ..
     } = settling;
+    let unmoved = customers.difference(&moved).copied().collect();
     let affected = Affected {
         customers,
+        unmoved,
         homes,
         merged: BTreeMap::new(),
         fresh: fresh.iter().collect(),
@@ -119,6 +123,8 @@ struct Settling {
     homes: BTreeMap<RecordId, CustomerKey>,
     /// Customers whose records changed.
     customers: BTreeSet<CustomerKey>,
+    /// Those of them whose golden record may be another one now.
+    moved: BTreeSet<CustomerKey>,
     /// Records that changed, as they are now.
     fresh: BTreeMap<RecordId, Record>,
     commit: Commit,
@@ -157,15 +163,24 @@ impl Settling {
             .known(&id)
             .cloned()
             .unwrap_or_else(|| Record::new(id.clone(), self.now));
+        let stood = |name: &FieldName| known.fields.value(name.as_str()).cloned();
+        let fields = write.fields.iter();
+        let wrote = Wrote {
+            run: write.run,
+            fields: fields
+                .map(|(name, wanted)| (name.clone(), (stood(name), wanted.value.clone())))
+                .collect(),
+        };
+        let what = if done.created {
+            What::Made(wrote)
+        } else {
+            What::Wrote(wrote)
+        };
         let record = written(known, write, done, self.now);
-        let fields = write
-            .fields
-            .iter()
-            .map(|(name, wanted)| (name.clone(), wanted.value.clone()))
-            .collect();
-        self.note(owner, Some(id.clone()), What::Wrote(fields));
+        self.note(owner, Some(id.clone()), what);
         self.fresh.insert(id.clone(), record);
         self.homes.insert(id, owner);
+        // What was written is what her golden record says, and an echo never outranks the one who said it: it stays.
         self.customers.insert(owner);
         // What is still wanted (also wishes that came in meanwhile) is compared with what now stands in the tool, as if
         // this row had never been; the customer's version guards against wishes that come in from here on.
@@ -252,7 +267,7 @@ impl Settling {
                     self.mark_deleted(&write.target.stream.record(old.clone()));
                 }
                 self.aftermath.again += 1;
-                self.customers.insert(owner);
+                self.move_on(owner);
                 self.drop_row(write);
             }
         }
@@ -265,8 +280,14 @@ impl Settling {
             self.mark_deleted(&id);
             self.note(owner, Some(id), What::Deleted);
         }
-        self.customers.insert(owner);
+        self.move_on(owner);
         self.drop_row(write);
+    }
+
+    /// More happened to a customer than that a write to one of her records arrived.
+    fn move_on(&mut self, owner: CustomerKey) {
+        self.customers.insert(owner);
+        self.moved.insert(owner);
     }
 
     fn mark_deleted(&mut self, id: &RecordId) {

@@ -106,6 +106,7 @@ fn case(slot: Slot, attempts: u32) -> (View, Write) {
         state: WriteState::Leased,
         operation: "op".into(),
         is_uncertain: false,
+        run: None,
     };
     view.writes.insert(write.target.clone(), write.clone());
     (view, write)
@@ -259,6 +260,8 @@ fn p26_an_echo_is_suppressed_by_field_not_by_record() {
         .0
         .fields
         .set("phone", Value::Text("+358401234562".into()));
+    let golden = &mut view.customers.get_mut(&key(1)).unwrap().golden;
+    golden.set("phone", Value::Text("+358401234562".into()));
     let done = Done {
         remote: "c1".into(),
         updated_at: None,

@@ -44,10 +44,10 @@ use listing::{
 };
 use outbox::{
     a_failed_attempt_does_not_undo_a_newer_wish, a_failed_attempt_ends_its_lease,
-    a_removed_write_cannot_be_acknowledged_by_a_late_answer, a_wish_that_changes_in_flight_goes_out_next,
-    an_older_wish_does_not_undo_a_newer_one, claims_are_oldest_first_and_exclusive,
-    creates_become_uncertain_behind_the_claim, leases_are_released, what_is_held_waits_until_it_is_released,
-    what_may_have_been_made_stays_uncertain,
+    a_removed_write_cannot_be_acknowledged_by_a_late_answer, a_touched_customer_counts_like_a_changed_one,
+    a_wish_that_changes_in_flight_goes_out_next, an_older_wish_does_not_undo_a_newer_one,
+    claims_are_oldest_first_and_exclusive, creates_become_uncertain_behind_the_claim, leases_are_released,
+    what_is_held_waits_until_it_is_released, what_may_have_been_made_stays_uncertain,
 };
 
 scenarios! {
@@ -58,6 +58,7 @@ scenarios! {
     former_holders_still_count,
     aliases_are_followed,
     a_stale_customer_refuses_the_whole_commit,
+    a_touched_customer_counts_like_a_changed_one,
     a_stale_cursor_refuses_the_whole_commit,
     a_record_cannot_go_to_an_alias,
     a_merge_leaves_no_record_behind,
@@ -143,6 +144,7 @@ pub(super) fn write(target: &Target, number: u128, generation: u64) -> Write {
         state: WriteState::Due,
         operation: format!("op-{generation}").into(),
         is_uncertain: false,
+        run: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod arrival;
 mod brake;
+mod outbox;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +11,8 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use nivel::error::{Code, Problem};
 use nivel::ledger::{
-    Advance, Arrival, Ask, Cause, Change, ChangeRow, Commit, Decision, DueWrites, Error, Head, Ledger, Run, Slot,
-    StreamState, Target, Totals, View, Write, WriteChange, WriteState, content_hash,
+    Advance, Arrival, Ask, Cause, Change, ChangeRow, Commit, Decision, DueWrites, Error, Head, Ledger, Request, Run,
+    Slot, StreamState, Target, Totals, View, Write, WriteChange, WriteState, content_hash,
 };
 use nivel::model::{Customer, CustomerKey, Identifier, Record, RecordId, StreamId, UnixMillis};
 
@@ -35,37 +36,6 @@ struct Row {
     write: Write,
     next_operation: Option<compact_str::CompactString>,
     is_removed: bool,
-}
-
-impl Row {
-    fn next_wish(&mut self, at: UnixMillis, is_uncertain: bool) {
-        self.write.state = WriteState::Due;
-        self.write.due_at = at;
-        self.write.attempts = 0;
-        self.write.problem = None;
-        self.write.is_uncertain = is_uncertain;
-        match self.next_operation.take() {
-            Some(operation) if !is_uncertain => self.write.operation = operation,
-            _ => {}
-        }
-    }
-}
-
-trait Fate {
-    fn take_fate(&mut self, from: &Self);
-}
-
-impl Fate for Write {
-    fn take_fate(&mut self, from: &Self) {
-        self.state = match from.state {
-            WriteState::Leased => WriteState::Due,
-            state => state,
-        };
-        self.due_at = from.due_at;
-        self.attempts = from.attempts;
-        self.problem.clone_from(&from.problem);
-        self.is_uncertain = from.is_uncertain;
-    }
 }
 
 #[derive(Default)]
@@ -92,8 +62,10 @@ impl State {
             let number = self.arrivals.last_key_value().map_or(0, |(last, _)| *last) + 1;
             self.arrivals.insert(number, arrival.clone());
         }
+        self.touch(&commit.touched)?;
         self.put_customers(&commit.customers)?;
-        let of_commit: BTreeSet<_> = commit.customers.iter().map(|customer| customer.key).collect();
+        let named = commit.customers.iter().map(|customer| customer.key);
+        let of_commit: BTreeSet<_> = named.chain(commit.touched.iter().map(|(key, _)| *key)).collect();
         for (record, key) in &commit.records {
             let owner = self.customers.get(key).ok_or_else(|| bug("no such customer"))?;
             if owner.merged_into.is_some() {
@@ -188,76 +160,6 @@ impl State {
             return Err(bug("no such customer"));
         }
         Ok(())
-    }
-
-    fn put(&mut self, write: &Write) -> Result<(), Error> {
-        let mut fresh = write.clone();
-        fresh.customer = self.live(&write.customer).ok_or_else(|| bug("no such customer"))?.key;
-        if fresh.state == WriteState::Leased {
-            fresh.state = WriteState::Due;
-        }
-        if let Some(row) = self.writes.get_mut(&write.target) {
-            let present = &mut row.write;
-            let newer = write.generation.max(present.generation + 1);
-            fresh.is_uncertain |= present.is_uncertain;
-            if row.is_removed {
-                fresh.generation = newer;
-            } else if present.state == WriteState::Leased {
-                row.next_operation = Some(write.operation.clone());
-                present.fields = fresh.fields;
-                present.customer = fresh.customer;
-                present.generation = newer;
-                return Ok(());
-            } else if write.generation < present.generation {
-                present.take_fate(&fresh);
-                return Ok(());
-            }
-        }
-        let row = Row {
-            write: fresh,
-            next_operation: None,
-            is_removed: false,
-        };
-        self.writes.insert(write.target.clone(), row);
-        Ok(())
-    }
-
-    fn settle(&mut self, write: &Write, at: UnixMillis) {
-        let Some(row) = self.writes.get_mut(&write.target) else {
-            return;
-        };
-        if row.is_removed {
-            if !write.is_uncertain {
-                self.writes.remove(&write.target);
-            }
-        } else if row.write.state == WriteState::Leased && row.write.generation == write.generation {
-            row.write.take_fate(write);
-        } else if row.write.state == WriteState::Leased {
-            row.next_wish(at, write.is_uncertain);
-        }
-    }
-
-    fn remove(&mut self, target: &Target) {
-        match self.writes.get_mut(target) {
-            Some(row) if row.write.state == WriteState::Leased || row.write.is_uncertain => row.is_removed = true,
-            Some(row) if row.is_removed => {}
-            _ => drop(self.writes.remove(target)),
-        }
-    }
-
-    fn acknowledge(&mut self, target: &Target, generation: u64, at: UnixMillis) {
-        let Some(row) = self.writes.get_mut(target) else {
-            return;
-        };
-        if row.is_removed || row.write.generation == generation {
-            self.writes.remove(target);
-        } else if generation < row.write.generation && row.write.state == WriteState::Leased {
-            row.next_wish(at, false);
-        }
-    }
-
-    fn pending(&self) -> impl Iterator<Item = &Write> {
-        self.writes.values().filter(|row| !row.is_removed).map(|row| &row.write)
     }
 }
 
@@ -370,6 +272,22 @@ impl Ledger for Model {
             row.write.is_uncertain |= matches!(write.target.slot, Slot::New(_));
         }
         Ok(due)
+    }
+
+    async fn trail(&self, since: UnixMillis, after: i64, limit: usize) -> Result<Vec<(i64, ChangeRow)>, Error> {
+        let state = self.0.lock().unwrap();
+        let lines = (1..).zip(state.changes.iter().cloned());
+        let wanted = lines.filter(|(number, line)| *number > after && line.at >= since);
+        Ok(wanted.take(limit).collect())
+    }
+
+    /// Nobody can leave a request with a model.
+    async fn requests(&self, _limit: usize) -> Result<Vec<Request>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn answer_request(&self, _number: i64, _at: UnixMillis, _answer: &str) -> Result<(), Error> {
+        Ok(())
     }
 
     async fn due(&self, stream: &StreamId, since: UnixMillis) -> Result<DueWrites, Error> {

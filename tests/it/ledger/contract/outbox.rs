@@ -1,9 +1,9 @@
 //! The outbox: who may deliver what, and what becomes of it.
 
 use nivel::error::{Code, Problem};
-use nivel::ledger::{DueWrites, Ledger, Slot, Target, Write, WriteChange, WriteState};
+use nivel::ledger::{DueWrites, Error, Ledger, Slot, Target, Write, WriteChange, WriteState};
 
-use super::{at, crm, desk, key, object, pending, put, seed, write};
+use super::{at, commit, crm, desk, key, object, pending, put, record, seed, write};
 
 pub(super) async fn claims_are_oldest_first_and_exclusive(ledger: &dyn Ledger) {
     seed(ledger, 1, "a@x.org").await;
@@ -266,4 +266,22 @@ pub(super) async fn what_is_held_waits_until_it_is_released(ledger: &dyn Ledger)
     assert_eq!(ledger.claim(&crm(), at(69), 10).await.unwrap().len(), 0);
     assert_eq!(ledger.claim(&crm(), at(70), 10).await.unwrap().len(), 3);
     assert_eq!(ledger.count_records(&crm()).await.unwrap(), 1);
+}
+
+pub(super) async fn a_touched_customer_counts_like_a_changed_one(ledger: &dyn Ledger) {
+    let id = seed(ledger, 1, "a@x.org").await;
+    let mut touching = commit();
+    touching.touched.push((key(1), 1));
+    touching.records.push((record(&id, "b@x.org"), key(1)));
+    ledger.apply(touching.clone()).await.unwrap();
+    let customer = ledger.customer(&key(1)).await.unwrap().unwrap();
+    assert_eq!(customer.version, 2);
+    assert_eq!(
+        ledger.apply(touching).await,
+        Err(Error::Stale),
+        "somebody saw an older state"
+    );
+    let mut unknown = commit();
+    unknown.touched.push((key(9), 1));
+    assert_eq!(ledger.apply(unknown).await, Err(Error::Stale));
 }

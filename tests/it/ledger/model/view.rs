@@ -1,9 +1,9 @@
-//! What a fold sees of the model.
+//! What a fold sees of the model, and what it says it saw.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nivel::ledger::{Ask, Decision, View};
-use nivel::model::{Customer, Identifier, RecordId};
+use nivel::ledger::{Ask, Decision, Error, View};
+use nivel::model::{Customer, CustomerKey, Identifier, RecordId};
 
 use super::State;
 
@@ -61,5 +61,17 @@ impl State {
             }
         }
         view
+    }
+
+    /// Customers that stay as they are.
+    pub(super) fn touch(&mut self, touched: &[(CustomerKey, u64)]) -> Result<(), Error> {
+        for (key, version) in touched {
+            let customer = self.customers.get_mut(key).ok_or(Error::Stale)?;
+            if customer.version != *version || customer.merged_into.is_some() {
+                return Err(Error::Stale);
+            }
+            customer.version += 1;
+        }
+        Ok(())
     }
 }

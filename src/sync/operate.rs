@@ -1,0 +1,102 @@
+//! What an operator can ask for. Her own process does it when it has the ledger; otherwise the one that has it is asked,
+//! by a request in the ledger: durable, with her name, answered once.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use super::engine::{Engine, Stop};
+use super::undo::Scope;
+use crate::error::{Code, Problem};
+use crate::ledger::{Error as LedgerError, WriteState};
+
+/// Requests that are answered in one go.
+const REQUESTS: usize = 16;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "act", rename_all = "snake_case")]
+pub enum Act {
+    /// See [`Engine::approve`].
+    Approve,
+    /// See [`Engine::hold`].
+    Hold,
+    /// See [`Engine::undo`].
+    Undo {
+        /// Which writes.
+        scope: Scope,
+        /// False: only say what it comes to.
+        yes: bool,
+    },
+}
+
+/// What an approval or a stop came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approved {
+    /// Nivel may write now.
+    pub may_write: bool,
+    /// Writes that are due.
+    pub due: u64,
+    /// Of these, the ones that were held before.
+    pub released: u64,
+}
+
+impl Engine {
+    /// Does what an operator asks for, and says what came of it: an [`Approved`] or an `Undo` as JSON.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used.
+    pub async fn act(&self, act: &Act, by: &str) -> Result<Json, LedgerError> {
+        match act {
+            Act::Approve => {
+                let released = self.approve(by).await?;
+                self.approved(true, released).await
+            }
+            Act::Hold => {
+                self.hold(by).await?;
+                self.approved(false, 0).await
+            }
+            Act::Undo { scope, yes } => {
+                let undo = if *yes {
+                    self.undo(scope, by).await?
+                } else {
+                    self.plan_undo(scope).await?
+                };
+                Ok(json!(undo))
+            }
+        }
+    }
+
+    async fn approved(&self, may_write: bool, released: u64) -> Result<Json, LedgerError> {
+        let writes = self.ledger.totals().await?.writes;
+        Ok(json!(Approved {
+            may_write,
+            due: writes.get(&WriteState::Due).copied().unwrap_or_default(),
+            released,
+        }))
+    }
+
+    /// Does what other processes asked for. How many requests there were.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used.
+    pub async fn serve_requests(&self) -> Result<usize, LedgerError> {
+        let requests = self.ledger.requests(REQUESTS).await?;
+        for request in &requests {
+            tracing::info!(by = request.by, act = request.act, "an operator asks");
+            let answer = match serde_json::from_str::<Act>(&request.act) {
+                Ok(act) => match self.act(&act, &request.by).await {
+                    Ok(done) => json!({"done": done}),
+                    Err(error) => json!({"problem": Stop::Ledger(error).problem()}),
+                },
+                Err(_) => {
+                    let problem = Problem::new(Code::Bug, "the running Nivel does not know this request");
+                    json!({"problem": problem.hint("it may be of another version")})
+                }
+            };
+            self.ledger
+                .answer_request(request.number, self.clock.now(), &answer.to_string())
+                .await?;
+        }
+        Ok(requests.len())
+    }
+}

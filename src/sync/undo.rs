@@ -1,0 +1,315 @@
+//! Takes back what Nivel wrote, where nobody has changed it since, and says what it left and why.
+//!
+//! Which steps that takes is decided purely, from the audit trail and the records as they are; then they are sent at once,
+//! and what was put back is frozen: a rule that wants it otherwise must not write it again before somebody has looked.
+//! Sent twice (after a crash between a step and its note in the ledger) a step changes nothing more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use compact_str::{CompactString, format_compact};
+use serde::{Deserialize, Serialize};
+
+use super::consequence::{Affected, consequences};
+use super::engine::Engine;
+use crate::ledger::{Ask, Cause, Change, ChangeRow, Commit, Error as LedgerError, View, What, Wrote};
+use crate::merge::{BOUNCES_MAX, FieldChange};
+use crate::model::{
+    Bounce, CustomerKey, FieldName, Fields, Operation, Ours, Outcome, Record, RecordId, StreamId, UnixMillis,
+    WriteAction,
+};
+
+/// Lines of the trail that are read at once.
+const PAGE: usize = 5000;
+/// Records that are looked up, and steps that are sent, at once.
+const BATCH: usize = 100;
+
+/// Which writes are meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// Those that followed from this run.
+    pub run: Option<i64>,
+    /// Those that were made since.
+    pub since: Option<UnixMillis>,
+    /// Only those to this system.
+    pub system: Option<CompactString>,
+}
+
+/// What is taken back, and what is not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undo {
+    /// Fields that are set to what stood there before: record → name → (ours, before).
+    pub back: BTreeMap<RecordId, BTreeMap<FieldName, FieldChange>>,
+    /// Objects that Nivel made and removes again.
+    pub remove: BTreeSet<RecordId>,
+    /// What stays as it is, and why.
+    pub left: Vec<Left>,
+}
+
+/// Something that is not taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// Where.
+    pub record: RecordId,
+    /// Which field; the whole object when empty.
+    pub field: Option<FieldName>,
+    /// Why.
+    pub why: String,
+}
+
+/// What Nivel wrote to one object in the scope, all together.
+#[derive(Clone, Debug, Default)]
+struct Written {
+    is_made: bool,
+    fields: BTreeMap<FieldName, FieldChange>,
+}
+
+impl Written {
+    fn add(&mut self, wrote: &Wrote, is_made: bool) {
+        self.is_made |= is_made;
+        for (field, (before, ours)) in &wrote.fields {
+            let known = self
+                .fields
+                .entry(field.clone())
+                .or_insert_with(|| (before.clone(), None));
+            known.1.clone_from(ours);
+        }
+    }
+}
+
+impl Scope {
+    fn covers(&self, line: &ChangeRow, wrote: &Wrote) -> bool {
+        let is_of_system = |record: &RecordId| {
+            self.system
+                .as_ref()
+                .is_none_or(|system| *system == record.stream.system)
+        };
+        self.run.is_none_or(|run| wrote.run == Some(run))
+            && self.since.is_none_or(|since| line.at >= since)
+            && line.change.record.as_ref().is_some_and(is_of_system)
+    }
+}
+
+/// Adds what a line of the trail says to what was written to each object.
+fn gather(written: &mut BTreeMap<RecordId, Written>, line: &ChangeRow, scope: &Scope) {
+    let (wrote, is_made) = match &line.change.what {
+        What::Made(wrote) => (wrote, true),
+        What::Wrote(wrote) => (wrote, false),
+        _ => return,
+    };
+    if let (true, Some(record)) = (scope.covers(line, wrote), &line.change.record) {
+        written.entry(record.clone()).or_default().add(wrote, is_made);
+    }
+}
+
+/// What to do about one object.
+fn decide(undo: &mut Undo, record: Option<&Record>, id: &RecordId, written: &Written, can_remove: bool) {
+    let mut leave = |field: Option<&FieldName>, why: &str| {
+        undo.left.push(Left {
+            record: id.clone(),
+            field: field.cloned(),
+            why: why.to_owned(),
+        });
+    };
+    let Some(record) = record.filter(|record| record.deleted_at.is_none()) else {
+        return leave(None, "it is gone");
+    };
+    if written.is_made {
+        let theirs = record.fields.0.iter().find(|(field, value)| {
+            value.is_some() && !field.as_str().starts_with('_') && record.asserts(field.as_str())
+        });
+        match theirs {
+            Some((field, _)) => leave(Some(field), "somebody has worked on the object since"),
+            None if !can_remove => leave(None, "Nivel made it, and the connector cannot remove objects"),
+            None => drop(undo.remove.insert(id.clone())),
+        }
+        return;
+    }
+    let mut back = BTreeMap::new();
+    for (field, (before, ours)) in &written.fields {
+        if record.fields.value(field.as_str()) != ours.as_ref() || record.asserts(field.as_str()) {
+            leave(Some(field), "it was changed since");
+        } else if before != ours {
+            back.insert(field.clone(), (ours.clone(), before.clone()));
+        }
+    }
+    if !back.is_empty() {
+        undo.back.insert(id.clone(), back);
+    }
+}
+
+impl Engine {
+    /// What taking back the writes of a scope comes to. Changes nothing.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn plan_undo(&self, scope: &Scope) -> Result<Undo, LedgerError> {
+        let mut written = BTreeMap::new();
+        let mut after = 0;
+        loop {
+            let since = scope.since.unwrap_or(UnixMillis(i64::MIN));
+            let page = self.ledger.trail(since, after, PAGE).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = *last;
+            page.iter().for_each(|(_, line)| gather(&mut written, line, scope));
+        }
+        let mut undo = Undo::default();
+        let ids: Vec<RecordId> = written.keys().cloned().collect();
+        for some in ids.chunks(BATCH) {
+            let view = self.look_at(some).await?;
+            for id in some {
+                let record = view.records.get(id).map(|(record, _)| record);
+                decide(&mut undo, record, id, &written[id], self.can_remove(&id.stream));
+            }
+        }
+        Ok(undo)
+    }
+
+    /// Takes back what [`Engine::plan_undo`] says now. What the tools refuse is left, with their reason.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used.
+    pub async fn undo(&self, scope: &Scope, by: &str) -> Result<Undo, LedgerError> {
+        let mut undo = self.plan_undo(scope).await?;
+        let mut by_stream: BTreeMap<StreamId, Vec<RecordId>> = BTreeMap::new();
+        for id in undo.back.keys().chain(&undo.remove) {
+            by_stream.entry(id.stream.clone()).or_default().push(id.clone());
+        }
+        for (stream, ids) in by_stream {
+            for some in ids.chunks(BATCH) {
+                self.take_back(&mut undo, &stream, some, by).await?;
+            }
+        }
+        Ok(undo)
+    }
+
+    async fn look_at(&self, ids: &[RecordId]) -> Result<View, LedgerError> {
+        let records = ids.iter().cloned().collect();
+        self.ledger
+            .view(Ask {
+                records,
+                ..Ask::default()
+            })
+            .await
+    }
+
+    fn can_remove(&self, stream: &StreamId) -> bool {
+        let connection = self.connections.get(&stream.system);
+        let spec = connection.and_then(|connection| connection.streams().get(&stream.stream));
+        spec.is_some_and(|spec| spec.can_delete)
+    }
+
+    async fn take_back(
+        &self,
+        undo: &mut Undo,
+        stream: &StreamId,
+        ids: &[RecordId],
+        by: &str,
+    ) -> Result<(), LedgerError> {
+        let Some(connection) = self.connections.get(&stream.system) else {
+            return Ok(());
+        };
+        // Nobody folds until the ledger knows: what comes back must not be taken for the tool's own word.
+        let gate = self.gate.lock().await;
+        let view = self.look_at(ids).await?;
+        let steps = ids.iter().filter_map(|id| Some((id, operation(undo, &view, id)?)));
+        let (ids, operations): (Vec<&RecordId>, Vec<Operation>) = steps.unzip();
+        let mut outcomes = connection.write(&stream.stream, &operations).await.into_iter();
+        let now = self.clock.now();
+        let mut commit = Commit::new(Cause::Operator(by.into()), now);
+        let mut fresh: BTreeMap<RecordId, Record> = BTreeMap::new();
+        for id in ids {
+            let outcome = outcomes.next();
+            if let Some(why) = refusal(outcome) {
+                undo.back.remove(id);
+                undo.remove.remove(id);
+                undo.left.push(Left {
+                    record: id.clone(),
+                    field: None,
+                    why,
+                });
+            } else if let Some((record, customer)) = view.records.get(id) {
+                let (record, what) = taken_back(record.clone(), undo.back.get(id), now);
+                commit.changes.push(line(*customer, id, what));
+                fresh.insert(id.clone(), record);
+            }
+        }
+        let homes: BTreeMap<_, _> = view.records.iter().map(|(id, (_, home))| (id.clone(), *home)).collect();
+        let affected = Affected {
+            customers: fresh.keys().filter_map(|id| homes.get(id).copied()).collect(),
+            homes,
+            fresh: fresh.iter().collect(),
+            ..Affected::default()
+        };
+        consequences(&view, &affected, &self.rules, &self.survivorship, now, &mut commit);
+        let homes = affected.homes;
+        let records = fresh
+            .into_iter()
+            .filter_map(|(id, record)| Some((record, *homes.get(&id)?)));
+        commit.records.extend(records);
+        self.ledger.apply(commit).await?;
+        drop(gate);
+        Ok(())
+    }
+}
+
+fn line(customer: CustomerKey, id: &RecordId, what: What) -> Change {
+    Change {
+        customer,
+        record: Some(id.clone()),
+        what,
+    }
+}
+
+fn operation(undo: &Undo, view: &View, id: &RecordId) -> Option<Operation> {
+    let (record, customer) = view.records.get(id)?;
+    let back = undo.back.get(id);
+    let action = match back {
+        Some(_) => WriteAction::Update(id.remote.clone()),
+        None => WriteAction::Delete(id.remote.clone()),
+    };
+    let fields = back.into_iter().flatten();
+    Some(Operation {
+        id: format_compact!("undo-{}", id.remote),
+        action,
+        fields: fields
+            .map(|(name, (_, before))| (name.clone(), before.clone()))
+            .collect(),
+        known: Fields(record.fields.0.clone()),
+        key: *customer,
+    })
+}
+
+/// Why a step was not carried out, if so.
+fn refusal(outcome: Option<Outcome>) -> Option<String> {
+    match outcome {
+        Some(Ok(_)) => None,
+        Some(Err(failure)) => Some(failure.problem.to_string()),
+        None => Some("the connection gave no outcome".to_owned()),
+    }
+}
+
+/// The record after its step: as it was before, ours, and frozen; or gone.
+fn taken_back(mut record: Record, back: Option<&BTreeMap<FieldName, FieldChange>>, now: UnixMillis) -> (Record, What) {
+    let Some(back) = back else {
+        record.deleted_at = Some(now);
+        return (record, What::Deleted);
+    };
+    for (name, (_, before)) in back {
+        record.fields.0.insert(name.clone(), before.clone());
+        record.observed.set(name, now);
+        record.ours.insert(
+            name.clone(),
+            Ours {
+                value: before.clone(),
+                placeholder: false,
+            },
+        );
+        let frozen = Bounce {
+            count: BOUNCES_MAX,
+            since: now,
+        };
+        record.bounces.insert(name.clone(), frozen);
+    }
+    record.written_at = Some(now);
+    (record, What::Undone(back.clone()))
+}
