@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 a problem, 2 usage or config (nothing was started), 3 done but degraded.
 
 mod app;
+mod auth;
 mod check;
 mod connector;
 mod customer;
@@ -135,6 +136,8 @@ enum Verb {
     Run(run::Run),
     /// Check the config, and whether each system answers
     Check(check::Check),
+    /// Sign in to a tool that gives access by OAuth, and look after the grants
+    Auth(auth::Auth),
     /// Check connector manifests without speaking to a tool
     Lint(lint::Lint),
     /// Show what a sync would write, and write nothing
@@ -163,6 +166,7 @@ impl Verb {
             Self::Demo(verb) => verb.run(context).await,
             Self::Run(verb) => verb.run(context).await,
             Self::Check(verb) => verb.run(context).await,
+            Self::Auth(verb) => verb.run(context).await,
             Self::Lint(verb) => verb.run(context),
             Self::Plan(verb) => verb.run(context).await,
             Self::Sync(verb) => verb.run(context).await,

@@ -44,6 +44,8 @@ pub struct Config {
     pub region: Option<CompactString>,
     /// A folder whose connectors add to or replace the shipped ones.
     pub connectors_dir: Option<PathBuf>,
+    /// The keys that seal OAuth tokens, newest first; the file `token.key` in the data folder when `None`.
+    pub token_key: Option<SecretString>,
     /// The shared cache; in-process when `None`.
     pub cache: Option<CacheConfig>,
     /// The HTTP server.

@@ -27,6 +27,7 @@ const ROOT: &[&str] = &[
     "data_dir",
     "region",
     "connectors_dir",
+    "token_key",
     "cache",
     "http",
     "log",
@@ -107,6 +108,10 @@ pub(super) fn config(merged: Merged) -> Result<Config, Vec<Problem>> {
         data_dir: path(&root, "data_dir").unwrap_or_else(|| PathBuf::from("data")),
         region: region(&root),
         connectors_dir: path(&root, "connectors_dir"),
+        token_key: root
+            .get("token_key")
+            .and_then(|entry| secret(&entry))
+            .map(SecretString::from),
         cache: cache(&root),
         http: http(&root),
         log: log(&root),

@@ -4,6 +4,7 @@
 mod build;
 mod lint;
 mod supervise;
+mod vault;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use build::{connect, facts, ledger, ledger_to_read, manifests, open, parts};
 pub use lint::{lint_files, lint_shipped, test_connectors};
+pub use vault::{GrantLine, Vault};
 
 use crate::config::Config;
 use crate::error::Problem;

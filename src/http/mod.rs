@@ -1,5 +1,6 @@
 //! What the daemon answers over HTTP: is it alive, is it ready, its figures. No customer data is served here.
 
+pub mod callback;
 mod readiness;
 
 use std::future::Future;

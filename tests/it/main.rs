@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests may")]
 
+mod auth;
 mod cache;
 mod cli;
 mod conformance;
