@@ -96,6 +96,11 @@ pub trait IdentityCache: Send + Sync {
     async fn clear(&self);
     /// A word for `status`: kind, reachable or not, why.
     fn health(&self) -> CacheHealth;
+    /// True when others look into it too: then it is filled by the first reading as well, which itself gains nothing by it.
+    fn serves_others(&self) -> bool {
+        false
+    }
+
     /// The budget of rates that all processes with this cache share; `None` for a cache in the process.
     fn budget(self: Arc<Self>) -> Option<Arc<dyn SharedBudget>> {
         None

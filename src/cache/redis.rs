@@ -339,6 +339,10 @@ impl IdentityCache for Redis {
         }
     }
 
+    fn serves_others(&self) -> bool {
+        true
+    }
+
     fn budget(self: Arc<Self>) -> Option<Arc<dyn SharedBudget>> {
         Some(self)
     }
