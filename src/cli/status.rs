@@ -13,7 +13,7 @@ use super::output::{Exit, Show, count, line, table};
 use super::sync::state_word;
 use crate::error::{Code, Problem};
 use crate::ledger::{Run, StreamState, Totals, WriteState};
-use crate::model::UnixMillis;
+use crate::model::{QuotaUse, UnixMillis};
 
 /// A health check must not hang.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -43,6 +43,7 @@ impl Status {
             streams: streams.into_iter().map(|(id, state)| (id.to_string(), state)).collect(),
             totals: ledger.totals().await?,
             runs: ledger.runs(self.runs).await?,
+            quotas: crate::daemon::quotas(&context.config()?, context.clock.now()).await?,
         };
         context.output.show(&report);
         Ok(report.exit())
@@ -83,6 +84,7 @@ struct Report {
     streams: BTreeMap<String, StreamState>,
     totals: Totals,
     runs: Vec<Run>,
+    quotas: Vec<QuotaUse>,
 }
 
 impl Report {
@@ -161,6 +163,14 @@ impl Show for Report {
         if self.dead() > 0 {
             line(&mut text, "`nivel dead list` shows why");
         }
+        if !self.quotas.is_empty() {
+            let row = |quota: &QuotaUse| {
+                let used = format!("{} of {}", quota.spent, quota.max);
+                [quota.name.to_string(), span(Duration::from_secs(quota.span_s)), used]
+            };
+            let rows = self.quotas.iter().map(row);
+            line(&mut text, format_args!("\n{}", table(["quota", "in", "spent"], rows)));
+        }
         if !self.runs.is_empty() {
             line(&mut text, format_args!("\n{}", runs_table(&self.runs)));
         }
@@ -213,6 +223,7 @@ mod tests {
                 ..Totals::default()
             },
             runs: Vec::new(),
+            quotas: Vec::new(),
         }
     }
 

@@ -109,6 +109,8 @@ pub struct SystemConfig {
     pub role: Role,
     /// Time between two pulls.
     pub every: Duration,
+    /// Instead of that: a crontab with its time zone.
+    pub cron: Option<CompactString>,
     /// What the connector asks for: account names, tokens. All of them are treated as secrets.
     pub config: BTreeMap<CompactString, SecretString>,
     /// The dropped files, when the connector is [`FILE_CONNECTOR`].

@@ -43,6 +43,7 @@ const SYSTEM: &[&str] = &[
     "connector",
     "role",
     "every",
+    "cron",
     "config",
     "base",
     "region",
@@ -256,6 +257,7 @@ fn system(entry: &Entry<'_>) -> Option<SystemConfig> {
         connector: connector.unwrap_or_default().into(),
         role: role.unwrap_or(Role::Partner),
         every,
+        cron: cron(&section),
         config: if is_files { BTreeMap::new() } else { values(&section) },
         files: if is_files { files(&section) } else { None },
         base,
@@ -275,6 +277,16 @@ fn system(entry: &Entry<'_>) -> Option<SystemConfig> {
         reserve_percent: percent(&section, "reserve", 0..=90).unwrap_or(10),
     };
     (connector.is_some() && role.is_some()).then_some(system)
+}
+
+fn cron(section: &Section<'_>) -> Option<CompactString> {
+    if section.has("cron") && section.has("every") {
+        section.wrong("cron", "`cron` and `every` exclude each other", "");
+    }
+    const WANTED: &str = "a crontab with a time zone such as 0 2 * * * Europe/Helsinki";
+    section.parse("cron", WANTED, |text| {
+        cronexpr::parse_crontab(text).is_ok().then(|| text.into())
+    })
 }
 
 fn percent(section: &Section<'_>, key: &str, bounds: std::ops::RangeInclusive<u8>) -> Option<u8> {

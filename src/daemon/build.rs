@@ -17,7 +17,7 @@ use crate::connector::{self, Connection, Connections};
 use crate::error::{Code, Problem};
 use crate::ledger::{self, Ledger, Sqlite};
 use crate::manifest::{self, Manifest, SettingType};
-use crate::model::{Clock, Late, QuotaStore, SharedBudget, TokenStore};
+use crate::model::{Clock, Late, QuotaStore, QuotaUse, SharedBudget, TokenStore, UnixMillis};
 use crate::sync::{Engine, Parts, Progress};
 
 /// The ledger's setting that holds the secret under which identifiers are hashed for the cache.
@@ -351,6 +351,14 @@ pub(super) fn sqlite(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<Sqli
 /// When it is not a ledger of this version of Nivel.
 pub fn ledger_to_read(config: &Config) -> Result<Arc<dyn Ledger>, Problem> {
     Ok(sqlite_to_read(config)?)
+}
+
+/// How far each quota is used.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub async fn quotas(config: &Config, now: UnixMillis) -> Result<Vec<QuotaUse>, Problem> {
+    sqlite_to_read(config)?.quotas(now).await
 }
 
 pub(super) fn sqlite_to_read(config: &Config) -> Result<Arc<Sqlite>, Problem> {

@@ -112,6 +112,8 @@ codes! {
     FileUnreadable = "FIL001", Admin;
     /// A row of a dropped file cannot be used.
     FileRow = "FIL002", Team;
+    /// A run was due and did not start.
+    RunLate = "SCH001", Admin;
     /// The port for HTTP cannot be opened.
     PortTaken = "NET001", Admin;
     /// Nothing with that name.

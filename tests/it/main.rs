@@ -11,6 +11,7 @@ mod crash;
 mod daemon;
 mod fold;
 mod ledger;
+mod limits;
 mod loss;
 mod scars;
 mod tidy;
