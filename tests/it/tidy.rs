@@ -36,6 +36,10 @@ const PURE: &[&str] = &[
     "src/handoff",
     "src/sync/fold",
     "src/sync/settle",
+    "src/sync/schedule",
+    "src/connector/breaker",
+    "src/connector/limits/lanes",
+    "src/connector/limits/window",
 ];
 const IMPURE: &str =
     r"\b(tokio|reqwest|rusqlite)::|std::(fs|env|net|process|thread)\b|\b(SystemTime|Instant)\b|\bdyn Clock\b";
