@@ -18,6 +18,7 @@ pub mod ledger;
 
 pub mod sandbox;
 pub mod sync;
+pub mod webhook;
 
 pub mod http;
 

@@ -9,12 +9,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use compact_str::CompactString;
 use nivel::config::{Config, environment};
 use nivel::error::Problem;
 use nivel::fault;
 use nivel::ledger::{
-    Arrival, Ask, ChangeRow, Commit, Decision, Error, Head, Ledger, Run, StreamState, Target, Totals, View, Write,
-    WriteChange, WriteState,
+    Arrival, Ask, ChangeRow, Commit, Decision, Dropped, Error, Head, Inbox, InboxState, Landed, Ledger, NewEvent, Run,
+    StreamState, Target, Totals, View, Waiting, Write, WriteChange, WriteState,
 };
 use nivel::model::{Customer, CustomerKey, Record, RecordId, StreamId, SystemClock, UnixMillis};
 use nivel::sync::{Engine, Silent};
@@ -164,6 +165,37 @@ impl Ledger for Seeded {
 
     async fn probe(&self) -> Result<(), Error> {
         self.inner.probe().await
+    }
+}
+
+#[async_trait]
+impl Inbox for Seeded {
+    async fn land(&self, events: Vec<NewEvent>) -> Result<Landed, Error> {
+        self.inner.land(events).await
+    }
+
+    async fn waiting(&self, system: &str, limit: usize) -> Result<Vec<Waiting>, Error> {
+        self.inner.waiting(system, limit).await
+    }
+
+    async fn systems_waiting(&self) -> Result<Vec<CompactString>, Error> {
+        self.inner.systems_waiting().await
+    }
+
+    async fn drop_events(&self, events: Vec<Dropped>, at: UnixMillis) -> Result<(), Error> {
+        self.inner.drop_events(events, at).await
+    }
+
+    async fn inbox(&self) -> Result<BTreeMap<CompactString, InboxState>, Error> {
+        self.inner.inbox().await
+    }
+
+    async fn heard(&self, stream: &StreamId, limit: usize) -> Result<Vec<UnixMillis>, Error> {
+        self.inner.heard(stream, limit).await
+    }
+
+    async fn note_webhook(&self, stream: &StreamId, problem: Option<Problem>) -> Result<(), Error> {
+        self.inner.note_webhook(stream, problem).await
     }
 }
 

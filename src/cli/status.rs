@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use clap::Args;
+use compact_str::CompactString;
 use serde::Serialize;
 
 use super::Failed;
@@ -12,7 +13,7 @@ use super::app::Context;
 use super::output::{Exit, Show, count, line, table};
 use super::sync::state_word;
 use crate::error::{Code, Problem};
-use crate::ledger::{Run, StreamState, Totals, WriteState};
+use crate::ledger::{InboxState, Run, StreamState, Totals, WriteState};
 use crate::model::{QuotaUse, UnixMillis};
 
 /// A health check must not hang.
@@ -42,6 +43,7 @@ impl Status {
             at: context.clock.now(),
             streams: streams.into_iter().map(|(id, state)| (id.to_string(), state)).collect(),
             totals: ledger.totals().await?,
+            webhooks: ledger.inbox().await?,
             runs: ledger.runs(self.runs).await?,
             quotas: crate::daemon::quotas(&context.config()?, context.clock.now()).await?,
         };
@@ -83,6 +85,8 @@ struct Report {
     at: UnixMillis,
     streams: BTreeMap<String, StreamState>,
     totals: Totals,
+    /// By system: received = waiting + all fates.
+    webhooks: BTreeMap<CompactString, InboxState>,
     runs: Vec<Run>,
     quotas: Vec<QuotaUse>,
 }
@@ -93,7 +97,8 @@ impl Report {
     }
 
     fn exit(&self) -> Exit {
-        let has_problem = self.streams.values().any(|state| state.problem.is_some());
+        let has_problem = self.streams.values().any(|state| state.problem.is_some())
+            || self.webhooks.values().any(|state| !state.problems.is_empty());
         if has_problem || self.dead() > 0 {
             Exit::Degraded
         } else {
@@ -171,11 +176,29 @@ impl Show for Report {
             let rows = self.quotas.iter().map(row);
             line(&mut text, format_args!("\n{}", table(["quota", "in", "spent"], rows)));
         }
+        for (system, state) in &self.webhooks {
+            line(&mut text, webhook_line(system, state));
+            for (stream, problem) in &state.problems {
+                line(&mut text, format_args!("  {stream} {problem}"));
+            }
+        }
         if !self.runs.is_empty() {
             line(&mut text, format_args!("\n{}", runs_table(&self.runs)));
         }
         text
     }
+}
+
+/// `webhooks of crm: 120 received = 3 waiting + 100 applied + 17 duplicate`
+fn webhook_line(system: &str, state: &InboxState) -> String {
+    let fates = state.fates.iter().filter(|(_, count)| **count > 0);
+    let mut parts = vec![format!("{} waiting", state.waiting)];
+    parts.extend(fates.map(|(fate, count)| format!("{count} {}", fate.word())));
+    format!(
+        "webhooks of {system}: {} received = {}",
+        state.received,
+        parts.join(" + ")
+    )
 }
 
 fn runs_table(runs: &[Run]) -> String {
@@ -206,6 +229,7 @@ fn runs_table(runs: &[Run]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Fate;
 
     fn report() -> Report {
         let at = UnixMillis(10_000_000);
@@ -222,9 +246,34 @@ mod tests {
                 customers: 1,
                 ..Totals::default()
             },
+            webhooks: BTreeMap::new(),
             runs: Vec::new(),
             quotas: Vec::new(),
         }
+    }
+
+    #[test]
+    fn webhooks_are_accounted_for() {
+        let mut report = report();
+        let mut state = InboxState {
+            received: 120,
+            waiting: 3,
+            fates: [(Fate::Applied, 100), (Fate::Duplicate, 17), (Fate::Older, 0)].into(),
+            ..InboxState::default()
+        };
+        report.webhooks.insert("crm".into(), state.clone());
+        let wanted = "\nwebhooks of crm: 120 received = 3 waiting + 100 applied + 17 duplicate\n";
+        assert!(report.text().contains(wanted), "{}", report.text());
+        assert_eq!(report.exit(), Exit::Fine);
+        let silent = Problem::new(Code::WebhookSilent, "no webhook came for 9 h");
+        state.problems.insert("person".into(), silent);
+        report.webhooks.insert("crm".into(), state);
+        assert!(
+            report.text().contains("  person HOK001: no webhook came for 9 h"),
+            "{}",
+            report.text()
+        );
+        assert_eq!(report.exit(), Exit::Degraded);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod read;
 mod reader;
 mod rules;
 mod substitute;
+mod webhooks;
 mod words;
 mod yaml;
 
@@ -50,6 +51,8 @@ pub struct Config {
     pub cache: Option<CacheConfig>,
     /// The HTTP server.
     pub http: HttpConfig,
+    /// What may come in as webhooks.
+    pub webhooks: WebhookConfig,
     /// The log.
     pub log: LogConfig,
     /// The configured tools by name.
@@ -75,10 +78,37 @@ pub struct CacheConfig {
 }
 
 /// The HTTP server of the daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpConfig {
     /// Where it listens; loopback by default.
     pub listen: SocketAddr,
+    /// The address under which the world reaches it, without a slash at its end. Webhooks are proven against it.
+    pub public_url: Option<String>,
+}
+
+/// What may come in as webhooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebhookConfig {
+    /// The largest body, in bytes.
+    pub body_max: usize,
+    /// Most deliveries of one system in a time.
+    pub rate: (u32, Duration),
+    /// Most deliveries that are taken in at once; more are told to come again.
+    pub waiting_max: usize,
+    /// After how many times its usual gap a webhook counts as silent.
+    pub silence: u32,
+}
+
+/// What is done about the webhooks of one system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HookMode {
+    /// Deliveries are refused; subscriptions of ours are removed.
+    Off,
+    /// Deliveries are taken; the admin orders them in the tool.
+    #[default]
+    Receive,
+    /// Nivel keeps the subscriptions in the tool as the connector declares them.
+    Subscribe,
 }
 
 /// How the daemon logs.
@@ -137,6 +167,8 @@ pub struct SystemConfig {
     pub use_percent: u8,
     /// The part of a day's quota that only handoffs may use, from 0 to 90.
     pub reserve_percent: u8,
+    /// What is done about its webhooks.
+    pub webhook: HookMode,
 }
 
 /// Exceptions for one stream.
@@ -175,6 +207,8 @@ pub struct Retention {
     pub changes: Duration,
     /// Finished runs.
     pub runs: Duration,
+    /// Events of webhooks after they were folded.
+    pub inbox: Duration,
 }
 
 impl Config {

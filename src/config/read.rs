@@ -30,6 +30,7 @@ const ROOT: &[&str] = &[
     "token_key",
     "cache",
     "http",
+    "webhooks",
     "log",
     "systems",
     "fields",
@@ -37,7 +38,8 @@ const ROOT: &[&str] = &[
     "retention",
 ];
 const CACHE: &[&str] = &["url", "ttl"];
-const HTTP: &[&str] = &["listen"];
+const HTTP: &[&str] = &["listen", "public_url"];
+const WEBHOOKS: &[&str] = &["body_max", "rate", "waiting", "silence"];
 const LOG: &[&str] = &["format", "level"];
 const SYSTEM: &[&str] = &[
     "connector",
@@ -56,19 +58,21 @@ const SYSTEM: &[&str] = &[
     "limits",
     "use",
     "reserve",
+    "webhook",
 ];
 const STREAM: &[&str] = &["create", "qualified_by", "write"];
 const LIMIT: &[&str] = &["rate", "parallel", "path"];
 const SECRET_FILE: &[&str] = &["file"];
 const FIELD: &[&str] = &["own", "newest", "union", "longest", "on_clear"];
 const IDENTITY: &[&str] = &["external_ids"];
-const RETENTION: &[&str] = &["changes", "runs"];
+const RETENTION: &[&str] = &["changes", "runs", "inbox"];
 
 /// Every option there is, by the place it stands in (`*` is a name the admin chose). `config/full.yaml` shows all of them.
 pub const OPTIONS: &[(&str, &[&str])] = &[
     ("", ROOT),
     ("cache", CACHE),
     ("http", HTTP),
+    ("webhooks", WEBHOOKS),
     ("log", LOG),
     ("systems.*", SYSTEM),
     ("systems.*.streams.*", STREAM),
@@ -115,6 +119,7 @@ pub(super) fn config(merged: Merged) -> Result<Config, Vec<Problem>> {
             .map(SecretString::from),
         cache: cache(&root),
         http: http(&root),
+        webhooks: super::webhooks::webhooks(&root.section("webhooks", WEBHOOKS)),
         log: log(&root),
         systems: systems(&root),
         fields,
@@ -191,6 +196,7 @@ fn http(root: &Section<'_>) -> HttpConfig {
     });
     HttpConfig {
         listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8440))),
+        public_url: super::webhooks::public_url(&section),
     }
 }
 
@@ -212,6 +218,7 @@ fn retention(root: &Section<'_>) -> Retention {
     Retention {
         changes: time(&section, "changes").unwrap_or(400 * DAY),
         runs: time(&section, "runs").unwrap_or(90 * DAY),
+        inbox: time(&section, "inbox").unwrap_or(14 * DAY),
     }
 }
 
@@ -275,6 +282,7 @@ fn system(entry: &Entry<'_>) -> Option<SystemConfig> {
         limits: section.items("limits").iter().flat_map(limits).collect(),
         use_percent: percent(&section, "use", 1..=100).unwrap_or(100),
         reserve_percent: percent(&section, "reserve", 0..=90).unwrap_or(10),
+        webhook: section.word("webhook", super::webhooks::MODES).unwrap_or_default(),
     };
     (connector.is_some() && role.is_some()).then_some(system)
 }

@@ -1,21 +1,22 @@
 //! Speaks to one system: a native manifest, a file drop, later an outside program. The rest of Nivel sees [`Connection`] only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use compact_str::CompactString;
 
-use crate::error::{Failure, Problem};
+use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::Manifest;
 pub use crate::model::{Cursor, Done, Incoming, Operation, Outcome, Page, WriteAction};
-use crate::model::{FieldName, StreamSpec, Value};
+use crate::model::{FieldName, StreamSpec, UnixMillis, Value};
 
 pub mod auth;
 pub mod breaker;
 pub mod classify;
 pub mod conformance;
 pub mod file;
+mod hook;
 pub mod http;
 pub mod limits;
 mod link;
@@ -27,6 +28,7 @@ pub mod seal;
 pub mod settings;
 pub mod timer;
 
+pub use hook::Hook;
 pub use settings::{ConfigValue, ConnectionSettings};
 
 /// One configured system, ready to be spoken to.
@@ -50,6 +52,62 @@ pub trait Connection: Send + Sync {
 
     /// Carries out operations, split into as many requests as the system needs, and accounts for every one of them.
     async fn write(&self, stream: &str, operations: &[Operation]) -> Vec<Outcome>;
+
+    /// How the system's webhooks are proven and read; `None` when it sends none.
+    fn hook(&self) -> Option<&Hook> {
+        None
+    }
+
+    /// The subscriptions of the system's webhooks, ours and those of others.
+    ///
+    /// # Errors
+    /// When the system has no calls for them, or does not answer.
+    async fn subscriptions(&self) -> Result<Vec<Subscription>, Failure> {
+        Err(no_subscriptions())
+    }
+
+    /// Makes a subscription; with an `id`, prolongs that one.
+    ///
+    /// # Errors
+    /// As [`Self::subscriptions`].
+    async fn subscribe(&self, _id: Option<&str>, _url: &str, _topics: &[CompactString]) -> Result<(), Failure> {
+        Err(no_subscriptions())
+    }
+
+    /// Removes a subscription; one that is gone already is fine.
+    ///
+    /// # Errors
+    /// As [`Self::subscriptions`].
+    async fn unsubscribe(&self, _id: &str) -> Result<(), Failure> {
+        Err(no_subscriptions())
+    }
+
+    /// An object that came by itself, mapped to canonical fields.
+    fn read(&self, _stream: &str, _object: &serde_json::Value) -> Option<Incoming> {
+        None
+    }
+}
+
+/// One subscription of a system's webhooks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// Its id.
+    pub id: CompactString,
+    /// Where it delivers to.
+    pub url: String,
+    /// What it is about.
+    pub topics: BTreeSet<CompactString>,
+    /// False when the system has given up on it.
+    pub is_alive: bool,
+    /// When it ends by itself.
+    pub expires: Option<UnixMillis>,
+}
+
+fn no_subscriptions() -> Failure {
+    Failure::new(
+        Class::Forbidden,
+        Problem::new(Code::NotAllowed, "the connector has no calls for subscriptions"),
+    )
 }
 
 /// The connection of a system that a native manifest describes.

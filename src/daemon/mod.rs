@@ -2,12 +2,14 @@
 //! ledger or cache.
 
 mod build;
+mod hooks;
 mod lint;
 mod supervise;
 mod vault;
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use build::{connect, facts, ledger, ledger_to_read, manifests, open, parts, quotas};
@@ -80,7 +82,9 @@ pub async fn run_until(
         .map_err(|error| vec![build::problem_of(error)])?;
     let ready = Readiness::starting();
     let closing = CancellationToken::new();
-    let router = http::router(ready.clone(), Some(metrics));
+    let landed = Arc::new(Notify::new());
+    let intake = Arc::new(hooks::intake(&engine, config, Arc::clone(&clock), Arc::clone(&landed)));
+    let router = http::router(ready.clone(), Some(metrics)).merge(http::webhooks(intake));
     let server = tokio::spawn(http::serve(listener, router, closing.clone().cancelled_owned()));
     ready.started();
     tracing::info!(listen = %config.http.listen, systems = config.systems.len(), "nivel runs");
@@ -90,7 +94,7 @@ pub async fn run_until(
         finish.cancelled().await;
         told.stopping();
     });
-    supervise::supervise(engine, config, ready, stop).await;
+    supervise::supervise(engine, config, landed, ready, stop).await;
     closing.cancel();
     match server.await {
         Ok(Ok(())) => {}

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use compact_str::CompactString;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::hooks;
 use crate::config::{Config, SystemConfig};
 use crate::error::{Code, Problem};
 use crate::http::Readiness;
@@ -32,10 +34,27 @@ const LOOK: Duration = Duration::from_secs(30);
 const LEDGER: &str = "ledger";
 
 /// Works until `stop` is cancelled. Pulling stops first, then writes under way are settled.
-pub(super) async fn supervise(engine: Arc<Engine>, config: &Config, ready: Readiness, stop: CancellationToken) {
+pub(super) async fn supervise(
+    engine: Arc<Engine>,
+    config: &Config,
+    landed: Arc<Notify>,
+    ready: Readiness,
+    stop: CancellationToken,
+) {
     let pushing = CancellationToken::new();
     let board = Arc::new(Mutex::new(Board::default()));
     let mut pulls = JoinSet::new();
+    pulls.spawn(hooks::fold(Arc::clone(&engine), landed, ready.clone(), stop.clone()));
+    pulls.spawn(hooks::listen(
+        Arc::clone(&engine),
+        config.webhooks.silence,
+        stop.clone(),
+    ));
+    pulls.spawn(hooks::audit(
+        Arc::clone(&engine),
+        hooks::wishes(&engine, config),
+        stop.clone(),
+    ));
     for (system, settings) in &config.systems {
         let job = Job {
             engine: Arc::clone(&engine),
@@ -167,7 +186,7 @@ async fn push_stream(engine: Arc<Engine>, stream: StreamId, ready: Readiness, st
 }
 
 /// A ledger that cannot be written stops everything, visibly, until it can be written again.
-async fn wait_for_ledger(engine: &Engine, error: LedgerError, ready: &Readiness, stop: &CancellationToken) {
+pub(super) async fn wait_for_ledger(engine: &Engine, error: LedgerError, ready: &Readiness, stop: &CancellationToken) {
     let problem = match error {
         LedgerError::Broken(problem) => problem,
         LedgerError::Stale => Problem::new(Code::Bug, "the ledger kept moving on"),

@@ -114,6 +114,8 @@ codes! {
     FileRow = "FIL002", Team;
     /// A run was due and did not start.
     RunLate = "SCH001", Admin;
+    /// A webhook that used to come does not come any more.
+    WebhookSilent = "HOK001", Admin;
     /// The port for HTTP cannot be opened.
     PortTaken = "NET001", Admin;
     /// Nothing with that name.

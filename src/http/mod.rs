@@ -1,7 +1,9 @@
-//! What the daemon answers over HTTP: is it alive, is it ready, its figures. No customer data is served here.
+//! What the daemon answers over HTTP: is it alive, is it ready, its figures; and where webhooks come in. No customer data
+//! is served here.
 
 pub mod callback;
 mod readiness;
+mod webhooks;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -15,6 +17,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 
 pub use readiness::Readiness;
+pub use webhooks::webhooks;
 
 use crate::error::{Code, Problem};
 
@@ -28,6 +31,7 @@ Nivel keeps customers whole across tools.
 /healthz   the process is alive
 /readyz    it can do its work, or why not
 /metrics   its figures, for Prometheus
+/webhooks  where the tools deliver: /webhooks/SYSTEM
 
 What is going on stands in `nivel status`; a customer in `nivel customer show`.
 ";

@@ -3,9 +3,11 @@
 //! What one page, webhook, write result or operator's act changes is one [`Commit`], applied in one transaction.
 
 mod hash;
+mod inbox;
 mod sqlite;
 
 pub use hash::{content_hash, content_hash_of};
+pub use inbox::{Dropped, Fate, Inbox, InboxState, Landed, NewEvent, Waiting};
 pub use sqlite::{Keep, Sqlite};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -148,6 +150,8 @@ pub enum Cause {
     Run(i64),
     /// The first reading of one or more streams.
     FirstReading,
+    /// Events of webhooks, by their numbers in the inbox. The commit also ends their wait.
+    Webhook(Vec<i64>),
     /// An acknowledged write; its operation.
     Write(CompactString),
     /// A person, by name.
@@ -355,7 +359,7 @@ pub struct Totals {
 
 /// The durable store. Every implementation passes the same contract suite (`tests/it/ledger.rs`).
 #[async_trait]
-pub trait Ledger: Send + Sync {
+pub trait Ledger: Inbox {
     /// Digest and customer of each record, in the order asked; `None` for unknown ones.
     async fn heads(&self, records: &[RecordId]) -> Result<Vec<Option<Head>>, Error>;
 

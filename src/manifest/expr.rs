@@ -91,6 +91,23 @@ impl Context {
         Arc::make_mut(&mut self.0).0.insert(name.into(), value);
     }
 
+    /// Gives a name raw bytes; in text they stand as they are, and filters such as `sha256` see exactly them.
+    pub fn set_bytes(&mut self, name: &str, bytes: &[u8]) {
+        Arc::make_mut(&mut self.0)
+            .0
+            .insert(name.into(), Dyn::from_bytes(bytes.to_vec()));
+    }
+
+    /// True when the member of a name has a value, and is no empty text.
+    #[must_use]
+    pub fn is_set(&self, name: &str, member: &str) -> bool {
+        let value = self.0.0.get(name).and_then(|value| value.get_attr(member).ok());
+        value.is_some_and(|value| {
+            let is_blank = value.as_str().is_some_and(|text| text.trim().is_empty());
+            !(value.is_undefined() || value.is_none() || is_blank)
+        })
+    }
+
     /// The same names and one more.
     #[must_use]
     pub fn with(mut self, name: &str, value: &Json) -> Self {
@@ -195,6 +212,27 @@ impl Template {
             match part {
                 Part::Text(text) => out.push_str(text),
                 Part::Expression(expression) => out.push_str(&as_text(&self.eval(expression, context)?)),
+            }
+        }
+        Ok(out)
+    }
+
+    /// As [`Self::render_text`], with raw bytes left as they are, also where they are no text.
+    ///
+    /// # Errors
+    /// As [`Self::render_text`].
+    pub fn render_bytes(&self, context: &Context) -> Result<Vec<u8>, BadExpression> {
+        let mut out = Vec::new();
+        for part in &self.0.parts {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Part::Expression(expression) => {
+                    let value = self.eval(expression, context)?;
+                    match value.as_bytes() {
+                        Some(bytes) => out.extend_from_slice(bytes),
+                        None => out.extend_from_slice(as_text(&value).as_bytes()),
+                    }
+                }
             }
         }
         Ok(out)

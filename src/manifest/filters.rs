@@ -7,6 +7,7 @@
 //! | `find(regex)` | the first group of the first match, or the match; `none` when there is none |
 //! | `each(name)` | every item as an object `{name: item}` |
 //! | `with(k, v)` `without(k)` | an object with a member more or less |
+//! | `unescape(letters)` | `%XX` of these letters alone turned back into them |
 //! | `tojson` `fromjson(default)` | JSON text and back; `default` when the text is no JSON |
 //! | `split(sep)` `text` | text into a list; anything as text, nothing as "" |
 //!
@@ -40,6 +41,7 @@ pub(super) fn install(env: &mut Environment<'static>) {
     env.add_filter("base64url", |value: Dyn| URL_SAFE.encode(bytes(&value)));
     env.add_filter("hex_decode", hex_decode);
     env.add_filter("find", find);
+    env.add_filter("unescape", unescape);
     env.add_filter("each", each);
     env.add_filter("with", with);
     env.add_filter("without", without);
@@ -132,6 +134,27 @@ fn hex_decode(text: String) -> Result<Dyn, Error> {
         Some(decoded) if digits.len().is_multiple_of(2) => Ok(Dyn::from_bytes(decoded)),
         _ => Err(bad("not hexadecimal")),
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape of a filter")]
+fn unescape(text: String, letters: String) -> String {
+    let code = |pair: &str| u8::from_str_radix(pair, 16).ok().map(char::from);
+    let mut parts = text.split('%');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let letter = part.get(..2).and_then(code).filter(|letter| letters.contains(*letter));
+        match (letter, part.get(2..)) {
+            (Some(letter), Some(rest)) => {
+                out.push(letter);
+                out.push_str(rest);
+            }
+            _ => {
+                out.push('%');
+                out.push_str(part);
+            }
+        }
+    }
+    out
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of a filter")]

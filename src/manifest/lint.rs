@@ -1,13 +1,13 @@
 //! Does a well-formed manifest make sense? First half: every expression uses only names that exist where it stands.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::body::Body;
 use super::cond::Cond;
 use super::decode::suggest;
 use super::expr::Template;
 use super::field::WriteRule;
-use super::hook::Webhook;
+use super::hook::{Subscriptions, Webhook};
 use super::lint_sense;
 use super::map_out::GOLDEN_NAMES;
 use super::object::{Object, Read};
@@ -283,34 +283,59 @@ impl<'a> Lint<'a> {
     }
 
     fn webhook(&mut self, webhook: &Webhook) {
+        for (index, handshake) in webhook.handshake.iter().enumerate() {
+            let path = self.item("webhook.handshake", index);
+            let asked: Names<'_> = &["query", "body", "headers"];
+            self.cond(&format!("{path}.when"), handshake.when.as_ref(), asked);
+            if let Some(echo) = &handshake.echo {
+                self.template(&format!("{path}.echo"), echo, asked);
+            }
+        }
         for (index, verify) in webhook.verify.iter().enumerate() {
             let path = self.item("webhook.verify", index);
             self.cond(&format!("{path}.if"), verify.condition.as_ref(), &[]);
-            let secrets = verify
-                .key
-                .iter()
-                .chain(&verify.path_secret)
-                .chain(verify.header.values());
+            let fixed = [&verify.header, &verify.query, &verify.body];
+            let secrets = verify.key.iter().chain(&verify.path_secret);
             let basic = verify.basic.iter().flat_map(|basic| [&basic.user, &basic.password]);
-            for secret in secrets.chain(basic) {
+            for secret in secrets.chain(basic).chain(fixed.into_iter().flat_map(BTreeMap::values)) {
                 self.template(&path, secret, &[]);
             }
             if let Some(over) = &verify.over {
-                self.template(
-                    &format!("{path}.over"),
-                    over,
-                    &["method", "url", "body", "headers", "sig"],
-                );
+                let signed: Names<'_> = &["method", "url", "body", "headers", "sig", "params"];
+                self.template(&format!("{path}.over"), over, signed);
             }
         }
-        let event: Names<'_> = &["e", "body", "headers"];
+        let event: Names<'_> = &["e", "headers"];
         let events = &webhook.events;
         self.template("webhook.events.object", &events.object, event);
-        self.pick("webhook.events.key", events.key.as_ref(), event);
+        self.pick("webhook.events.key", events.key.as_ref(), &["e", "body", "headers"]);
         self.pick("webhook.events.id", events.id.as_ref(), event);
         if let Some(merge) = &events.merge {
+            self.cond("webhook.events.merge.when", merge.when.as_ref(), event);
             self.pick("webhook.events.merge.winner", Some(&merge.winner), event);
             self.pick("webhook.events.merge.losers", Some(&merge.losers), event);
+        }
+        if let Some(subscriptions) = &webhook.subscriptions {
+            self.subscriptions(subscriptions);
+        }
+    }
+
+    fn subscriptions(&mut self, subscriptions: &Subscriptions) {
+        let path = "webhook.subscriptions";
+        let made: Names<'_> = &["url", "topic", "topics", "id"];
+        self.template(&format!("{path}.list"), &subscriptions.list.path, &[]);
+        self.template(&format!("{path}.delete"), &subscriptions.delete.path, &["id"]);
+        self.pick(&format!("{path}.topics"), Some(&subscriptions.topics), &["row"]);
+        self.cond(&format!("{path}.alive"), subscriptions.alive.as_ref(), &["row"]);
+        let calls = [
+            ("create", Some(&subscriptions.create)),
+            ("renew", subscriptions.renew.as_ref()),
+        ];
+        for (name, call) in calls {
+            let Some(call) = call else { continue };
+            let path = format!("{path}.{name}");
+            self.request(&path, &call.request, made);
+            self.bodies(&path, call.body.iter().map(|body| (&"body", body)), made);
         }
     }
 }

@@ -9,6 +9,7 @@ use super::lint::{Lint, page_name};
 use super::oauth::GrantKind;
 use super::object::{Object, Order, Read};
 use super::paging::Paging;
+use super::scalar::Method;
 use super::types::{Limit, Manifest};
 use super::write::{Answer, Op, WriteOps};
 use crate::error::{Class, Code};
@@ -353,6 +354,19 @@ fn webhook(lint: &mut Lint<'_>) {
         );
     }
     let events = &webhook.events;
+    for (index, handshake) in webhook.handshake.iter().enumerate() {
+        if !matches!(handshake.method, Method::Get | Method::Post) {
+            let path = lint.item("webhook.handshake", index);
+            lint.sense(&path, "a handshake is GET or POST", "");
+        }
+    }
+    if webhook
+        .subscriptions
+        .as_ref()
+        .is_some_and(|subscriptions| subscriptions.want.is_empty())
+    {
+        lint.sense("webhook.subscriptions.want", "nothing is wanted", "");
+    }
     if events.id.is_none() && events.match_by.is_empty() {
         lint.sense(
             "webhook.events",
@@ -374,13 +388,23 @@ fn webhook(lint: &mut Lint<'_>) {
 fn verify_problem(verify: &Verify) -> Option<&'static str> {
     let ways = [
         verify.hmac.is_some(),
+        verify.hash.is_some(),
+        verify.jwt.is_some(),
         verify.path_secret.is_some(),
         verify.basic.is_some(),
         !verify.header.is_empty(),
+        !verify.query.is_empty(),
+        !verify.body.is_empty(),
     ];
     if ways.into_iter().filter(|way| *way).count() != 1 {
-        return Some("it is exactly one of `hmac`, `path_secret`, `basic`, `header`");
+        return Some("it is exactly one of `hmac`, `hash`, `jwt`, `path_secret`, `basic`, `header`, `query`, `body`");
     }
-    let is_whole = verify.key.is_some() && verify.over.is_some() && verify.equals.is_some();
-    (verify.hmac.is_some() && !is_whole).then_some("`hmac` needs `key`, `over` and `equals`")
+    let has_text = verify.over.is_some() && verify.equals.is_some();
+    if verify.hmac.is_some() && (verify.key.is_empty() || !has_text) {
+        return Some("`hmac` needs `key`, `over` and `equals`");
+    }
+    if verify.hash.is_some() && !has_text {
+        return Some("`hash` needs `over`, with the secret in it, and `equals`");
+    }
+    (verify.jwt.is_some() && verify.key.is_empty()).then_some("`jwt` needs `key`")
 }

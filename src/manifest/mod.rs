@@ -7,6 +7,7 @@ mod canned;
 mod cond;
 mod decode;
 mod dynamic;
+mod event;
 mod expr;
 mod field;
 mod filters;
@@ -35,10 +36,12 @@ mod yaml;
 
 pub use body::Body;
 pub use cond::Cond;
+pub use event::{Act, Hint, Subject};
 pub use expr::{BadExpression, Context, FUEL, Template};
 pub use field::{Field, FieldMap, FieldType, KeyRole, Pairs, RawWrite, TimeFormat, WriteRule};
 pub use hook::{
-    Decode, Encoding, EventKind, EventOp, EventTime, Events, Hash, Merge, Rekey, SignedAt, Split, Verify, Webhook, Zone,
+    Call, Decode, Encoding, EventKind, EventOp, EventTime, Events, Handshake, Hash, Merge, Rekey, SignedAt, Split,
+    Subscriptions, Verify, Webhook, Zone,
 };
 pub use lint::lint;
 pub use map::Mapper;

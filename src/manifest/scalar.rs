@@ -158,6 +158,7 @@ words! {
     Rate: "a rate such as 100/10s", read_rate;
     Param: "a place in a request such as query.after, body.after, header.range", read_param;
     Start: "a time such as 2006-01-01T00:00:00Z", |text| UnixMillis::from_rfc3339(text).map(Start);
+    Method: "GET, POST, PUT, PATCH or DELETE", Method::parse;
     Source: "header:NAME or sig.NAME", read_source;
     Wait: "header:NAME, a span of time or backoff", read_wait;
     TimeFormat: "rfc3339, ms, s, sql, parts or a strftime pattern", read_time_format;

@@ -15,6 +15,7 @@ pub mod checker;
 pub mod clock;
 pub mod faults;
 pub mod history;
+pub mod hooks;
 mod hubspot;
 pub mod oauth;
 pub mod people;
@@ -31,6 +32,7 @@ mod zendesk;
 pub use clock::Clock;
 pub use faults::{Fault, Kind, Retry, When};
 pub use history::{By, Event, Op, RequestLog};
+pub use hooks::{Delivered, HookFault};
 pub use tool::{Person, Tool};
 
 /// Which vendor's shape a tool speaks.

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::clock::{Clock, http_date};
 use super::faults::{Fault, Kind, Nemesis};
 use super::history::{By, Event, RequestLog, Ring};
+use super::hooks::{Hooks, Posting};
 use super::play::{Delivery, Outcome};
 use super::store::{Act, Shape, Stamps, Store};
 use super::wire::{Ask, Door, Line, Reply};
@@ -58,7 +59,7 @@ pub struct Person {
 }
 
 /// What a vendor is: how it checks, answers, and words its errors.
-pub(super) trait Vendor: Send + Sync + 'static {
+pub(super) trait Vendor: Posting + Send + Sync + 'static {
     fn name(&self) -> ToolName;
     fn shape(&self) -> Shape;
     fn first_id(&self) -> u64;
@@ -90,6 +91,7 @@ pub(super) struct Service {
     pub(super) vendor: Box<dyn Vendor>,
     pub(super) clock: Arc<Clock>,
     store: Mutex<Store>,
+    pub(super) hooks: Mutex<Hooks>,
     nemesis: Mutex<Nemesis>,
     log: Mutex<Ring>,
     /// The last page of each path, for [`Kind::DuplicatePage`].
@@ -108,6 +110,7 @@ impl Service {
             vendor,
             clock,
             store: Mutex::new(store),
+            hooks: Mutex::default(),
             nemesis: Mutex::default(),
             log: Mutex::new(Ring::new(log_rows_max)),
             last_pages: Mutex::default(),
@@ -128,7 +131,8 @@ impl Service {
         if !self.vendor.authorized(ask) {
             return self.vendor.wrong(Wrong::Unauthorized);
         }
-        self.vendor.answer(&mut self.store(), ask)
+        let about_hooks = self.vendor.subscriptions(&mut lock(&self.hooks), ask);
+        about_hooks.unwrap_or_else(|| self.vendor.answer(&mut self.store(), ask))
     }
 
     fn note(&self, ask: &Ask, status: u16, fault: Option<Kind>) {

@@ -165,6 +165,12 @@ impl Engine {
         &self.ledger
     }
 
+    /// The present by the engine's clock.
+    #[must_use]
+    pub fn now(&self) -> crate::model::UnixMillis {
+        self.clock.now()
+    }
+
     /// The identity cache.
     #[must_use]
     pub fn cache(&self) -> &Arc<dyn IdentityCache> {
@@ -340,6 +346,7 @@ impl Engine {
         let started = self.clock.now();
         self.release_leases().await?;
         let mut systems = self.pull_all().await?;
+        self.drain_inboxes().await?;
         if self.is_initial_read_done().await? {
             for (system, aftermath) in self.push_all().await? {
                 let figures = systems.entry(system).or_default();

@@ -1,6 +1,7 @@
 //! The promises of the ledger, held against each of them.
 
 mod contract;
+mod inbox;
 mod model;
 mod random;
 
@@ -29,10 +30,13 @@ async fn sqlite_keeps_the_contract() {
         (Box::new(open(folder.path())) as Box<dyn Ledger>, folder)
     })
     .await;
+    let kept = folder();
+    inbox::contract(&open(kept.path())).await;
 }
 
 /// What the others are measured by must itself be right.
 #[tokio::test]
 async fn the_model_keeps_the_contract() {
     contract(|| (Box::new(Model::default()) as Box<dyn Ledger>, ())).await;
+    inbox::contract(&Model::default()).await;
 }

@@ -16,3 +16,4 @@ mod loss;
 mod scars;
 mod tidy;
 mod trial;
+mod webhook;

@@ -17,6 +17,7 @@ const SCARS: &[(u16, &[&str])] = &[
     ),
     (8, &["p08_the_state_is_the_tools_time_and_not_ours"]),
     (11, &["p01_p11_a_row_edited_while_the_stream_is_read_is_read_again"]),
+    (12, &["p12_what_makes_an_event_unique_is_more_than_its_object"]),
     (13, &["p13_each_row_of_a_batch_stands_for_itself"]),
     (16, &["p16_a_changed_email_makes_no_second_person"]),
     (
@@ -24,6 +25,13 @@ const SCARS: &[(u16, &[&str])] = &[
         &[
             "p18_a_made_object_is_in_the_crosswalk_with_its_acknowledgement",
             "p18_a_create_whose_answer_is_lost_is_looked_up_before_it_is_repeated",
+        ],
+    ),
+    (
+        20,
+        &[
+            "p20_what_is_there_is_adopted_and_one_event_comes_once",
+            "p20_subscriptions_are_listed_adopted_made_and_ours_removed",
         ],
     ),
     (
@@ -76,8 +84,42 @@ const SCARS: &[(u16, &[&str])] = &[
     (32, &["p32_urgent_calls_go_first_and_retries_do_not_starve_them"]),
     (33, &["p33_every_connector_that_throttles_has_a_scripted_429"]),
     (
+        34,
+        &[
+            "p34_p36_doubled_reordered_late_and_replayed_events_have_one_consequence",
+            "p34_what_was_answered_2xx_is_there_whenever_the_process_dies",
+            "p34_an_answer_before_the_disk_is_found",
+            "p34_a_full_disk_is_503_and_never_2xx",
+            "p34_overload_is_503_at_once",
+        ],
+    ),
+    (
+        35,
+        &[
+            "p35_one_that_died_or_ends_soon_is_put_right",
+            "p35_a_subscription_that_the_tool_gave_up_is_made_again",
+            "p35_a_webhook_that_is_silent_for_many_times_its_usual_gap_is_noticed",
+        ],
+    ),
+    (
         36,
-        &["p36_an_older_version_is_ignored_and_a_tie_goes_to_the_last_fetched"],
+        &[
+            "p36_an_older_version_is_ignored_and_a_tie_goes_to_the_last_fetched",
+            "p34_p36_doubled_reordered_late_and_replayed_events_have_one_consequence",
+            "p36_an_event_is_a_hint_and_the_tool_is_asked",
+        ],
+    ),
+    (37, &["p37_in_one_second_the_object_itself_is_asked"]),
+    (
+        38,
+        &[
+            "p38_every_vector_of_every_vendor",
+            "p38_a_secret_that_is_missing_refuses_everything",
+            "p38_there_is_no_falling_back_to_a_weaker_way",
+            "p38_the_time_is_part_of_the_proof",
+            "p38_the_address_comes_from_the_config_alone",
+            "p38_a_wrong_or_old_signature_is_401_without_a_word_and_leaves_nothing",
+        ],
     ),
     (39, &["p39_the_deleted_speak_only_when_nobody_else_does"]),
     (48, &["p48_absent_empty_and_value_are_three_things"]),

@@ -40,13 +40,15 @@ const PURE: &[&str] = &[
     "src/connector/breaker",
     "src/connector/limits/lanes",
     "src/connector/limits/window",
+    "src/sync/hints",
+    "src/webhook/verify",
 ];
 const IMPURE: &str =
     r"\b(tokio|reqwest|rusqlite)::|std::(fs|env|net|process|thread)\b|\b(SystemTime|Instant)\b|\bdyn Clock\b";
 
 /// The longest file. Files that are longer stand below with their length; the list and the lengths only shrink.
 const LINES_MAX: usize = 500;
-const LONGER: &[(&str, usize)] = &[("tests/it/ledger/model.rs", 531)];
+const LONGER: &[(&str, usize)] = &[("tests/it/ledger/model.rs", 528)];
 
 /// Codes that nothing makes yet. The list only shrinks.
 const UNMADE_CODES: &[Code] = &[Code::RecordLoops];

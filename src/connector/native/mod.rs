@@ -6,6 +6,7 @@
 //! | `window`, `paging` | what is read next (pure) |
 //! | `read` | one page: request, answer, records, next cursor |
 //! | `lookup` | objects by id or by a field |
+//! | `subscribe` | subscriptions of webhooks |
 //! | `write`, `plan`, `account` | operations: grouped, sent, and each found again in the answer |
 
 use std::collections::BTreeMap;
@@ -15,10 +16,10 @@ use async_trait::async_trait;
 use compact_str::CompactString;
 use serde_json::{Map, Value as Json};
 
-use super::Connection;
 use super::link::{Link, Purpose};
 use super::render::{Draft, from_expression};
 use super::settings::ConnectionSettings;
+use super::{Connection, Hook, Subscription};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{Context, Deletes, Manifest, Many, Mapper, Modified, Object, Path, Request};
 use crate::model::{Cursor, FieldName, Incoming, Operation, Outcome, Page, StreamSpec, UnixMillis, Value};
@@ -29,6 +30,7 @@ mod paging;
 mod place;
 mod plan;
 mod read;
+mod subscribe;
 mod window;
 mod write;
 
@@ -44,6 +46,7 @@ pub(super) struct Native {
     specs: BTreeMap<CompactString, StreamSpec>,
     removals_every: std::time::Duration,
     calls: usize,
+    hook: Option<Hook>,
 }
 
 /// One stream, with everything that can be prepared once.
@@ -79,7 +82,12 @@ impl Native {
             .into_iter()
             .map(|(name, object)| (name.clone(), Stream::new(name, object, &settings)))
             .collect();
+        let hook = manifest.webhook.map(|webhook| Hook {
+            webhook,
+            names: link.names(),
+        });
         Ok(Self {
+            hook,
             link,
             check: manifest.check,
             streams,
@@ -231,6 +239,27 @@ impl Connection for Native {
         };
         let about = |outcome: Outcome| outcome.map_err(|failure| self.about(stream, failure));
         outcomes.into_iter().map(about).collect()
+    }
+
+    fn hook(&self) -> Option<&Hook> {
+        self.hook.as_ref()
+    }
+
+    async fn subscriptions(&self) -> Result<Vec<Subscription>, Failure> {
+        self.list_subscriptions().await
+    }
+
+    async fn subscribe(&self, id: Option<&str>, url: &str, topics: &[CompactString]) -> Result<(), Failure> {
+        self.make_subscription(id, url, topics).await
+    }
+
+    async fn unsubscribe(&self, id: &str) -> Result<(), Failure> {
+        self.end_subscription(id).await
+    }
+
+    fn read(&self, stream: &str, object: &Json) -> Option<Incoming> {
+        let record = self.streams.get(stream)?.mapper.record_in(object);
+        (!record.remote.is_empty()).then_some(record)
     }
 }
 

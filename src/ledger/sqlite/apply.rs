@@ -12,7 +12,7 @@ use super::streams::Streams;
 use super::trouble::Trouble;
 use super::view::ALIAS_HOPS_MAX;
 use super::worker::Desk;
-use super::{arrival, outbox};
+use super::{arrival, inbox, outbox};
 use crate::ledger::{Advance, Cause, Commit, WriteChange};
 use crate::model::{Customer, CustomerKey, RecordId, UnixMillis};
 
@@ -41,6 +41,9 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
     arrival::put(conn, streams, &commit.arrivals)?;
     for change in &commit.writes {
         put_write(conn, streams, &mut owners, change, commit.at)?;
+    }
+    if let Cause::Webhook(events) = &commit.cause {
+        inbox::fold(conn, events, commit.at)?;
     }
     put_changes(conn, &mut owners, commit)
 }

@@ -5,6 +5,7 @@
 
 mod apply;
 mod arrival;
+mod inbox;
 mod note;
 mod outbox;
 mod read;

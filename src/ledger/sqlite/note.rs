@@ -16,6 +16,8 @@ pub struct Keep {
     pub changes: Duration,
     /// Runs; 90 days unless told otherwise.
     pub runs: Duration,
+    /// Events of webhooks after they were folded; 14 days unless told otherwise. As long, repetitions are known as such.
+    pub inbox: Duration,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -25,6 +27,7 @@ impl Default for Keep {
         Self {
             changes: DAY * 400,
             runs: DAY * 90,
+            inbox: DAY * 14,
         }
     }
 }
@@ -43,7 +46,8 @@ pub(super) fn trim(desk: &Desk, now: UnixMillis, keep: Keep) -> Result<u64, Trou
         .conn
         .prepare_cached("DELETE FROM run WHERE started_at < ?1 AND id IN (SELECT id FROM run ORDER BY id LIMIT ?2)")?
         .execute((now.minus(keep.runs).0, TRIM_ROWS))?;
-    Ok(u64::try_from(changes + runs).unwrap_or(u64::MAX))
+    let events = super::inbox::trim(&desk.conn, now.minus(keep.inbox), TRIM_ROWS)?;
+    Ok(u64::try_from(changes + runs + events).unwrap_or(u64::MAX))
 }
 
 pub(super) fn note_stream(

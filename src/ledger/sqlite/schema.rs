@@ -15,6 +15,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_start", include_str!("migrations/0001_start.sql")),
     ("0002_arrival", include_str!("migrations/0002_arrival.sql")),
     ("0003_quota", include_str!("migrations/0003_quota.sql")),
+    ("0004_webhooks", include_str!("migrations/0004_webhooks.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -5,6 +5,7 @@
 
 mod batch;
 mod body;
+mod hooks;
 mod search;
 
 use serde_json::{Map, Value, json};

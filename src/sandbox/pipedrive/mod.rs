@@ -4,6 +4,7 @@
 //! out of lists (an option shows them) but can still be read by id, and body members that the spec does not list are ignored.
 
 mod body;
+mod hooks;
 mod reads;
 
 use serde_json::{Value, json};

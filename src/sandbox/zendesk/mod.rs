@@ -3,6 +3,7 @@
 //! Where the sheet is silent: a deleted user can still be read, with `active: false`; a second address that is written
 //! to `email` becomes an identity and leaves the first where it is; unknown members are ignored.
 
+mod hooks;
 mod jobs;
 mod reads;
 

@@ -15,7 +15,7 @@ use nivel::ledger::{
 use nivel::model::{Customer, CustomerKey, Identifier, Record, RecordId, StreamId, UnixMillis};
 
 #[derive(Clone, Default)]
-struct State {
+pub(super) struct State {
     records: BTreeMap<RecordId, (Record, CustomerKey)>,
     identifiers: BTreeMap<RecordId, BTreeMap<Identifier, bool>>,
     customers: BTreeMap<CustomerKey, Customer>,
@@ -26,6 +26,7 @@ struct State {
     runs: Vec<Run>,
     settings: BTreeMap<String, String>,
     arrivals: BTreeMap<i64, Arrival>,
+    pub(super) inbox: super::inbox::Kept,
 }
 
 #[derive(Clone)]
@@ -67,7 +68,7 @@ impl Fate for Write {
 }
 
 #[derive(Default)]
-pub(super) struct Model(Mutex<State>);
+pub(super) struct Model(pub(super) Mutex<State>);
 
 fn bug(message: &str) -> Error {
     Error::Broken(Problem::new(Code::Bug, message))
@@ -113,9 +114,8 @@ impl State {
         }
         let mut writes = std::mem::take(&mut self.writes);
         for row in writes.values_mut() {
-            row.write.customer = self
-                .live(&row.write.customer)
-                .map_or(row.write.customer, |live| live.key);
+            let live = self.live(&row.write.customer).map(|live| live.key);
+            row.write.customer = live.unwrap_or(row.write.customer);
         }
         self.writes = writes;
         for (id, asserted) in &commit.identifiers {
@@ -288,6 +288,7 @@ impl Ledger for Model {
         let mut state = self.0.lock().unwrap();
         let mut next = state.clone();
         next.apply(&commit)?;
+        next.inbox.fold(&commit);
         *state = next;
         Ok(())
     }
@@ -318,7 +319,7 @@ impl Ledger for Model {
     }
 
     async fn stream(&self, stream: &StreamId) -> Result<StreamState, Error> {
-        Ok(self.0.lock().unwrap().streams.get(stream).cloned().unwrap_or_default())
+        Ok(self.streams().await?.remove(stream).unwrap_or_default())
     }
 
     async fn streams(&self) -> Result<BTreeMap<StreamId, StreamState>, Error> {
@@ -424,10 +425,8 @@ impl Ledger for Model {
 
     async fn customers(&self, after: Option<&CustomerKey>, limit: usize) -> Result<Vec<Customer>, Error> {
         let state = self.0.lock().unwrap();
-        let live = state
-            .customers
-            .values()
-            .filter(|customer| customer.merged_into.is_none());
+        let all = state.customers.values();
+        let live = all.filter(|customer| customer.merged_into.is_none());
         let rest = live.filter(|customer| after.is_none_or(|after| customer.key > *after));
         Ok(rest.take(limit).cloned().collect())
     }
@@ -440,10 +439,8 @@ impl Ledger for Model {
             return Ok(Vec::new());
         }
         for (id, held) in &state.identifiers {
-            if held
-                .keys()
-                .any(|identifier| identifier.value == lower || identifier.value == text.trim())
-            {
+            let is_it = |held: &Identifier| held.value == lower || held.value == text.trim();
+            if held.keys().any(is_it) {
                 found.insert(state.records[id].1);
             }
         }

@@ -1,0 +1,29 @@
+//! What a manifest and a system's config together say about webhooks.
+
+use crate::manifest::{Context, Webhook};
+
+/// The webhooks of one system.
+#[derive(Clone, Debug)]
+pub struct Hook {
+    /// What the manifest says.
+    pub webhook: Webhook,
+    /// Has `config`; every expression starts from it. Holds secrets.
+    pub(super) names: Context,
+}
+
+impl Hook {
+    /// Puts one together; `config` holds the values of the manifest's settings.
+    #[must_use]
+    pub fn new(webhook: Webhook, config: &serde_json::Value) -> Self {
+        Self {
+            webhook,
+            names: Context::new().with("config", config),
+        }
+    }
+
+    /// The names every expression may use: `config`.
+    #[must_use]
+    pub fn names(&self) -> &Context {
+        &self.names
+    }
+}

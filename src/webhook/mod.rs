@@ -1,0 +1,8 @@
+//! What tools send by themselves: proven, kept on disk, answered. What follows from it is the business of `sync`.
+
+mod intake;
+mod pace;
+pub mod verify;
+
+pub use intake::{Answer, Intake, Limits, Request};
+pub use verify::{Delivery, Refusal, address, verify};
