@@ -112,6 +112,25 @@ pub fn connect(config: &Config, clock: &Arc<dyn Clock>) -> Result<Connections, V
     connect_to(config, &Backing::new(clock))
 }
 
+/// As [`connect`], with the tokens that are in the ledger, if there is one: to see whether the systems answer. Beside a
+/// running daemon tokens can be used but not renewed.
+///
+/// # Errors
+/// As [`connect`], or when a token does not open.
+pub async fn connect_to_check(config: &Config, clock: &Arc<dyn Clock>) -> Result<Connections, Vec<Problem>> {
+    let backing = Backing::new(clock);
+    let connections = connect_to(config, &backing)?;
+    let Ok(reader) = sqlite_to_read(config) else {
+        return Ok(connections);
+    };
+    if reader.tokens().await.is_ok_and(|tokens| !tokens.is_empty()) {
+        let ledger = sqlite(config, clock).unwrap_or(reader);
+        backing.give_keys(config, &ledger).await?;
+        backing.give_tokens(&ledger);
+    }
+    Ok(connections)
+}
+
 fn connect_to(config: &Config, backing: &Backing) -> Result<Connections, Vec<Problem>> {
     let manifests = manifests(config.connectors_dir.as_deref())?;
     let catalog = manifests

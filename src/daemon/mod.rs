@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{connect, facts, ledger, ledger_to_read, manifests, open, parts, quotas};
+pub use build::{connect, connect_to_check, facts, ledger, ledger_to_read, manifests, open, parts, quotas};
 pub use lint::{lint_files, lint_shipped, test_connectors};
 pub use vault::{GrantLine, Vault};
 

@@ -39,7 +39,6 @@ const PURE: &[&str] = &[
     "src/sync/schedule",
     "src/connector/breaker",
     "src/connector/limits/lanes",
-    "src/connector/limits/window",
     "src/sync/hints",
     "src/webhook/verify",
 ];
