@@ -28,7 +28,12 @@ pub(super) struct Check {
 impl Check {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failed> {
         let config = context.config()?;
-        let connections = crate::daemon::connect(&config, &context.clock).map_err(Failed::usage)?;
+        let connections = match self.offline {
+            true => crate::daemon::connect(&config, &context.clock).map_err(Failed::usage)?,
+            false => crate::daemon::connect_to_check(&config, &context.clock)
+                .await
+                .map_err(Failed::from_all)?,
+        };
         let mut systems: Vec<Answer> = config
             .systems
             .iter()

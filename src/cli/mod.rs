@@ -4,6 +4,7 @@
 
 mod app;
 mod approve;
+mod auth;
 mod check;
 mod connector;
 mod customer;
@@ -137,6 +138,8 @@ enum Verb {
     Run(run::Run),
     /// Check the config, and whether each system answers
     Check(check::Check),
+    /// Sign in to a tool that gives access by OAuth, and look after the grants
+    Auth(auth::Auth),
     /// Check connector manifests without speaking to a tool
     Lint(lint::Lint),
     /// Show what a sync would write, and write nothing
@@ -171,6 +174,7 @@ impl Verb {
             Self::Demo(verb) => verb.run(context).await,
             Self::Run(verb) => verb.run(context).await,
             Self::Check(verb) => verb.run(context).await,
+            Self::Auth(verb) => verb.run(context).await,
             Self::Lint(verb) => verb.run(context),
             Self::Plan(verb) => verb.run(context).await,
             Self::Approve(verb) => verb.run(context).await,

@@ -14,7 +14,7 @@ use super::output::{Exit, Show, count, line, table};
 use super::sync::state_word;
 use crate::error::{Code, Problem};
 use crate::ledger::{InboxState, Run, StreamState, Totals, WriteState};
-use crate::model::UnixMillis;
+use crate::model::{QuotaUse, UnixMillis};
 
 /// A health check must not hang.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -45,6 +45,7 @@ impl Status {
             totals: ledger.totals().await?,
             webhooks: ledger.inbox().await?,
             runs: ledger.runs(self.runs).await?,
+            quotas: crate::daemon::quotas(&context.config()?, context.clock.now()).await?,
         };
         context.output.show(&report);
         Ok(report.exit())
@@ -87,6 +88,7 @@ struct Report {
     /// By system: received = waiting + all fates.
     webhooks: BTreeMap<CompactString, InboxState>,
     runs: Vec<Run>,
+    quotas: Vec<QuotaUse>,
 }
 
 impl Report {
@@ -166,6 +168,14 @@ impl Show for Report {
         if self.dead() > 0 {
             line(&mut text, "`nivel dead list` shows why");
         }
+        if !self.quotas.is_empty() {
+            let row = |quota: &QuotaUse| {
+                let used = format!("{} of {}", quota.spent, quota.max);
+                [quota.name.to_string(), span(Duration::from_secs(quota.span_s)), used]
+            };
+            let rows = self.quotas.iter().map(row);
+            line(&mut text, format_args!("\n{}", table(["quota", "in", "spent"], rows)));
+        }
         for (system, state) in &self.webhooks {
             line(&mut text, webhook_line(system, state));
             for (stream, problem) in &state.problems {
@@ -238,6 +248,7 @@ mod tests {
             },
             webhooks: BTreeMap::new(),
             runs: Vec::new(),
+            quotas: Vec::new(),
         }
     }
 

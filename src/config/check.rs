@@ -20,10 +20,12 @@ pub struct ConnectorFacts {
 }
 
 /// Whether a connector can do without a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Need {
     /// It cannot.
     Required,
+    /// It cannot, unless this other value is there.
+    Unless(CompactString),
     /// It can.
     Optional,
 }
@@ -94,7 +96,11 @@ impl Check<'_> {
             let problem = Problem::new(Code::ConfigDangling, message);
             self.problems.push(problem.about(place).hint(hint));
         }
-        let required = facts.config.iter().filter(|(_, need)| **need == Need::Required);
+        let required = facts.config.iter().filter(|(_, need)| match need {
+            Need::Required => true,
+            Need::Unless(other) => !system.config.contains_key(other),
+            Need::Optional => false,
+        });
         for (key, _) in required.filter(|(key, _)| !system.config.contains_key(*key)) {
             let message = format!("connector `{}` needs `{key}`", system.connector);
             let variable = format!("{name}_{key}").to_uppercase().replace('-', "_");

@@ -45,6 +45,8 @@ pub struct Config {
     pub region: Option<CompactString>,
     /// A folder whose connectors add to or replace the shipped ones.
     pub connectors_dir: Option<PathBuf>,
+    /// The keys that seal OAuth tokens, newest first; the file `token.key` in the data folder when `None`.
+    pub token_key: Option<SecretString>,
     /// The shared cache; in-process when `None`.
     pub cache: Option<CacheConfig>,
     /// The HTTP server.
@@ -137,6 +139,8 @@ pub struct SystemConfig {
     pub role: Role,
     /// Time between two pulls.
     pub every: Duration,
+    /// Instead of that: a crontab with its time zone.
+    pub cron: Option<CompactString>,
     /// What the connector asks for: account names, tokens. All of them are treated as secrets.
     pub config: BTreeMap<CompactString, SecretString>,
     /// The dropped files, when the connector is [`FILE_CONNECTOR`].

@@ -27,6 +27,7 @@ const ROOT: &[&str] = &[
     "data_dir",
     "region",
     "connectors_dir",
+    "token_key",
     "cache",
     "http",
     "webhooks",
@@ -44,6 +45,7 @@ const SYSTEM: &[&str] = &[
     "connector",
     "role",
     "every",
+    "cron",
     "config",
     "base",
     "region",
@@ -112,6 +114,10 @@ pub(super) fn config(merged: Merged) -> Result<Config, Vec<Problem>> {
         data_dir: path(&root, "data_dir").unwrap_or_else(|| PathBuf::from("data")),
         region: region(&root),
         connectors_dir: path(&root, "connectors_dir"),
+        token_key: root
+            .get("token_key")
+            .and_then(|entry| secret(&entry))
+            .map(SecretString::from),
         cache: cache(&root),
         http: http(&root),
         webhooks: super::webhooks::webhooks(&root.section("webhooks", WEBHOOKS)),
@@ -259,6 +265,7 @@ fn system(entry: &Entry<'_>) -> Option<SystemConfig> {
         connector: connector.unwrap_or_default().into(),
         role: role.unwrap_or(Role::Partner),
         every,
+        cron: cron(&section),
         config: if is_files { BTreeMap::new() } else { values(&section) },
         files: if is_files { files(&section) } else { None },
         base,
@@ -299,6 +306,16 @@ fn brake(text: &str) -> Option<Brake> {
     }
     brake.at_least = brake.at_least.min(brake.count);
     Some(brake)
+}
+
+fn cron(section: &Section<'_>) -> Option<CompactString> {
+    if section.has("cron") && section.has("every") {
+        section.wrong("cron", "`cron` and `every` exclude each other", "");
+    }
+    const WANTED: &str = "a crontab with a time zone such as 0 2 * * * Europe/Helsinki";
+    section.parse("cron", WANTED, |text| {
+        cronexpr::parse_crontab(text).is_ok().then(|| text.into())
+    })
 }
 
 fn percent(section: &Section<'_>, key: &str, bounds: std::ops::RangeInclusive<u8>) -> Option<u8> {

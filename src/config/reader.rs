@@ -84,7 +84,7 @@ fn misplaced(key: &str) -> Option<&'static str> {
     Some(match key {
         "token" | "api_key" | "password" | "secret" => "what the connector needs stands under `config:` of the system",
         "url" | "base_url" | "host" => "write `base:` to speak to another address",
-        "interval" | "schedule" | "cron" => "write `every: 5m`",
+        "interval" | "schedule" => "write `every: 5m`, or `cron: 0 2 * * * Europe/Helsinki`",
         "redis" => "write `cache: {url: redis://…}`",
         "port" => "write `http: {listen: 127.0.0.1:8440}`",
         _ => return None,

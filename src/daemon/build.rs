@@ -7,15 +7,17 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::vault;
 use crate::cache::{self, IdentityCache};
 use crate::config::{Config, ConnectorFacts, FILE_CONNECTOR, Need, SystemConfig};
 use crate::connector::ConnectionSettings;
 use crate::connector::file::FileDrop;
+use crate::connector::seal::KeyRing;
 use crate::connector::{self, Connection, Connections};
 use crate::error::{Code, Problem};
 use crate::ledger::{self, Ledger, Sqlite};
 use crate::manifest::{self, Manifest, SettingType};
-use crate::model::{Clock, Late, QuotaStore, SharedBudget, UnixMillis};
+use crate::model::{Clock, Late, QuotaStore, QuotaUse, SharedBudget, TokenStore, UnixMillis};
 use crate::sync::{Engine, Parts, Progress};
 
 /// The ledger's setting that holds the secret under which identifiers are hashed for the cache.
@@ -45,6 +47,7 @@ pub async fn parts(config: &Config, clock: Arc<dyn Clock>, progress: Arc<dyn Pro
     let cache = open_cache(config, ledger.as_ref())
         .await
         .map_err(|problem| vec![problem])?;
+    backing.give_keys(config, &ledger).await?;
     backing.give(&ledger, &cache);
     Ok(Parts {
         ledger,
@@ -57,27 +60,47 @@ pub async fn parts(config: &Config, clock: Arc<dyn Clock>, progress: Arc<dyn Pro
 }
 
 /// What stands behind the connections. They are made first, so that a wrong config leaves no ledger behind.
-struct Backing {
+pub(super) struct Backing {
     clock: Arc<dyn Clock>,
     budget: Late<dyn SharedBudget>,
     quotas: Late<dyn QuotaStore>,
+    pub(super) tokens: Late<dyn TokenStore>,
+    pub(super) token_keys: Late<KeyRing>,
 }
 
 impl Backing {
-    fn new(clock: &Arc<dyn Clock>) -> Self {
+    pub(super) fn new(clock: &Arc<dyn Clock>) -> Self {
         Self {
             clock: Arc::clone(clock),
             budget: Late::default(),
             quotas: Late::default(),
+            tokens: Late::default(),
+            token_keys: Late::default(),
         }
     }
 
     fn give(&self, ledger: &Arc<Sqlite>, cache: &Arc<dyn IdentityCache>) {
         let quotas: Arc<dyn QuotaStore> = Arc::<Sqlite>::clone(ledger);
         self.quotas.get_or_init(|| quotas);
+        self.give_tokens(ledger);
         if let Some(budget) = Arc::clone(cache).budget() {
             self.budget.get_or_init(|| budget);
         }
+    }
+}
+
+impl Backing {
+    fn give_tokens(&self, ledger: &Arc<Sqlite>) {
+        let tokens: Arc<dyn TokenStore> = Arc::<Sqlite>::clone(ledger);
+        self.tokens.get_or_init(|| tokens);
+    }
+
+    /// Proves that every stored token opens, and hands out the keys.
+    async fn give_keys(&self, config: &Config, ledger: &Sqlite) -> Result<(), Vec<Problem>> {
+        if let Some(keys) = vault::keys(config, ledger).await? {
+            self.token_keys.get_or_init(|| Arc::new(keys));
+        }
+        Ok(())
     }
 }
 
@@ -87,6 +110,25 @@ impl Backing {
 /// Everything that is wrong with the config, the manifests and the settings, at once.
 pub fn connect(config: &Config, clock: &Arc<dyn Clock>) -> Result<Connections, Vec<Problem>> {
     connect_to(config, &Backing::new(clock))
+}
+
+/// As [`connect`], with the tokens that are in the ledger, if there is one: to see whether the systems answer. Beside a
+/// running daemon tokens can be used but not renewed.
+///
+/// # Errors
+/// As [`connect`], or when a token does not open.
+pub async fn connect_to_check(config: &Config, clock: &Arc<dyn Clock>) -> Result<Connections, Vec<Problem>> {
+    let backing = Backing::new(clock);
+    let connections = connect_to(config, &backing)?;
+    let Ok(reader) = sqlite_to_read(config) else {
+        return Ok(connections);
+    };
+    if reader.tokens().await.is_ok_and(|tokens| !tokens.is_empty()) {
+        let ledger = sqlite(config, clock).unwrap_or(reader);
+        backing.give_keys(config, &ledger).await?;
+        backing.give_tokens(&ledger);
+    }
+    Ok(connections)
 }
 
 fn connect_to(config: &Config, backing: &Backing) -> Result<Connections, Vec<Problem>> {
@@ -177,8 +219,11 @@ fn manifest_files(dir: &Path) -> Result<Texts, Problem> {
 #[must_use]
 pub fn facts(manifest: &Manifest) -> ConnectorFacts {
     let fields = |object: &manifest::Object| object.spec().fields.into_keys().collect();
-    let need = |setting: &manifest::Setting| {
-        if setting.is_required() {
+    let unless = manifest.needed_unless();
+    let need = |name: &CompactString, setting: &manifest::Setting| {
+        if let Some((_, other)) = unless.as_ref().filter(|(needed, _)| needed.contains(name)) {
+            Need::Unless(other.clone())
+        } else if setting.is_required() {
             Need::Required
         } else {
             Need::Optional
@@ -188,7 +233,7 @@ pub fn facts(manifest: &Manifest) -> ConnectorFacts {
         config: manifest
             .config
             .iter()
-            .map(|(name, setting)| (name.clone(), need(setting)))
+            .map(|(name, setting)| (name.clone(), need(name, setting)))
             .collect(),
         streams: manifest
             .objects
@@ -230,6 +275,32 @@ fn connection(
     connector::build(manifest.clone(), settings(config, name, system, manifest, backing))
 }
 
+/// The manifest and the settings of one system.
+///
+/// # Errors
+/// When there is no such system, or its connector is wrong.
+pub(super) fn settings_of(
+    config: &Config,
+    name: &str,
+    backing: &Backing,
+) -> Result<(Manifest, ConnectionSettings), Vec<Problem>> {
+    let manifests = manifests(config.connectors_dir.as_deref())?;
+    let nothing = |what: String| vec![Problem::new(Code::NotFound, what).about(name)];
+    let system = config.systems.get(name).ok_or_else(|| {
+        let hint = crate::config::did_you_mean(name, config.systems.keys().map(CompactString::as_str));
+        vec![
+            Problem::new(Code::NotFound, "there is no such system")
+                .about(name)
+                .hint(hint),
+        ]
+    })?;
+    let manifest = manifests
+        .get(&system.connector)
+        .ok_or_else(|| nothing(format!("there is no connector `{}`", system.connector)))?;
+    let settings = settings(config, name, system, manifest, backing);
+    Ok((manifest.clone(), settings))
+}
+
 fn settings(
     config: &Config,
     name: &str,
@@ -256,6 +327,8 @@ fn settings(
     settings.reserve = f64::from(system.reserve_percent) / 100.0;
     settings.budget = Arc::clone(&backing.budget);
     settings.quotas = Arc::clone(&backing.quotas);
+    settings.tokens = Arc::clone(&backing.tokens);
+    settings.token_keys = Arc::clone(&backing.token_keys);
     settings.clock = Arc::clone(&backing.clock);
     settings
 }
@@ -279,7 +352,7 @@ pub fn ledger(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Ledger>
     Ok(sqlite(config, clock)?)
 }
 
-fn sqlite(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<Sqlite>, Problem> {
+pub(super) fn sqlite(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<Sqlite>, Problem> {
     std::fs::create_dir_all(&config.data_dir).map_err(|error| {
         Problem::new(Code::LedgerFull, format!("the data folder cannot be made: {error}"))
             .about(config.data_dir.display())
@@ -296,6 +369,18 @@ fn sqlite(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<Sqlite>, Proble
 /// # Errors
 /// When it is not a ledger of this version of Nivel.
 pub fn ledger_to_read(config: &Config) -> Result<Arc<dyn Ledger>, Problem> {
+    Ok(sqlite_to_read(config)?)
+}
+
+/// How far each quota is used.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub async fn quotas(config: &Config, now: UnixMillis) -> Result<Vec<QuotaUse>, Problem> {
+    sqlite_to_read(config)?.quotas(now).await
+}
+
+pub(super) fn sqlite_to_read(config: &Config) -> Result<Arc<Sqlite>, Problem> {
     match Sqlite::open_to_read(&config.ledger_path()) {
         Ok(ledger) => Ok(Arc::new(ledger)),
         Err(error) => Err(problem_of(error)),

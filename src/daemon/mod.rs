@@ -5,14 +5,18 @@ mod build;
 mod hooks;
 mod lint;
 mod supervise;
+mod vault;
 
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use build::{answer_to, connect, facts, leave_request, ledger, ledger_to_read, manifests, open, parts};
+pub use build::{
+    answer_to, connect, connect_to_check, facts, leave_request, ledger, ledger_to_read, manifests, open, parts, quotas,
+};
 pub use lint::{lint_files, lint_shipped, test_connectors};
+pub use vault::{GrantLine, Vault};
 
 use crate::config::Config;
 use crate::error::Problem;

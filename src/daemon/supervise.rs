@@ -1,7 +1,7 @@
 //! The daemon's work: every system pulled on its interval, every outbox delivered, a failing ledger waited for, and all
 //! of it stopped in order.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use compact_str::CompactString;
@@ -10,11 +10,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::hooks;
-use crate::config::Config;
-use crate::error::Problem;
+use crate::config::{Config, SystemConfig};
+use crate::error::{Code, Problem};
 use crate::http::Readiness;
 use crate::ledger::Error as LedgerError;
 use crate::model::StreamId;
+use crate::sync::schedule::{Board, Schedule};
 use crate::sync::{Engine, Next};
 
 /// How often an outbox is looked at although nobody rang.
@@ -29,6 +30,9 @@ const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// How long work under way may take to end when the daemon is told to stop.
 const GRACE: Duration = Duration::from_secs(20);
 
+/// How often a long wait, and the runs that are due, are looked at.
+const LOOK: Duration = Duration::from_secs(30);
+
 /// What readiness says while the ledger cannot be written.
 const LEDGER: &str = "ledger";
 
@@ -41,6 +45,7 @@ pub(super) async fn supervise(
     stop: CancellationToken,
 ) {
     let pushing = CancellationToken::new();
+    let board = Arc::new(Mutex::new(Board::default()));
     let mut pulls = JoinSet::new();
     pulls.spawn(hooks::fold(Arc::clone(&engine), landed, ready.clone(), stop.clone()));
     pulls.spawn(hooks::listen(
@@ -55,14 +60,15 @@ pub(super) async fn supervise(
     ));
     pulls.spawn(serve_operators(Arc::clone(&engine), stop.clone()));
     for (system, settings) in &config.systems {
-        pulls.spawn(pull_system(
-            Arc::clone(&engine),
-            system.clone(),
-            settings.every,
-            ready.clone(),
-            stop.clone(),
-        ));
+        let job = Job {
+            engine: Arc::clone(&engine),
+            system: system.clone(),
+            schedule: schedule(settings),
+            board: Arc::clone(&board),
+        };
+        pulls.spawn(pull_system(job, ready.clone(), stop.clone()));
     }
+    pulls.spawn(watch(Arc::clone(&engine), board, stop.clone()));
     let mut pushes = JoinSet::new();
     for stream in engine.streams() {
         pushes.spawn(push_stream(Arc::clone(&engine), stream, ready.clone(), pushing.clone()));
@@ -84,22 +90,79 @@ async fn drain(tasks: &mut JoinSet<()>) {
     }
 }
 
-async fn pull_system(
+/// The crontab was checked with the config.
+fn schedule(settings: &SystemConfig) -> Schedule {
+    let cron = settings.cron.as_deref().and_then(|text| Schedule::cron(text).ok());
+    cron.unwrap_or_else(|| Schedule::every(settings.every))
+}
+
+/// One system's reading.
+struct Job {
     engine: Arc<Engine>,
     system: CompactString,
-    every: Duration,
-    ready: Readiness,
-    stop: CancellationToken,
-) {
-    let mut ticks = tokio::time::interval(every);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    schedule: Schedule,
+    board: Arc<Mutex<Board>>,
+}
+
+impl Job {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One run after the other, so that none overlaps.
+async fn pull_system(job: Job, ready: Readiness, stop: CancellationToken) {
+    let Job {
+        engine,
+        system,
+        schedule,
+        ..
+    } = &job;
+    let mut last = None;
+    if !schedule.begins_at_start() {
+        match engine.last_read(system).await {
+            Ok(at) => last = at,
+            Err(error) => wait_for_ledger(engine, error, &ready, &stop).await,
+        }
+    }
+    loop {
+        let due = schedule.next(system, last, engine.clock().now());
+        job.board().due(system, due);
+        loop {
+            let wait = due.since(engine.clock().now());
+            // The calendar may jump: a long wait is looked at again.
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait.min(LOOK)) => {}
+            }
+            if engine.clock().now() >= due {
+                break;
+            }
+        }
+        job.board().begun(system);
+        last = Some(engine.clock().now());
+        if let Err(error) = engine.pull_system(system).await {
+            wait_for_ledger(engine, error, &ready, &stop).await;
+        }
+    }
+}
+
+/// Tells of runs that are due and do not begin.
+async fn watch(engine: Arc<Engine>, board: Arc<Mutex<Board>>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
+            () = tokio::time::sleep(LOOK) => {}
         }
-        if let Err(error) = engine.pull_system(&system).await {
-            wait_for_ledger(&engine, error, &ready, &stop).await;
+        let late = board
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .late(engine.clock().now());
+        metrics::gauge!("nivel_runs_late").set(u32::try_from(late.len()).unwrap_or(u32::MAX));
+        for (system, since) in late {
+            let message = format!("the run was due {} s ago and did not start", since.as_secs());
+            let problem = Problem::new(Code::RunLate, message).about(&system);
+            tracing::error!(code = %problem.code, %problem, "a run did not start");
         }
     }
 }
@@ -145,7 +208,7 @@ async fn push_stream(engine: Arc<Engine>, stream: StreamId, ready: Readiness, st
 pub(super) async fn wait_for_ledger(engine: &Engine, error: LedgerError, ready: &Readiness, stop: &CancellationToken) {
     let problem = match error {
         LedgerError::Broken(problem) => problem,
-        LedgerError::Stale => Problem::new(crate::error::Code::Bug, "the ledger kept moving on"),
+        LedgerError::Stale => Problem::new(Code::Bug, "the ledger kept moving on"),
     };
     tracing::error!(code = %problem.code, %problem, "the ledger cannot be used; work stops until it can");
     ready.hold(LEDGER, problem.to_string());

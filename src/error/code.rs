@@ -116,6 +116,8 @@ codes! {
     FileUnreadable = "FIL001", Admin;
     /// A row of a dropped file cannot be used.
     FileRow = "FIL002", Team;
+    /// A run was due and did not start.
+    RunLate = "SCH001", Admin;
     /// A webhook that used to come does not come any more.
     WebhookSilent = "HOK001", Admin;
     /// The port for HTTP cannot be opened.

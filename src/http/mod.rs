@@ -1,6 +1,7 @@
 //! What the daemon answers over HTTP: is it alive, is it ready, its figures; and where webhooks come in. No customer data
 //! is served here.
 
+pub mod callback;
 mod readiness;
 mod webhooks;
 

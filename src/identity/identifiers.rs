@@ -76,7 +76,7 @@ pub fn identifiers(
 pub fn has_own_mailbox(fields: &Fields, field: &str) -> bool {
     let mut is_own = false;
     each(fields, field, |text| {
-        is_own |= mailbox(text, None, Kind::Person).is_some()
+        is_own |= mailbox(text, None, Kind::Person).is_some();
     });
     is_own
 }

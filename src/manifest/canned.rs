@@ -201,3 +201,24 @@ fn every_request_can_be_made() {
     }
     assert!(made > 20, "{made} expressions");
 }
+
+/// A connector that says how its tool asks to be called more slowly shows an answer that does, and reading goes on after it.
+#[test]
+fn p33_every_connector_that_throttles_has_a_scripted_429() {
+    for (name, text) in shipped() {
+        let manifest = Manifest::parse(name, text).unwrap();
+        let suite = Suite::parse(name, shipped_tests()[name]).unwrap();
+        let throttles = manifest
+            .errors
+            .iter()
+            .any(|rule| rule.class == crate::error::Class::Throttle);
+        let is_scripted = |case: &Case| {
+            let asked = case
+                .http
+                .iter()
+                .any(|exchange| matches!(exchange.response.status, 403 | 429));
+            asked && case.expect.waited_ms.is_some() && case.expect.failure.is_none()
+        };
+        assert!(!throttles || suite.tests.iter().any(is_scripted), "{name}");
+    }
+}

@@ -175,24 +175,8 @@ impl<'a> Lint<'a> {
         for (name, value) in &manifest.headers {
             self.template(&format!("headers.{name}"), value, &[]);
         }
-        match &manifest.auth {
-            None => {}
-            Some(Auth::Bearer(token)) => self.template("auth.bearer", token, &[]),
-            Some(Auth::Header(headers)) => {
-                for (name, value) in headers {
-                    self.template(&format!("auth.header.{name}"), value, &[]);
-                }
-            }
-            Some(Auth::Basic(basic)) => {
-                self.template("auth.basic.user", &basic.user, &[]);
-                self.template("auth.basic.password", &basic.password, &[]);
-            }
-            Some(Auth::Jwt(jwt)) => {
-                self.template("auth.jwt.secret", &jwt.secret, &[]);
-                for template in jwt.key_id.iter().chain(jwt.claims.values()) {
-                    self.template("auth.jwt", template, &[]);
-                }
-            }
+        for (place, template) in manifest.auth.iter().flat_map(Auth::templates) {
+            self.template(&format!("auth.{place}"), template, &[]);
         }
         for (place, template) in manifest.oauth2.iter().flat_map(super::oauth::OAuth2::templates) {
             self.template(&format!("oauth2.{place}"), template, &[]);

@@ -6,10 +6,11 @@ use super::decode::suggest;
 use super::field::{Field, FieldType, WriteRule};
 use super::hook::Verify;
 use super::lint::{Lint, page_name};
+use super::oauth::GrantKind;
 use super::object::{Object, Order, Read};
 use super::paging::Paging;
 use super::scalar::Method;
-use super::types::Manifest;
+use super::types::{Limit, Manifest};
 use super::write::{Answer, Op, WriteOps};
 use crate::error::{Class, Code};
 use crate::model::WriteMode;
@@ -42,6 +43,38 @@ pub(super) fn check(lint: &mut Lint<'_>) {
         .all();
     }
     webhook(lint);
+    limits(lint);
+    oauth2(lint);
+}
+
+fn limits(lint: &mut Lint<'_>) {
+    let manifest: &Manifest = lint.manifest;
+    for (index, limit) in manifest.limits.iter().enumerate() {
+        let Limit::Rate(limit) = limit else { continue };
+        let dearest = limit.cost.values().copied().max().unwrap_or(1);
+        if dearest > 1 && u64::from(dearest) * 2 > u64::from(limit.rate.count) {
+            let path = lint.item("limits", index);
+            let message = format!(
+                "one call costs {dearest} of {}: more than half of the window",
+                limit.rate.count
+            );
+            lint.sense(&path, message, "");
+        }
+    }
+}
+
+fn oauth2(lint: &mut Lint<'_>) {
+    let manifest: &Manifest = lint.manifest;
+    let Some(oauth2) = &manifest.oauth2 else { return };
+    let missing = match oauth2.grant {
+        GrantKind::Code if oauth2.authorize.is_none() => "`grant: code` needs `authorize`",
+        GrantKind::ClientCredentials if oauth2.client_secret.is_none() => {
+            "`grant: client_credentials` needs `client_secret`"
+        }
+        GrantKind::JwtBearer if oauth2.assertion.is_none() => "`grant: jwt_bearer` needs `assertion`",
+        _ => return,
+    };
+    lint.sense("oauth2", missing, "");
 }
 
 impl Lint<'_> {

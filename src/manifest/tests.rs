@@ -193,6 +193,9 @@ pub struct Expect {
     /// The tool's wait, in milliseconds, that the failure carries.
     #[serde(default)]
     pub wait_ms: Option<u64>,
+    /// The longest wait that was sat out, in milliseconds.
+    #[serde(default)]
+    pub waited_ms: Option<u64>,
 }
 
 /// A record that must come.

@@ -109,6 +109,28 @@ pub struct Setting {
     pub doc: String,
 }
 
+impl Manifest {
+    /// Settings that a system needs for its credential unless it signs in by OAuth, and the setting that says that it does.
+    #[must_use]
+    pub fn needed_unless(&self) -> Option<(Vec<CompactString>, CompactString)> {
+        let names = |template: &Template| {
+            let names = template.names().into_iter();
+            names
+                .filter_map(|name| name.strip_prefix("config.").map(CompactString::from))
+                .collect::<Vec<_>>()
+        };
+        let sign = names(&self.oauth2.as_ref()?.client_id).into_iter().next()?;
+        let templates = self.auth.as_ref()?.templates();
+        Some((
+            templates
+                .into_iter()
+                .flat_map(|(_, template)| names(template))
+                .collect(),
+            sign,
+        ))
+    }
+}
+
 impl Setting {
     /// True when a system cannot do without it.
     #[must_use]
@@ -148,6 +170,29 @@ pub enum Auth {
     Basic(Basic),
     /// A short-lived token we sign ourselves (HS256).
     Jwt(Jwt),
+}
+
+impl Auth {
+    /// Every expression, with its place below `auth`.
+    #[must_use]
+    pub fn templates(&self) -> Vec<(String, &Template)> {
+        match self {
+            Self::Bearer(token) => vec![("bearer".to_owned(), token)],
+            Self::Header(headers) => {
+                let place = |(name, value)| (format!("header.{name}"), value);
+                headers.iter().map(place).collect()
+            }
+            Self::Basic(basic) => vec![
+                ("basic.user".to_owned(), &basic.user),
+                ("basic.password".to_owned(), &basic.password),
+            ],
+            Self::Jwt(jwt) => {
+                let others = jwt.key_id.iter().chain(jwt.claims.values());
+                let others = others.map(|template| ("jwt".to_owned(), template));
+                others.chain([("jwt.secret".to_owned(), &jwt.secret)]).collect()
+            }
+        }
+    }
 }
 
 /// HTTP Basic with expressions on both sides.

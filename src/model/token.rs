@@ -34,6 +34,9 @@ pub trait TokenStore: Send + Sync {
     /// the one in `token` any more (0: there must be none), and then nothing was changed.
     async fn put_token(&self, token: &SealedToken) -> Result<bool, Problem>;
 
+    /// Removes a grant for good; false when there was none.
+    async fn remove_token(&self, system: &str) -> Result<bool, Problem>;
+
     /// Makes `holder` the only one who may renew the grant until `until`; false while somebody else is.
     async fn lease_token(
         &self,

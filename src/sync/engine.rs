@@ -17,7 +17,7 @@ use crate::connector::Connections;
 use crate::error::Problem;
 use crate::ledger::{Error as LedgerError, Ledger, WriteState};
 use crate::merge::{Rules, Survivorship};
-use crate::model::{Clock, CustomerKey, Kind, StreamId};
+use crate::model::{Clock, CustomerKey, Kind, StreamId, UnixMillis};
 
 /// How long one pass waits for writes that are to be tried again soon.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -192,6 +192,26 @@ impl Engine {
     #[must_use]
     pub fn cache(&self) -> &Arc<dyn IdentityCache> {
         &self.cache
+    }
+
+    /// Where the time comes from.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// When a system was last read to its end; `None` when a stream of it never was.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn last_read(&self, system: &str) -> Result<Option<UnixMillis>, LedgerError> {
+        let states = self.ledger.streams().await?;
+        let mut streams = self.streams().into_iter().filter(|stream| stream.system == system);
+        let first = streams.try_fold(None::<UnixMillis>, |first, stream| {
+            let at = states.get(&stream)?.caught_up_at?;
+            Some(Some(first.map_or(at, |first| first.min(at))))
+        });
+        Ok(first.flatten())
     }
 
     /// The systems.
@@ -375,7 +395,7 @@ impl Engine {
     async fn summary(
         &self,
         systems: BTreeMap<CompactString, SystemFigures>,
-        started: crate::model::UnixMillis,
+        started: UnixMillis,
     ) -> Result<Summary, LedgerError> {
         let totals = self.ledger.totals().await?;
         let took = self.clock.now().since(started);

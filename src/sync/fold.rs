@@ -150,8 +150,8 @@ fn see_one<'a>(view: &View, sayings: &[(RecordId, &Object<'a>)], rules: &Rules) 
         [(_, only)] if seen.appeared => Cow::Borrowed(only.identifiers),
         _ => {
             let kind = rules.kind(&id.stream.system, &id.stream.stream);
-            let keys = sayings.iter().filter_map(|(_, object)| object.incoming.key.as_ref());
-            Cow::Owned(identify(&seen.record.fields, keys.last(), kind, rules))
+            let mut keys = sayings.iter().filter_map(|(_, object)| object.incoming.key.as_ref());
+            Cow::Owned(identify(&seen.record.fields, keys.next_back(), kind, rules))
         }
     };
     Some(Sighting { seen, identifiers })

@@ -9,6 +9,7 @@ use compact_str::CompactString;
 use super::engine::Engine;
 use super::hints::{Job, sort, tombstone};
 use crate::connector::Connection;
+use crate::connector::limits::{Lane, in_lane};
 use crate::error::{Class, Failure};
 use crate::ledger::{Ask, Cause, Decision, Dropped, Error as LedgerError, Fate, View};
 use crate::manifest::Subject;
@@ -136,7 +137,9 @@ impl Engine {
         drained.dropped += self.drop_all(&stream.system, old.into_iter(), Fate::Older).await?;
         let asked_at = self.clock.now();
         let mut look = Look::default();
-        look.fetch(connection, stream, &jobs).await.map_err(Halt::Tool)?;
+        in_lane(Lane::Webhook, look.fetch(connection, stream, &jobs))
+            .await
+            .map_err(Halt::Tool)?;
         let absent = look.settle(connection, stream, &jobs);
         drained.dropped += self.drop_all(&stream.system, absent.into_iter(), Fate::Absent).await?;
         if look.events.is_empty() {

@@ -2,6 +2,7 @@
 
 pub mod consequence;
 pub mod fold;
+pub mod schedule;
 pub mod settle;
 
 mod approval;

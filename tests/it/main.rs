@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests may")]
 
 mod approval;
+mod auth;
 mod cache;
 mod cli;
 mod conformance;
@@ -11,6 +12,7 @@ mod crash;
 mod daemon;
 mod fold;
 mod ledger;
+mod limits;
 mod loss;
 mod scars;
 mod scene;

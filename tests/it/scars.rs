@@ -52,6 +52,38 @@ const SCARS: &[(u16, &[&str])] = &[
         ],
     ),
     (
+        28,
+        &[
+            "p28_headers_correct_the_declared_figure",
+            "p28_p30_every_style_of_headers_is_read",
+        ],
+    ),
+    (
+        29,
+        &[
+            "p29_a_used_up_quota_parks_and_says_when_it_goes_on",
+            "p29_a_days_quota_survives_a_restart",
+            "p29_a_used_up_day_parks_the_stream_and_keeps_its_cursor",
+        ],
+    ),
+    (
+        30,
+        &[
+            "p28_p30_every_style_of_headers_is_read",
+            "p30_a_budget_stops_softly_before_the_accounts_own_and_a_restart_does_not_forget_it",
+        ],
+    ),
+    (
+        31,
+        &[
+            "p31_processes_that_share_a_redis_share_its_budget",
+            "p31_a_flushed_redis_grants_no_second_burst",
+            "p31_two_limiters_keep_one_pace_and_a_dead_redis_halves_it",
+        ],
+    ),
+    (32, &["p32_urgent_calls_go_first_and_retries_do_not_starve_them"]),
+    (33, &["p33_every_connector_that_throttles_has_a_scripted_429"]),
+    (
         34,
         &[
             "p34_p36_doubled_reordered_late_and_replayed_events_have_one_consequence",
@@ -91,6 +123,30 @@ const SCARS: &[(u16, &[&str])] = &[
     ),
     (39, &["p39_the_deleted_speak_only_when_nobody_else_does"]),
     (48, &["p48_absent_empty_and_value_are_three_things"]),
+    (
+        59,
+        &[
+            "p59_what_was_sealed_opens_with_its_key_and_no_other",
+            "p59_keys_are_rotated_and_never_made_anew_over_old_tokens",
+        ],
+    ),
+    (62, &["p62_a_due_run_that_did_not_start_is_told"]),
+    (
+        66,
+        &[
+            "p66_many_refused_requests_cause_one_refresh",
+            "p66_a_failed_refresh_never_deletes_the_grant",
+            "p66_a_token_is_changed_only_on_top_of_the_version_that_was_seen",
+            "p66_one_at_a_time_renews_a_token",
+        ],
+    ),
+    (
+        67,
+        &[
+            "p67_the_address_says_who_asks_for_what_and_where_to",
+            "p67_a_person_signs_in_by_browser_or_by_paste",
+        ],
+    ),
 ];
 
 fn sources(folder: &Path, text: &mut String) {

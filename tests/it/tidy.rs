@@ -36,6 +36,9 @@ const PURE: &[&str] = &[
     "src/handoff",
     "src/sync/fold",
     "src/sync/settle",
+    "src/sync/schedule",
+    "src/connector/breaker",
+    "src/connector/limits/lanes",
     "src/sync/hints",
     "src/webhook/verify",
 ];

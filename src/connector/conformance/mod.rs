@@ -91,10 +91,14 @@ struct Ran {
 
 impl Ran {
     fn problems(&self, case: &Case) -> Vec<String> {
+        let longest = self.waits.iter().max().map_or(0, Duration::as_millis);
+        let expected = case.expect.waited_ms.map(u128::from);
+        let waited = expected.filter(|expected| *expected != longest);
         self.wrong
             .iter()
             .cloned()
             .chain(differences(&case.expect, &self.came))
+            .chain(waited.map(|expected| format!("waited {longest} ms, expected {expected} ms")))
             .collect()
     }
 }

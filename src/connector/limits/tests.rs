@@ -249,7 +249,7 @@ async fn a_quota_is_corrected_by_headers_and_survives_its_limiter() {
 
 /// Who goes first while calls of all lanes wait for one window.
 #[tokio::test]
-async fn urgent_calls_go_first_and_nobody_starves() {
+async fn p32_urgent_calls_go_first_and_retries_do_not_starve_them() {
     let timer = Arc::new(JumpTimer::default());
     let limits = Arc::new(limits(vec![rule(2, SECOND)], 1, timer));
     let served = Arc::new(Mutex::new(Vec::new()));

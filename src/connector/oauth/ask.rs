@@ -19,6 +19,9 @@ use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{Assertion, ClientAuth, Context, GrantKind, OAuth2, Template, TokenBody};
 use crate::model::UnixMillis;
 
+/// The name of the grant in which an assertion stands for the consent (RFC 7523).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
 /// What a tool granted. Sealed before it is stored; never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
@@ -57,6 +60,29 @@ pub(super) enum Proof<'a> {
     Assertion(&'a str),
 }
 
+impl Proof<'_> {
+    /// What it is in a request.
+    fn fields(self) -> Vec<(String, String)> {
+        let pairs = match self {
+            Self::Code {
+                code,
+                redirect,
+                verifier,
+            } => {
+                let verifier = verifier.map(|verifier| ("code_verifier", verifier));
+                let code = [("code", code), ("redirect_uri", redirect)];
+                let kind = [("grant_type", "authorization_code")];
+                kind.into_iter().chain(code).chain(verifier).collect()
+            }
+            Self::Refresh(token) => vec![("grant_type", "refresh_token"), ("refresh_token", token)],
+            Self::Client => vec![("grant_type", "client_credentials")],
+            Self::Assertion(assertion) => vec![("grant_type", JWT_BEARER), ("assertion", assertion)],
+        };
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        pairs.into_iter().map(owned).collect()
+    }
+}
+
 /// Renders an expression of the manifest.
 pub(super) fn text(template: &Template, names: &Context) -> Result<String, Failure> {
     template.render_text(names).map_err(|why| {
@@ -69,31 +95,8 @@ pub(super) fn text(template: &Template, names: &Context) -> Result<String, Failu
 pub(super) fn request(spec: &OAuth2, names: &Context, proof: Proof<'_>) -> Result<Ask, Failure> {
     let bad = |what: &str| Failure::new(Class::Auth, Problem::new(Code::ManifestSense, what));
     let url = Url::parse(&text(&spec.token, names)?).map_err(|_error| bad("`oauth2.token` is not an address"))?;
-    let mut fields: Vec<(String, String)> = Vec::new();
+    let mut fields = proof.fields();
     let mut add = |name: &str, value: &str| fields.push((name.to_owned(), value.to_owned()));
-    match proof {
-        Proof::Code {
-            code,
-            redirect,
-            verifier,
-        } => {
-            add("grant_type", "authorization_code");
-            add("code", code);
-            add("redirect_uri", redirect);
-            if let Some(verifier) = verifier {
-                add("code_verifier", verifier);
-            }
-        }
-        Proof::Refresh(token) => {
-            add("grant_type", "refresh_token");
-            add("refresh_token", token);
-        }
-        Proof::Client => add("grant_type", "client_credentials"),
-        Proof::Assertion(assertion) => {
-            add("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
-            add("assertion", assertion);
-        }
-    }
     if spec.grant != GrantKind::Code && !spec.scopes.is_empty() {
         add("scope", &spec.scopes.join(&spec.scope_separator));
     }
@@ -169,7 +172,7 @@ pub(super) fn grant(
         .and_then(|value| value.as_u64().or_else(|| value.as_str()?.trim().parse().ok()));
     let life = seconds
         .map(std::time::Duration::from_secs)
-        .or(spec.expires.map(|period| period.0));
+        .or_else(|| spec.expires.map(|period| period.0));
     Ok(Grant {
         access: access.to_owned(),
         refresh: word("refresh_token")

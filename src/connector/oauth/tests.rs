@@ -64,6 +64,10 @@ impl TokenStore for Rows {
         Ok(known == token.version)
     }
 
+    async fn remove_token(&self, system: &str) -> Result<bool, Problem> {
+        Ok(self.rows.lock().unwrap().remove(system).is_some())
+    }
+
     async fn lease_token(
         &self,
         system: &str,

@@ -144,6 +144,15 @@ impl TokenStore for Sqlite {
         self.writer.run(move |desk| put(desk, &token)).await.map_err(told)
     }
 
+    async fn remove_token(&self, system: &str) -> Result<bool, Problem> {
+        let system = system.to_owned();
+        let remove = move |desk: &mut Desk| {
+            let mut statement = desk.conn.prepare_cached("DELETE FROM token WHERE system = ?1")?;
+            Ok(statement.execute([system])? == 1)
+        };
+        self.writer.run(remove).await.map_err(told)
+    }
+
     async fn lease_token(
         &self,
         system: &str,
