@@ -63,6 +63,6 @@ async fn p30_a_budget_stops_softly_before_the_accounts_own_and_a_restart_does_no
     assert!(said.contains("9 of 9"), "{said}");
     // The next day goes on.
     clock.advance(Duration::from_secs(26 * 3600));
-    engine(&trial, &clock).await.sync().await.unwrap();
+    engine(&trial, &clock).await.sync(Some("test")).await.unwrap();
     assert!(tool.requests_total() > 9);
 }
