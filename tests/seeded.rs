@@ -14,7 +14,7 @@ use nivel::config::{Config, environment};
 use nivel::error::Problem;
 use nivel::fault;
 use nivel::ledger::{
-    Ask, ChangeRow, Commit, Decision, Dropped, Error, Head, Inbox, InboxState, Landed, Ledger, NewEvent, Run,
+    Arrival, Ask, ChangeRow, Commit, Decision, Dropped, Error, Head, Inbox, InboxState, Landed, Ledger, NewEvent, Run,
     StreamState, Target, Totals, View, Waiting, Write, WriteChange, WriteState,
 };
 use nivel::model::{Customer, CustomerKey, Record, RecordId, StreamId, SystemClock, UnixMillis};
@@ -72,6 +72,18 @@ impl Ledger for Seeded {
 
     async fn view(&self, ask: Ask) -> Result<View, Error> {
         self.inner.view(ask).await
+    }
+
+    async fn arrival_links(&self, after: i64, limit: usize) -> Result<Vec<(i64, Vec<u64>)>, Error> {
+        self.inner.arrival_links(after, limit).await
+    }
+
+    async fn arrivals(&self, numbers: &[i64]) -> Result<Vec<Arrival>, Error> {
+        self.inner.arrivals(numbers).await
+    }
+
+    async fn forget_arrivals(&self, last: i64) -> Result<(), Error> {
+        self.inner.forget_arrivals(last).await
     }
 
     async fn stream(&self, stream: &StreamId) -> Result<StreamState, Error> {

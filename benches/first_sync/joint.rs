@@ -1,22 +1,19 @@
-//! Nivel's own process: the library on a SQLite ledger in a temporary folder, syncing the three tools until nothing is new.
+//! Nivel itself, the program as it is delivered: each verb in a process of its own, on a SQLite ledger in a temporary
+//! folder, syncing the three tools until nothing is new.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
+use std::process::Command;
 
-use std::sync::Arc;
-
-use anyhow::{Result, anyhow};
-use nivel::config::Config;
-use nivel::error::Problem;
-use nivel::model::SystemClock;
-use nivel::sync::{Engine, Silent};
+use anyhow::Result;
 use rusqlite::{Connection, OpenFlags, types::ValueRef};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 
 use super::Addresses;
-use super::meter::{Cost, Meter};
+use super::meter::{self, Cost};
 use super::serve::Counts;
 use super::shapes::TOOLS;
 use super::store::Agreement;
@@ -56,29 +53,24 @@ async fn control<T: DeserializeOwned>(addresses: &Addresses, what: &str) -> Resu
 /// Syncs, lets the tools settle, reads back what it made of them, and syncs once more when nothing is new. With
 /// `is_checked` looks into the ledger's file as well.
 pub(crate) async fn run(addresses: &Addresses, is_checked: bool) -> Result<Joint> {
-    let folder = tempfile::tempdir()?;
     let mut joint = Joint::default();
-    let meter = Meter::start()?;
-    let engine = engine(addresses, folder.path()).await?;
-    // What `sync` does in one go, cut in two to see what reading costs.
-    engine.plan().await?;
-    joint.reading = meter.stop()?;
-    joint.problem = sync(&engine).await?;
-    joint.first = meter.stop()?;
+    // What reading alone costs, in a ledger of its own.
+    let reading = Nivel::new(addresses)?;
+    joint.reading = reading.run("plan", &mut joint.problem)?;
+    drop(reading);
+    let nivel = Nivel::new(addresses)?;
+    control::<serde_json::Value>(addresses, "reset").await?;
+    joint.first = nivel.run("sync", &mut joint.problem)?;
     joint.counts = control(addresses, "counts").await?;
     joint.agreement = control(addresses, "settle").await?;
-    let meter = Meter::start()?;
-    joint.problem = joint.problem.or(sync(&engine).await?);
-    joint.echo = meter.stop()?;
+    joint.echo = nivel.run("sync", &mut joint.problem)?;
     joint.echoed = control(addresses, "counts").await?;
     control::<Agreement>(addresses, "settle").await?;
-    let before = is_checked.then(|| fingerprint(folder.path())).transpose()?;
-    let meter = Meter::start()?;
-    joint.problem = joint.problem.or(sync(&engine).await?);
-    joint.second = meter.stop()?;
+    let before = is_checked.then(|| fingerprint(nivel.folder.path())).transpose()?;
+    joint.second = nivel.run("sync", &mut joint.problem)?;
     joint.again = control(addresses, "counts").await?;
     if let Some(before) = before {
-        let after = fingerprint(folder.path())?;
+        let after = fingerprint(nivel.folder.path())?;
         let changed = after
             .into_iter()
             .filter(|(name, print)| before.get(name) != Some(print));
@@ -87,35 +79,37 @@ pub(crate) async fn run(addresses: &Addresses, is_checked: bool) -> Result<Joint
     Ok(joint)
 }
 
-/// The engine as the daemon builds it, from a config file.
-async fn engine(addresses: &Addresses, folder: &Path) -> Result<Engine> {
-    let file = folder.join("nivel.yaml");
-    std::fs::write(&file, include_str!("nivel.yaml"))?;
-    let mut env = BTreeMap::from([("DATA_DIR".to_owned(), folder.display().to_string())]);
-    for tool in TOOLS {
-        env.insert(
-            format!("{}_URL", tool.name().to_uppercase()),
-            addresses.tools[tool as usize].clone(),
-        );
-    }
-    let told = |problems: Vec<Problem>| {
-        let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
-        anyhow!("{}", lines.join("; "))
-    };
-    let config = Config::load(&[file], &env).map_err(told)?;
-    nivel::daemon::open(&config, Arc::new(SystemClock), Arc::new(Silent))
-        .await
-        .map_err(told)
+/// The program, with a config file and a ledger of its own.
+struct Nivel {
+    folder: TempDir,
+    env: BTreeMap<String, String>,
 }
 
-async fn sync(engine: &Engine) -> Result<Option<String>> {
-    let summary = engine.sync().await?;
-    if std::env::args().any(|word| word == "--loud") {
-        eprintln!("{}", serde_json::to_string(&summary)?);
+impl Nivel {
+    fn new(addresses: &Addresses) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("nivel.yaml"), include_str!("nivel.yaml"))?;
+        let mut env = BTreeMap::from([("DATA_DIR".to_owned(), folder.path().display().to_string())]);
+        for tool in TOOLS {
+            env.insert(
+                format!("{}_URL", tool.name().to_uppercase()),
+                addresses.tools[tool as usize].clone(),
+            );
+        }
+        Ok(Self { folder, env })
     }
-    Ok((!summary.is_clean())
-        .then(|| serde_json::to_string(&summary))
-        .transpose()?)
+
+    /// Runs one verb to its end.
+    fn run(&self, verb: &str, problem: &mut Option<String>) -> Result<Cost> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nivel"));
+        command.args([verb, "--output", "json", "--config"]);
+        command.arg(self.folder.path().join("nivel.yaml")).envs(&self.env);
+        let (cost, said) = meter::run(&mut command)?;
+        if said.is_none() && problem.is_none() {
+            *problem = Some(format!("`nivel {verb}` ended badly"));
+        }
+        Ok(cost)
+    }
 }
 
 /// Table → how many rows it has, and a digest of them that does not depend on their order.

@@ -39,6 +39,11 @@ impl Layout {
         format!("{}r:{}", self.prefix, self.digest::<16>(&record.to_string()))
     }
 
+    /// Something that belongs to the budget of rates. Names of limits may hold ids of objects, so they are hashed, too.
+    pub(super) fn budget(&self, name: &str) -> String {
+        format!("{}b:{}", self.prefix, self.digest::<16>(name))
+    }
+
     /// A pattern for every entry of this ledger and no other.
     pub(super) fn pattern(&self) -> String {
         format!("{}*", self.prefix)

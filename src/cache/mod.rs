@@ -19,9 +19,13 @@
 //! printf %s 'email:anna@acme.com' | openssl dgst -sha256 -hmac "$SECRET" -binary | head -c16 | basenc --base64url | tr -d =
 //! ```
 //!
+//! Beside them stand the levels of rates that several processes share (`nivel:NS:b:…`, see [`SharedBudget`]); they mean
+//! nothing to other programs.
+//!
 //! A missing entry means "not known here". An entry may be older than the ledger by one commit; it expires a while
 //! after it was last learned.
 
+mod budget;
 mod layout;
 mod memory;
 mod redis;
@@ -35,7 +39,7 @@ use secrecy::SecretString;
 pub use self::memory::Memory;
 pub use self::redis::Redis;
 use crate::error::Problem;
-use crate::model::{CustomerKey, Identifier, RecordId};
+use crate::model::{CustomerKey, Identifier, RecordId, SharedBudget};
 
 /// Opens the cache of the config: Redis when there is a URL, else one in the process.
 ///
@@ -92,6 +96,15 @@ pub trait IdentityCache: Send + Sync {
     async fn clear(&self);
     /// A word for `status`: kind, reachable or not, why.
     fn health(&self) -> CacheHealth;
+    /// True when others look into it too: then it is filled by the first reading as well, which itself gains nothing by it.
+    fn serves_others(&self) -> bool {
+        false
+    }
+
+    /// The budget of rates that all processes with this cache share; `None` for a cache in the process.
+    fn budget(self: Arc<Self>) -> Option<Arc<dyn SharedBudget>> {
+        None
+    }
 }
 
 /// How the cache is doing.

@@ -1,8 +1,8 @@
 //! The cache in Redis, shared by several processes. One round trip per call; when Redis is away, or slow, or says something
 //! odd, it simply knows nothing.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +15,7 @@ use super::layout::Layout;
 use super::{Ask, CacheHealth, Hints, IdentityCache, Learned};
 use crate::error::{Code, Problem};
 use crate::fault;
-use crate::model::CustomerKey;
+use crate::model::{CustomerKey, SharedBudget};
 
 /// How long a call may take, connecting included. A cache that is slower than the ledger is worth nothing.
 const CALL_MAX: Duration = Duration::from_millis(200);
@@ -43,6 +43,10 @@ pub struct Redis {
     connecting: tokio::sync::Mutex<()>,
     hits: AtomicU64,
     misses: AtomicU64,
+    /// What this process is called among those who share a budget.
+    member: String,
+    /// How many shared it when it was last seen; 0 when it never was.
+    members: AtomicU32,
 }
 
 #[derive(Default)]
@@ -82,6 +86,8 @@ impl Redis {
             connecting: tokio::sync::Mutex::default(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
+            member: format!("{:016x}", rand::random::<u64>()),
+            members: AtomicU32::new(0),
         };
         drop(cache.connection().await);
         Ok(cache)
@@ -175,7 +181,7 @@ impl Redis {
         state.pause_until = None;
     }
 
-    fn note_down(&self, why: &str) {
+    pub(super) fn note_down(&self, why: &str) {
         let problem = Problem::new(
             Code::CacheDown,
             format!("redis cannot be used, work goes on without it: {why}"),
@@ -217,12 +223,33 @@ impl Redis {
         state.unwritable = problem;
     }
 
+    /// The key of something that belongs to the shared budget.
+    pub(super) fn name(&self, name: &str) -> String {
+        self.layout.budget(name)
+    }
+
+    pub(super) fn member(&self) -> &str {
+        &self.member
+    }
+
+    pub(super) fn note_members(&self, members: u32) {
+        self.members.store(members, Ordering::Relaxed);
+    }
+
+    /// How many shared the budget when it was last seen. Never seen: rather two than one, to be on the safe side.
+    pub(super) fn last_members(&self) -> u32 {
+        match self.members.load(Ordering::Relaxed) {
+            0 => 2,
+            members => members,
+        }
+    }
+
     /// The state; never held over a wait. A panic elsewhere leaves it as good as it was.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn write(&self, pipeline: &Pipeline) -> Option<Vec<Value>> {
+    pub(super) async fn write(&self, pipeline: &Pipeline) -> Option<Vec<Value>> {
         fault::effect("cache", self.call(pipeline)).await.ok().flatten()
     }
 }
@@ -310,6 +337,14 @@ impl IdentityCache for Redis {
             }
             cursor = next;
         }
+    }
+
+    fn serves_others(&self) -> bool {
+        true
+    }
+
+    fn budget(self: Arc<Self>) -> Option<Arc<dyn SharedBudget>> {
+        Some(self)
     }
 
     fn health(&self) -> CacheHealth {

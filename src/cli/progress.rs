@@ -25,6 +25,7 @@ pub(super) fn watch(output: Output) -> Arc<dyn Progress> {
 struct Bars {
     all: MultiProgress,
     lines: Mutex<BTreeMap<StreamId, Line>>,
+    folding: Mutex<Option<ProgressBar>>,
 }
 
 struct Line {
@@ -60,6 +61,7 @@ impl Counts {
                 self.dead += dead;
             }
             Event::Stopped { why, .. } => self.stopped = Some(why.clone()),
+            Event::Folded { .. } => {}
         }
     }
 
@@ -81,7 +83,10 @@ impl Counts {
 
 impl Progress for Bars {
     fn on(&self, event: &Event) {
-        let (Event::Read { stream, .. } | Event::Wrote { stream, .. } | Event::Stopped { stream, .. }) = event;
+        let stream = match event {
+            Event::Read { stream, .. } | Event::Wrote { stream, .. } | Event::Stopped { stream, .. } => stream,
+            Event::Folded { done, total } => return self.on_folded(*done, *total),
+        };
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines.entry(stream.clone()).or_insert_with(|| {
             let bar = self.all.add(ProgressBar::new_spinner());
@@ -97,6 +102,29 @@ impl Progress for Bars {
         });
         line.counts.add(event);
         line.bar.set_message(line.counts.text());
+    }
+}
+
+impl Bars {
+    /// The first reading is long: who waits for it sees how far it is.
+    fn on_folded(&self, done: u64, total: u64) {
+        let mut slot = self.folding.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = slot.get_or_insert_with(|| {
+            let bar = self.all.add(ProgressBar::new(total));
+            if let Ok(style) =
+                ProgressStyle::with_template("{spinner} who is who               {pos} of {len}  {eta} left")
+            {
+                bar.set_style(style);
+            }
+            bar
+        });
+        bar.set_length(total);
+        bar.set_position(done);
+        if done >= total
+            && let Some(bar) = slot.take()
+        {
+            bar.finish_and_clear();
+        }
     }
 }
 

@@ -159,6 +159,10 @@ pub struct SystemConfig {
     pub streams: BTreeMap<CompactString, StreamConfig>,
     /// Rate limits that replace the manifest's. Empty: the manifest's count.
     pub limits: Vec<Limit>,
+    /// The part of every limit that Nivel may use, from 1 to 100; the rest is left to the account's other users.
+    pub use_percent: u8,
+    /// The part of a day's quota that only handoffs may use, from 0 to 90.
+    pub reserve_percent: u8,
     /// What is done about its webhooks.
     pub webhook: HookMode,
 }

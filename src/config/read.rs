@@ -54,6 +54,8 @@ const SYSTEM: &[&str] = &[
     "overlap",
     "streams",
     "limits",
+    "use",
+    "reserve",
     "webhook",
 ];
 const STREAM: &[&str] = &["create", "qualified_by", "write"];
@@ -271,9 +273,19 @@ fn system(entry: &Entry<'_>) -> Option<SystemConfig> {
             .map(|(name, entry)| (name.into(), stream(&entry)))
             .collect(),
         limits: section.items("limits").iter().flat_map(limits).collect(),
+        use_percent: percent(&section, "use", 1..=100).unwrap_or(100),
+        reserve_percent: percent(&section, "reserve", 0..=90).unwrap_or(10),
         webhook: section.word("webhook", super::webhooks::MODES).unwrap_or_default(),
     };
     (connector.is_some() && role.is_some()).then_some(system)
+}
+
+fn percent(section: &Section<'_>, key: &str, bounds: std::ops::RangeInclusive<u8>) -> Option<u8> {
+    let wanted = format!("a part from {}% to {}%", bounds.start(), bounds.end());
+    section.parse(key, &wanted, |text| {
+        let number = text.strip_suffix('%')?.trim_end().parse().ok()?;
+        bounds.contains(&number).then_some(number)
+    })
 }
 
 fn stream(entry: &Entry<'_>) -> StreamConfig {
@@ -311,13 +323,9 @@ fn limits(entry: &Entry<'_>) -> Vec<Limit> {
 }
 
 fn rate_limit((count, every): (u32, Duration), path: Option<regex::Regex>) -> Limit {
-    Limit::Rate(RateLimit {
-        rate: Rate { count, every },
-        path: path.map(Pattern),
-        op: None,
-        per: None,
-        remaining: None,
-    })
+    let mut limit = RateLimit::new(Rate { count, every });
+    limit.path = path.map(Pattern);
+    Limit::Rate(limit)
 }
 
 /// What the connector asks for. Which keys it knows is checked later, against its manifest.

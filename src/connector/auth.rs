@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value as Json, json};
 use sha2::Sha256;
 
+use super::oauth::OAuth;
 use super::settings::ConfigValue;
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{Auth, BadExpression, Context, Jwt, SecretEncoding, Template};
@@ -74,6 +75,8 @@ impl Veil {
 /// How one system lets us in.
 pub struct Credential {
     auth: Option<Auth>,
+    /// Instead of `auth`.
+    oauth: Option<OAuth>,
     names: Context,
     clock: Arc<dyn Clock>,
     token: Mutex<Option<Token>>,
@@ -87,20 +90,31 @@ struct Token {
 impl Credential {
     /// A credential; `names` has `config`.
     #[must_use]
-    pub fn new(auth: Option<Auth>, names: Context, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(auth: Option<Auth>, oauth: Option<OAuth>, names: Context, clock: Arc<dyn Clock>) -> Self {
         Self {
             auth,
+            oauth,
             names,
             clock,
             token: Mutex::new(None),
         }
     }
 
-    /// Puts the credential into a request's headers.
+    /// Puts the credential into a request's headers; says which one it was, for [`Credential::renew`].
     ///
     /// # Errors
-    /// An `Auth` failure when it cannot be made from the config.
-    pub fn apply(&self, headers: &mut HeaderMap) -> Result<(), Failure> {
+    /// An `Auth` failure when it cannot be made from the config, or the failure of the tool that gives tokens.
+    pub async fn apply(&self, headers: &mut HeaderMap) -> Result<u64, Failure> {
+        let Some(oauth) = &self.oauth else {
+            return self.apply_own(headers).map(|()| 0);
+        };
+        let access = oauth.access().await?;
+        let value = format!("{} {}", access.scheme, access.token.expose_secret());
+        put(headers, AUTHORIZATION, &value)?;
+        Ok(access.version)
+    }
+
+    fn apply_own(&self, headers: &mut HeaderMap) -> Result<(), Failure> {
         let Some(auth) = &self.auth else {
             return Ok(());
         };
@@ -127,7 +141,18 @@ impl Credential {
     }
 
     /// Forgets a token that was refused, so that the next request makes a new one.
-    pub fn renew(&self) {
+    ///
+    /// # Errors
+    /// The failure of the tool that gives tokens.
+    pub async fn renew(&self, used: u64) -> Result<(), Failure> {
+        if let Some(oauth) = &self.oauth {
+            oauth.refused(used).await?;
+        }
+        self.forget();
+        Ok(())
+    }
+
+    fn forget(&self) {
         *self.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -232,7 +257,7 @@ mod tests {
     fn credential(yaml: &str, clock: Arc<TestClock>) -> Credential {
         let auth: Auth = serde_saphyr::from_str(yaml).unwrap();
         let config = json!({"token": CANARY, "key": "kid1:00ff10", "email": "a@b.c"});
-        Credential::new(Some(auth), Context::new().with("config", &config), clock)
+        Credential::new(Some(auth), None, Context::new().with("config", &config), clock)
     }
 
     fn clock() -> Arc<TestClock> {
@@ -242,7 +267,7 @@ mod tests {
     #[track_caller]
     fn check(yaml: &str, header: &str, expected: &str) {
         let mut headers = HeaderMap::new();
-        credential(yaml, clock()).apply(&mut headers).unwrap();
+        credential(yaml, clock()).apply_own(&mut headers).unwrap();
         assert_eq!(headers.get(header).unwrap(), expected);
         assert!(
             !format!("{headers:?}").contains(expected),
@@ -277,7 +302,7 @@ mod tests {
         let credential = credential(JWT, clock.clone());
         let token = || {
             let mut headers = HeaderMap::new();
-            credential.apply(&mut headers).unwrap();
+            credential.apply_own(&mut headers).unwrap();
             headers.get("authorization").unwrap().to_str().unwrap().to_owned()
         };
         let first = token();
@@ -292,7 +317,7 @@ mod tests {
         let second = token();
         assert_ne!(second, first);
         clock.advance(Duration::from_secs(1));
-        credential.renew();
+        credential.forget();
         assert_ne!(token(), second, "a refused token is not used again");
     }
 
@@ -300,14 +325,14 @@ mod tests {
     fn a_bad_credential_is_told_without_its_value() {
         let bad = Auth::Bearer(Template::compile("{{ config.token }}\n").unwrap());
         let names = Context::new().with("config", &json!({"token": CANARY}));
-        let failure = Credential::new(Some(bad), names.clone(), clock())
-            .apply(&mut HeaderMap::new())
+        let failure = Credential::new(Some(bad), None, names.clone(), clock())
+            .apply_own(&mut HeaderMap::new())
             .unwrap_err();
         assert_eq!(failure.class, Class::Auth);
         assert!(!format!("{failure:?}").contains(CANARY));
         let bad = Auth::Bearer(Template::compile("{{ config.token | hex_decode }}").unwrap());
-        let failure = Credential::new(Some(bad), names, clock())
-            .apply(&mut HeaderMap::new())
+        let failure = Credential::new(Some(bad), None, names, clock())
+            .apply_own(&mut HeaderMap::new())
             .unwrap_err();
         assert!(!format!("{failure:?}").contains(CANARY));
     }

@@ -1,22 +1,26 @@
 //! The line to one system: credential, limits, sending, and what the answer means. Every request goes through [`Link::call`].
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use compact_str::CompactString;
 use reqwest::Url;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value as Json;
 
 use super::auth::{Credential, Veil, exposed};
-use super::classify::{classify, span};
+use super::breaker::{self, Breaker};
+use super::classify::classify;
 use super::http::{Answer, Ask, Bounds, Http, not_the_answer};
-use super::limits::{Budget, Call, Limits, Rule};
+use super::limits::{Call, Limits, Quotas, Rule, Settings, lane};
+use super::meter::Meter;
+use super::oauth::OAuth;
 use super::render::Draft;
 use super::settings::ConnectionSettings;
 use super::timer::Timer;
 use crate::error::{Class, Code, Failure, Problem};
-use crate::manifest::{Context, ErrorRule, Limit, Manifest, OpName, Per, Source};
+use crate::manifest::{Context, ErrorRule, Limit, Manifest, OpName, Per, RateLimit};
 use crate::model::{Clock, UnixMillis};
 
 /// How often one request is sent again because the tool asked to be called more slowly.
@@ -81,8 +85,10 @@ pub(super) struct Link {
     credential: Credential,
     veil: Veil,
     limits: Limits,
-    /// The header that corrects each window.
-    remaining: Vec<Option<HeaderName>>,
+    /// What the headers say about the limits.
+    meters: Vec<Meter>,
+    breaker: Mutex<Breaker>,
+    system: CompactString,
     rules: Vec<ErrorRule>,
     clock: Arc<dyn Clock>,
     timer: Arc<dyn Timer>,
@@ -104,34 +110,23 @@ impl Link {
             Limit::Rate(rate) => Some(rate),
             _ => None,
         });
-        let remaining = rates.clone().map(|rate| match &rate.remaining {
-            Some(Source::Header(name)) => HeaderName::try_from(name.as_str()).ok(),
-            _ => None,
-        });
-        let parallel = limits.iter().find_map(|limit| match limit {
-            Limit::Parallel(count) => Some(*count),
-            _ => None,
-        });
-        let rules = rates.clone().map(|rate| Rule {
-            max: rate.rate.count,
-            span: rate.rate.every,
-            path: rate.path.as_ref().map(|path| path.0.clone()),
-            op: rate.op.map(|op| op_word(op).into()),
-            per_key: rate.per == Some(Per::Key),
-        });
-        let budget = Budget::new(rules.collect(), settings.share);
-        let credential = Credential::new(manifest.auth.clone(), names.clone(), Arc::clone(&settings.clock));
+        let meters = rates
+            .clone()
+            .enumerate()
+            .filter_map(|(index, rate)| Meter::of(index, rate));
+        let meters = meters.collect();
+        let rules = rates.map(|rate| rule(rate, settings.share)).collect();
+        let oauth = OAuth::of(manifest, settings)?;
+        let credential = Credential::new(manifest.auth.clone(), oauth, names.clone(), Arc::clone(&settings.clock));
         Ok(Self {
             headers: common_headers(manifest, &names).map_err(about)?,
             http,
             credential,
             veil: Veil::new(&settings.config),
-            limits: Limits::new(
-                budget,
-                parallel.unwrap_or(PARALLEL_DEFAULT),
-                Arc::clone(&settings.timer),
-            ),
-            remaining: remaining.collect(),
+            limits: limiter(limits, rules, settings),
+            meters,
+            breaker: Mutex::default(),
+            system: settings.system.clone(),
             rules: manifest.errors.clone(),
             clock: Arc::clone(&settings.clock),
             timer: Arc::clone(&settings.timer),
@@ -189,24 +184,31 @@ impl Link {
             path: &path,
             op: purpose.op,
             key: purpose.key,
-            cost: 1,
+            lane: lane(),
         };
         let mut throttles = 0;
         let mut is_renewed = false;
         loop {
             let mut ask = draft.ask(&self.base, &self.headers, purpose.is_read)?;
-            self.credential.apply(&mut ask.headers)?;
+            let used = self.credential.apply(&mut ask.headers).await?;
             let permit = self.limits.enter(&call).await?;
+            self.enter(&ask.name())?;
             let answer = self.http.send(&ask).await;
             drop(permit);
+            let is_broken = answer.as_ref().map_or(true, |answer| answer.status >= 500);
+            self.note(if is_broken {
+                breaker::Result::Failed
+            } else {
+                breaker::Result::Answered
+            });
             let answer = answer?;
-            self.learn(&answer, &call);
+            self.learn(&answer, &call).await;
             let Some(failure) = classify(&self.rules, &ask, &answer, throttles, self.server_now()) else {
                 return good(&ask, answer);
             };
             let is_throttled = failure.class == Class::Throttle;
             if let Some(wait) = failure.wait.filter(|_| is_throttled) {
-                self.limits.close(&call, wait);
+                self.limits.close(&call, wait).await;
             }
             match failure.class {
                 Class::Ignore => {
@@ -217,7 +219,7 @@ impl Link {
                 }
                 Class::Auth if !is_renewed => {
                     is_renewed = true;
-                    self.credential.renew();
+                    self.credential.renew(used).await?;
                 }
                 Class::Throttle if throttles < THROTTLES_MAX && failure.wait.is_none_or(|wait| wait <= WAIT_MAX) => {
                     throttles += 1;
@@ -229,29 +231,87 @@ impl Link {
     }
 
     /// Takes the tool's clock and what is left of its limits from an answer.
-    fn learn(&self, answer: &Answer, call: &Call<'_>) {
+    async fn learn(&self, answer: &Answer, call: &Call<'_>) {
         if let Some(theirs) = answer.server_time() {
             let difference = theirs.0.saturating_sub(self.clock.now().0);
             let skew = if difference.abs() > SKEW_MIN_MS { difference } else { 0 };
             self.skew_ms.store(skew, Ordering::Relaxed);
         }
-        for (index, name) in self.remaining.iter().enumerate() {
-            let Some(name) = name else { continue };
-            let Ok(left) = answer.header(name.as_str()).trim().parse::<f64>() else {
-                continue;
-            };
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-            let left = left.max(0.0) as u32;
-            self.limits.correct(index, call, left, self.reset(answer, name));
+        for meter in &self.meters {
+            if let Some(told) = meter.read(answer, self.server_now()) {
+                self.limits.correct(meter.index, call, &told).await;
+            }
         }
     }
 
-    /// When the window is full again: the header that is named as the one with what is left, but ends in `reset`.
-    fn reset(&self, answer: &Answer, remaining: &HeaderName) -> Option<Duration> {
-        let name = remaining.as_str().replace("remaining", "reset");
-        let told = (name != remaining.as_str()).then(|| answer.header(&name))?;
-        span(told, answer.server_time().unwrap_or_else(|| self.server_now()))
+    /// Lets a call through, or says that the system is to be left alone for a while.
+    fn enter(&self, name: &str) -> Result<(), Failure> {
+        let now = self.timer.elapsed();
+        let entered = self.breaker().enter(now);
+        entered.map_err(|wait| {
+            let message = format!("{name} was not sent: the tool failed again and again and is left alone for a while");
+            Failure {
+                wait: Some(wait),
+                ..Failure::new(
+                    Class::Throttle,
+                    Problem::new(Code::LeftAlone, message).about(&self.system),
+                )
+            }
+        })
     }
+
+    /// Notes whether the system answered; 429 and 4xx are answers.
+    fn note(&self, result: breaker::Result) {
+        let now = self.timer.elapsed();
+        if self.breaker().note(result, now) {
+            match result {
+                breaker::Result::Answered => tracing::info!(system = %self.system, "the tool answers again"),
+                breaker::Result::Failed => {
+                    tracing::warn!(system = %self.system, "the tool failed again and again; it is left alone, and asked now and then");
+                }
+            }
+        }
+    }
+
+    fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One limit of the manifest, as the limiter wants it.
+fn rule(limit: &RateLimit, share: f64) -> Rule {
+    Rule {
+        path: limit.path.as_ref().map(|path| path.0.clone()),
+        op: limit.op.map(|op| op_word(op).into()),
+        per_key: limit.per == Some(Per::Key),
+        costs: limit
+            .cost
+            .iter()
+            .map(|(op, cost)| (op_word(*op).into(), *cost))
+            .collect(),
+        ..Rule::new(limit.rate.count, limit.rate.every, share)
+    }
+}
+
+fn limiter(limits: &[Limit], rules: Vec<Rule>, settings: &ConnectionSettings) -> Limits {
+    let parallel = limits.iter().find_map(|limit| match limit {
+        Limit::Parallel(count) => Some(*count),
+        _ => None,
+    });
+    let quotas = Quotas::new(
+        &settings.system,
+        rules.iter().cloned().enumerate().filter(|(_, rule)| rule.is_quota()),
+        Arc::clone(&settings.quotas),
+        settings.reserve,
+        Arc::clone(&settings.clock),
+    );
+    let limits = Settings {
+        system: settings.system.clone(),
+        rules,
+        parallel: parallel.unwrap_or(PARALLEL_DEFAULT),
+        shared: Arc::clone(&settings.budget),
+    };
+    Limits::new(limits, quotas, Arc::clone(&settings.timer))
 }
 
 fn good(ask: &Ask, answer: Answer) -> Result<Good, Failure> {

@@ -12,6 +12,7 @@ pub use crate::model::{Cursor, Done, Incoming, Operation, Outcome, Page, WriteAc
 use crate::model::{FieldName, StreamSpec, UnixMillis, Value};
 
 pub mod auth;
+pub mod breaker;
 pub mod classify;
 pub mod conformance;
 pub mod file;
@@ -19,8 +20,11 @@ mod hook;
 pub mod http;
 pub mod limits;
 mod link;
+mod meter;
 mod native;
+pub mod oauth;
 mod render;
+pub mod seal;
 pub mod settings;
 pub mod timer;
 

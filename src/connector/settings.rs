@@ -9,9 +9,13 @@ use secrecy::SecretString;
 use serde_json::Value as Json;
 
 use super::http::Bounds;
+use super::seal::KeyRing;
 use super::timer::{RealTimer, Timer};
 use crate::manifest::{Limit, PhoneNormaliser};
-use crate::model::{Clock, SystemClock};
+use crate::model::{Clock, Late, QuotaStore, SharedBudget, SystemClock, TokenStore};
+
+/// The part of a quota that is kept for handoffs when nothing else is said.
+const RESERVE: f64 = 0.1;
 
 /// One value of a system's config.
 #[derive(Clone, Debug)]
@@ -39,6 +43,16 @@ pub struct ConnectionSettings {
     pub limits: Option<Vec<Limit>>,
     /// The part of every limit that Nivel may use, above 0 and up to 1.
     pub share: f64,
+    /// The part of a day's quota that only handoffs may use, from 0 up to 1.
+    pub reserve: f64,
+    /// Where rates are counted over all processes; left empty they are counted here.
+    pub budget: Late<dyn SharedBudget>,
+    /// Where quotas are counted; left empty a restart forgets them.
+    pub quotas: Late<dyn QuotaStore>,
+    /// Where OAuth grants are kept.
+    pub tokens: Late<dyn TokenStore>,
+    /// What they are sealed with.
+    pub token_keys: Late<KeyRing>,
     /// Instead of the manifest's `lag`.
     pub lag: Option<Duration>,
     /// Instead of the manifest's `overlap`.
@@ -67,6 +81,11 @@ impl ConnectionSettings {
             phone: crate::identity::phone::normalise,
             limits: None,
             share: 1.0,
+            reserve: RESERVE,
+            budget: Late::default(),
+            quotas: Late::default(),
+            tokens: Late::default(),
+            token_keys: Late::default(),
             lag: None,
             overlap: None,
             removals_every: Duration::from_secs(15 * 60),

@@ -15,7 +15,7 @@ use crate::connector::{self, Connection, Connections};
 use crate::error::{Code, Problem};
 use crate::ledger::{self, Ledger, Sqlite};
 use crate::manifest::{self, Manifest, SettingType};
-use crate::model::Clock;
+use crate::model::{Clock, Late, QuotaStore, SharedBudget};
 use crate::sync::{Engine, Parts, Progress};
 
 /// The ledger's setting that holds the secret under which identifiers are hashed for the cache.
@@ -34,16 +34,18 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, progress: Arc<dyn Prog
 /// # Errors
 /// As [`open`].
 pub async fn parts(config: &Config, clock: Arc<dyn Clock>, progress: Arc<dyn Progress>) -> Result<Parts, Vec<Problem>> {
-    let connections = connect(config, &clock)?;
+    let backing = Backing::new(&clock);
+    let connections = connect_to(config, &backing)?;
     let specs = connections
         .iter()
         .map(|(name, connection)| (name.clone(), connection.streams().clone()))
         .collect();
     let rules = crate::config::rules(config, &specs);
-    let ledger = ledger(config, &clock).map_err(|problem| vec![problem])?;
+    let ledger = sqlite(config, &clock).map_err(|problem| vec![problem])?;
     let cache = open_cache(config, ledger.as_ref())
         .await
         .map_err(|problem| vec![problem])?;
+    backing.give(&ledger, &cache);
     Ok(Parts {
         ledger,
         cache,
@@ -54,11 +56,40 @@ pub async fn parts(config: &Config, clock: Arc<dyn Clock>, progress: Arc<dyn Pro
     })
 }
 
-/// Every system of the config, ready to be spoken to; nothing is sent yet.
+/// What stands behind the connections. They are made first, so that a wrong config leaves no ledger behind.
+struct Backing {
+    clock: Arc<dyn Clock>,
+    budget: Late<dyn SharedBudget>,
+    quotas: Late<dyn QuotaStore>,
+}
+
+impl Backing {
+    fn new(clock: &Arc<dyn Clock>) -> Self {
+        Self {
+            clock: Arc::clone(clock),
+            budget: Late::default(),
+            quotas: Late::default(),
+        }
+    }
+
+    fn give(&self, ledger: &Arc<Sqlite>, cache: &Arc<dyn IdentityCache>) {
+        let quotas: Arc<dyn QuotaStore> = Arc::<Sqlite>::clone(ledger);
+        self.quotas.get_or_init(|| quotas);
+        if let Some(budget) = Arc::clone(cache).budget() {
+            self.budget.get_or_init(|| budget);
+        }
+    }
+}
+
+/// Every system of the config, ready to be spoken to without a ledger; nothing is sent yet.
 ///
 /// # Errors
 /// Everything that is wrong with the config, the manifests and the settings, at once.
 pub fn connect(config: &Config, clock: &Arc<dyn Clock>) -> Result<Connections, Vec<Problem>> {
+    connect_to(config, &Backing::new(clock))
+}
+
+fn connect_to(config: &Config, backing: &Backing) -> Result<Connections, Vec<Problem>> {
     let manifests = manifests(config.connectors_dir.as_deref())?;
     let catalog = manifests
         .iter()
@@ -67,7 +98,7 @@ pub fn connect(config: &Config, clock: &Arc<dyn Clock>) -> Result<Connections, V
     let mut problems = crate::config::check(config, &catalog);
     let mut connections = Connections::new();
     for (name, system) in &config.systems {
-        match connection(config, name, system, &manifests, clock) {
+        match connection(config, name, system, &manifests, backing) {
             Ok(connection) => {
                 connections.insert(name.clone(), connection);
             }
@@ -176,7 +207,7 @@ fn connection(
     name: &str,
     system: &SystemConfig,
     manifests: &BTreeMap<CompactString, Manifest>,
-    clock: &Arc<dyn Clock>,
+    backing: &Backing,
 ) -> Result<Arc<dyn Connection>, Vec<Problem>> {
     if system.connector == FILE_CONNECTOR {
         let options = system
@@ -187,7 +218,7 @@ fn connection(
         let options = serde_json::from_value(options).map_err(|error| {
             vec![Problem::new(Code::ConfigInvalid, error.to_string()).about(format!("systems.{name}.config"))]
         })?;
-        return Ok(Arc::new(FileDrop::new(name, options, Arc::clone(clock))?));
+        return Ok(Arc::new(FileDrop::new(name, options, Arc::clone(&backing.clock))?));
     }
     let Some(manifest) = manifests.get(&system.connector) else {
         let problem = Problem::new(
@@ -196,7 +227,7 @@ fn connection(
         );
         return Err(vec![problem.about(format!("systems.{name}.connector"))]);
     };
-    connector::build(manifest.clone(), settings(config, name, system, manifest, clock))
+    connector::build(manifest.clone(), settings(config, name, system, manifest, backing))
 }
 
 fn settings(
@@ -204,7 +235,7 @@ fn settings(
     name: &str,
     system: &SystemConfig,
     manifest: &Manifest,
-    clock: &Arc<dyn Clock>,
+    backing: &Backing,
 ) -> ConnectionSettings {
     let mut settings = ConnectionSettings::new(name);
     for (option, value) in &system.config {
@@ -221,7 +252,11 @@ fn settings(
     settings.limits = (!system.limits.is_empty()).then(|| system.limits.clone());
     settings.lag = system.lag;
     settings.overlap = system.overlap;
-    settings.clock = Arc::clone(clock);
+    settings.share = f64::from(system.use_percent) / 100.0;
+    settings.reserve = f64::from(system.reserve_percent) / 100.0;
+    settings.budget = Arc::clone(&backing.budget);
+    settings.quotas = Arc::clone(&backing.quotas);
+    settings.clock = Arc::clone(&backing.clock);
     settings
 }
 
@@ -241,6 +276,10 @@ fn plain(value: &SecretString, kind: SettingType) -> serde_json::Value {
 /// # Errors
 /// When it is in use by another process, or cannot be used.
 pub fn ledger(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Ledger>, Problem> {
+    Ok(sqlite(config, clock)?)
+}
+
+fn sqlite(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<Sqlite>, Problem> {
     std::fs::create_dir_all(&config.data_dir).map_err(|error| {
         Problem::new(Code::LedgerFull, format!("the data folder cannot be made: {error}"))
             .about(config.data_dir.display())

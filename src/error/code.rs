@@ -74,6 +74,14 @@ codes! {
     CeilingMet = "CON009", Vendor;
     /// The tool asked to be called more slowly.
     TooFast = "CON010", Nobody;
+    /// The tool failed again and again and is left alone for a while.
+    LeftAlone = "CON011", Nobody;
+    /// Nobody has agreed that Nivel may use the tool, or the grant is refused.
+    NotSignedIn = "AUT001", Admin;
+    /// A stored token cannot be opened.
+    TokenSealed = "AUT002", Admin;
+    /// The key for tokens is missing or is none.
+    TokenKey = "AUT003", Admin;
     /// A record could not be mapped to canonical fields.
     RecordUnmappable = "REC001", Team;
     /// A record changes back and forth and was frozen.

@@ -104,7 +104,13 @@ fn is_placeholder(local: &str, domain: &str) -> bool {
     if domain::is_placeholder(domain) {
         return true;
     }
-    let mailbox = joined(local.split('+').next().unwrap_or(local));
+    let mailbox = local.split('+').next().unwrap_or(local);
+    let joined = if mailbox.contains(['.', '-', '_']) {
+        Cow::Owned(joined(mailbox))
+    } else {
+        Cow::Borrowed(mailbox)
+    };
+    let mailbox = joined.as_ref();
     if ["noreply", "donotreply", "nichtantworten", "mailerdaemon"]
         .iter()
         .any(|start| mailbox.starts_with(start))
@@ -112,12 +118,12 @@ fn is_placeholder(local: &str, domain: &str) -> bool {
         return true;
     }
     let word = mailbox.trim_end_matches(|c: char| c.is_ascii_digit());
-    if PLACEHOLDER_MAILBOXES.contains(mailbox.as_str()) || (word.len() >= 4 && PLACEHOLDER_MAILBOXES.contains(word)) {
+    if PLACEHOLDER_MAILBOXES.contains(mailbox) || (word.len() >= 4 && PLACEHOLDER_MAILBOXES.contains(word)) {
         return true;
     }
     // `a@a.com`, `aaa@aaaa.de`: but `bosch@bosch.de` is how families and small firms write theirs.
     let host = domain.split('.').next().unwrap_or_default();
-    (mailbox.len() <= 3 && mailbox == host) || (is_one_letter(&mailbox) && is_one_letter(host))
+    (mailbox.len() <= 3 && mailbox == host) || (is_one_letter(mailbox) && is_one_letter(host))
 }
 
 /// True for the local parts nearly everybody has, which need no grammar.
@@ -126,7 +132,7 @@ fn is_plain(local: &str) -> bool {
     (1..=64).contains(&local.len()) && local.split('.').all(|part| !part.is_empty() && part.bytes().all(plain))
 }
 
-fn joined(local: &str) -> CompactString {
+fn joined(local: &str) -> String {
     local.chars().filter(|c| !matches!(c, '.' | '-' | '_')).collect()
 }
 

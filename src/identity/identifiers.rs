@@ -71,6 +71,16 @@ pub fn identifiers(
     found
 }
 
+/// True when a field holds a mailbox that is one person's own: such a mailbox is an identifier by itself.
+#[must_use]
+pub fn has_own_mailbox(fields: &Fields, field: &str) -> bool {
+    let mut is_own = false;
+    each(fields, field, |text| {
+        is_own |= mailbox(text, None, Kind::Person).is_some()
+    });
+    is_own
+}
+
 fn name_key(fields: &Fields, kind: Kind) -> Option<CompactString> {
     match kind {
         Kind::Person => name::key(

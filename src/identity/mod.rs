@@ -14,7 +14,9 @@ mod lists;
 pub mod name;
 pub mod phone;
 mod resolve;
+mod sets;
 mod text;
 
-pub use identifiers::{IdentityRules, identifiers};
+pub use identifiers::{IdentityRules, has_own_mailbox, identifiers};
 pub use resolve::{Group, Input, Member, Resolution, resolve};
+pub use sets::Sets;

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::sets::Sets;
 use crate::model::{CustomerKey, Identifier, IdentifierKind, Kind, RecordId};
 
 /// A record as the resolution sees it.
@@ -68,9 +69,9 @@ pub struct Resolution {
 /// A key whose records part (an operator's cannot-link) stays with the part that holds most of them, then with the one
 /// that holds the smallest record id.
 #[must_use]
-pub fn resolve(input: &Input) -> Resolution {
-    let members = added_up(&input.members);
-    let evidence = Evidence::of(&members, input);
+pub fn resolve(mut input: Input) -> Resolution {
+    let members = added_up(std::mem::take(&mut input.members));
+    let evidence = Evidence::of(&members, &input);
     let mut sets = Sets::new(members.len());
     for links in evidence.ranks.iter().flatten() {
         for other in links.iter().skip(1) {
@@ -93,22 +94,20 @@ pub fn resolve(input: &Input) -> Resolution {
 }
 
 /// Members by record. A customer of another kind than the record is none: the stream's kind was changed in the config.
-fn added_up(members: &[Member]) -> Vec<Member> {
-    let mut by_record: BTreeMap<&RecordId, Member> = BTreeMap::new();
-    for member in members {
-        let customer = member.customer.filter(|customer| customer.kind == member.kind);
-        by_record
-            .entry(&member.record)
-            .and_modify(|known| {
-                known.identifiers.extend(member.identifiers.iter().cloned());
-                known.customer = known.customer.into_iter().chain(customer).min();
-            })
-            .or_insert_with(|| Member {
-                customer,
-                ..member.clone()
-            });
+fn added_up(mut members: Vec<Member>) -> Vec<Member> {
+    for member in &mut members {
+        member.customer = member.customer.filter(|customer| customer.kind == member.kind);
     }
-    by_record.into_values().collect()
+    members.sort_by(|a, b| a.record.cmp(&b.record));
+    members.dedup_by(|again, first| {
+        if again.record != first.record {
+            return false;
+        }
+        first.identifiers.append(&mut again.identifiers);
+        first.customer = first.customer.into_iter().chain(again.customer).min();
+        true
+    });
+    members
 }
 
 /// Everything that joins or parts, by position of the members.
@@ -262,40 +261,6 @@ fn keyed(members: &[Member], sets: &mut Sets, unheld: &BTreeSet<CustomerKey>) ->
         }
     };
     groups.into_iter().map(group).collect()
-}
-
-/// Disjoint sets of members.
-struct Sets {
-    parents: Vec<usize>,
-}
-
-impl Sets {
-    fn new(len: usize) -> Self {
-        Self {
-            parents: (0..len).collect(),
-        }
-    }
-
-    fn root(&self, mut at: usize) -> usize {
-        while self.parents[at] != at {
-            at = self.parents[at];
-        }
-        at
-    }
-
-    /// Joins two sets; the smaller position becomes the root of both.
-    fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.shortened(a), self.shortened(b));
-        self.parents[a.max(b)] = a.min(b);
-    }
-
-    fn shortened(&mut self, mut at: usize) -> usize {
-        let root = self.root(at);
-        while self.parents[at] != root {
-            at = std::mem::replace(&mut self.parents[at], root);
-        }
-        root
-    }
 }
 
 #[cfg(test)]

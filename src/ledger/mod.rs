@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Problem;
 pub use crate::model::Wanted;
 use crate::model::{
-    Cursor, Customer, CustomerKey, FieldName, Identifier, Record, RecordId, StreamId, UnixMillis, Value,
+    Cursor, Customer, CustomerKey, FieldName, Identifier, Incoming, Record, RecordId, StreamId, UnixMillis, Value,
 };
 
 /// A 128-bit digest of what a record says (see [`content_hash`]): equal digests mean nothing changed.
@@ -50,7 +50,7 @@ pub struct Ask {
 /// decisions about these records.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
-    /// Live customers by key (never aliases).
+    /// Live customers by key (never aliases), without their lineage: whoever changes one makes a new one.
     pub customers: BTreeMap<CustomerKey, Customer>,
     /// Records with their customers.
     pub records: BTreeMap<RecordId, (Record, CustomerKey)>,
@@ -148,6 +148,8 @@ pub enum WriteChange {
 pub enum Cause {
     /// A pull; the run's id.
     Run(i64),
+    /// The first reading of one or more streams.
+    FirstReading,
     /// Events of webhooks, by their numbers in the inbox. The commit also ends their wait.
     Webhook(Vec<i64>),
     /// An acknowledged write; its operation.
@@ -250,6 +252,20 @@ pub struct Advance {
     pub rejected: u64,
 }
 
+/// An object that was read and is not folded yet: what the first reading of a stream brings is put aside until all of it
+/// is here, and then folded customer by customer instead of page by page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The stream it was read from.
+    pub stream: StreamId,
+    /// When the page it was in was asked for.
+    pub asked_at: UnixMillis,
+    /// The object.
+    pub incoming: Incoming,
+    /// By what it is found. Arrivals that share an identifier are folded together.
+    pub identifiers: BTreeSet<Identifier>,
+}
+
 /// What one page (or write result, or operator's act) changes in the ledger: all of it or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
@@ -260,17 +276,20 @@ pub struct Commit {
     /// The cursor behind it.
     pub advance: Option<Advance>,
     /// Records as they are now, with the customer each belongs to, who must be live: one that was merged away meanwhile,
-    /// or a merge that leaves a record behind with the alias, makes the commit stale.
+    /// a merge that leaves a record behind with the alias, or a record taken from a customer that the commit does not
+    /// name, makes the commit stale.
     pub records: Vec<(Record, CustomerKey)>,
     /// Identifiers that records assert now. Those of a record that are not in its list become historic.
     pub identifiers: Vec<(RecordId, BTreeSet<Identifier>)>,
-    /// Customers as they are now. `version` is the one the fold saw (0 for a new one); `apply` adds one, and refuses
+    /// Customers as they are now; one that became an alias keeps the golden record and the lineage she had. `version` is the one the fold saw (0 for a new one); `apply` adds one, and refuses
     /// the commit when the ledger has another.
     pub customers: Vec<Customer>,
     /// Changes of the outbox.
     pub writes: Vec<WriteChange>,
     /// Lines for the audit trail.
     pub changes: Vec<Change>,
+    /// Objects that are put aside, to be folded later.
+    pub arrivals: Vec<Arrival>,
 }
 
 impl Commit {
@@ -286,6 +305,7 @@ impl Commit {
             customers: Vec::new(),
             writes: Vec::new(),
             changes: Vec::new(),
+            arrivals: Vec::new(),
         }
     }
 }
@@ -348,6 +368,16 @@ pub trait Ledger: Inbox {
 
     /// Applies a commit in one transaction.
     async fn apply(&self, commit: Commit) -> Result<(), Error>;
+
+    /// What arrivals behind the one numbered `after` may have in common with others, by number, at most `limit` of them:
+    /// a digest of the object's own id and of each identifier. Equal digests by chance do no harm.
+    async fn arrival_links(&self, after: i64, limit: usize) -> Result<Vec<(i64, Vec<u64>)>, Error>;
+
+    /// The arrivals of these numbers, in the order asked; those that are gone are left out.
+    async fn arrivals(&self, numbers: &[i64]) -> Result<Vec<Arrival>, Error>;
+
+    /// Forgets the arrivals up to the one numbered `last`: they are folded.
+    async fn forget_arrivals(&self, last: i64) -> Result<(), Error>;
 
     /// Where a stream stands; the default state when it was never read.
     async fn stream(&self, stream: &StreamId) -> Result<StreamState, Error>;

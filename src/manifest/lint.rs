@@ -194,6 +194,9 @@ impl<'a> Lint<'a> {
                 }
             }
         }
+        for (place, template) in manifest.oauth2.iter().flat_map(super::oauth::OAuth2::templates) {
+            self.template(&format!("oauth2.{place}"), template, &[]);
+        }
         if let Some(check) = &manifest.check {
             self.template("check", &check.path, &[]);
         }

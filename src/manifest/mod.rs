@@ -20,6 +20,7 @@ mod map;
 mod map_out;
 #[cfg(test)]
 mod map_tests;
+mod oauth;
 mod object;
 mod paging;
 mod path;
@@ -44,6 +45,7 @@ pub use hook::{
 };
 pub use lint::lint;
 pub use map::Mapper;
+pub use oauth::{Assertion, ClientAuth, GrantKind, OAuth2, TokenBody};
 pub use object::{
     Ceiling, CommitAt, CursorRead, Deletes, Find, Full, Get, Missing, Modified, Object, Order, Read, Then, Window,
 };
@@ -52,7 +54,7 @@ pub use path::{BadPath, Found, Path};
 pub use scalar::{Many, Method, Param, Period, Rate, Request, Start};
 pub use shipped::{shipped, shipped_tests};
 pub use types::{
-    Auth, Basic, ErrorRule, FORMAT, Jwt, Limit, Manifest, OpName, Pattern, Per, Pick, Places, RateLimit,
+    Auth, Basic, ErrorRule, FORMAT, Jwt, Limit, Manifest, OpName, Pattern, Per, Pick, Places, RateLimit, Reading,
     SecretEncoding, Setting, SettingType, Source, Support, Wait,
 };
 pub use value::PhoneNormaliser;

@@ -15,7 +15,7 @@ use super::expr::Template;
 use super::field::{Field, FieldMap, Pairs, RawWrite, TimeFormat, WriteRule};
 
 use super::path::Path;
-use super::types::{Pattern, Pick, Source, Wait};
+use super::types::{Pattern, Pick, Reading, Source, Wait};
 use super::write::RowKey;
 use crate::model::{FieldName, UnixMillis, WriteMode};
 
@@ -244,6 +244,21 @@ impl<'de> Deserialize<'de> for Pick {
             return Template::compile(&text).map(Self::Template).map_err(de::Error::custom);
         }
         Path::parse(&text).map(Self::Path).map_err(de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Reading {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = CompactString::deserialize(from)?;
+        if text.contains("{{") {
+            return Template::compile(&text).map(Self::Template).map_err(de::Error::custom);
+        }
+        match text.strip_prefix("header:").filter(|name| !name.is_empty()) {
+            Some(name) => Ok(Self::Header(name.to_ascii_lowercase().into())),
+            None => Err(de::Error::custom(format!(
+                "`{text}` is not header:NAME or an expression"
+            ))),
+        }
     }
 }
 

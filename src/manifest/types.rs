@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use super::cond::Cond;
 use super::expr::Template;
 use super::hook::Webhook;
+use super::oauth::OAuth2;
 use super::object::Object;
 use super::path::Path;
 use super::scalar::{Many, Period, Rate, Request};
@@ -46,6 +47,9 @@ pub struct Manifest {
     /// How requests are authenticated.
     #[serde(default)]
     pub auth: Option<Auth>,
+    /// How requests are authenticated instead, for systems that set what its `client_id` asks for.
+    #[serde(default)]
+    pub oauth2: Option<OAuth2>,
     /// A cheap request that proves address and credential.
     #[serde(default)]
     pub check: Option<Request>,
@@ -222,8 +226,44 @@ pub struct RateLimit {
     pub op: Option<OpName>,
     /// One budget for each of these instead of one for all.
     pub per: Option<Per>,
-    /// The answer's header that says what is left; it corrects the figure.
-    pub remaining: Option<Source>,
+    /// What a call of an operation costs; those not named cost 1.
+    pub cost: BTreeMap<OpName, u32>,
+    /// Where an answer says what is left; it corrects the figure.
+    pub remaining: Option<Reading>,
+    /// Where an answer says what is used, for tools that do not say what is left.
+    pub used: Option<Reading>,
+    /// Where an answer says how large the budget is.
+    pub total: Option<Reading>,
+    /// Where an answer says when the budget is full again: seconds, or a moment.
+    pub reset: Option<Reading>,
+}
+
+impl RateLimit {
+    /// A budget for everything, of which answers say nothing.
+    #[must_use]
+    pub fn new(rate: Rate) -> Self {
+        Self {
+            rate,
+            path: None,
+            op: None,
+            per: None,
+            cost: BTreeMap::new(),
+            remaining: None,
+            used: None,
+            total: None,
+            reset: None,
+        }
+    }
+}
+
+/// Where an answer's headers say something: `header:x-remaining`, or an expression on `headers` for those that hold several
+/// figures at once.
+#[derive(Clone, Debug)]
+pub enum Reading {
+    /// A header, lower case.
+    Header(CompactString),
+    /// An expression.
+    Template(Template),
 }
 
 /// The operations of an object, as limits name them.
@@ -275,7 +315,15 @@ struct RawLimit {
     #[serde(default)]
     per: Option<Per>,
     #[serde(default)]
-    remaining: Option<Source>,
+    cost: BTreeMap<OpName, u32>,
+    #[serde(default)]
+    remaining: Option<Reading>,
+    #[serde(default)]
+    used: Option<Reading>,
+    #[serde(default)]
+    total: Option<Reading>,
+    #[serde(default)]
+    reset: Option<Reading>,
     #[serde(default)]
     parallel: Option<usize>,
     #[serde(default)]
@@ -290,14 +338,16 @@ impl TryFrom<RawLimit> for Limit {
     type Error = &'static str;
 
     fn try_from(raw: RawLimit) -> Result<Self, &'static str> {
-        let narrowed = raw.path.is_some() || raw.op.is_some() || raw.per.is_some() || raw.remaining.is_some();
+        let told = [&raw.remaining, &raw.used, &raw.total, &raw.reset];
+        let is_told = told.into_iter().any(Option::is_some);
+        let narrowed = raw.path.is_some() || raw.op.is_some() || raw.per.is_some() || !raw.cost.is_empty() || is_told;
         let mut found = Vec::new();
         found.extend(raw.parallel.map(Self::Parallel));
         found.extend(raw.jobs.map(Self::Jobs));
         found.extend(raw.timeout.map(|period| Self::Timeout(period.0)));
         found.extend(raw.body_max.map(Self::BodyMax));
         if narrowed && (!found.is_empty() || raw.rate.is_none()) {
-            return Err("`path`, `op`, `per` and `remaining` belong to a `rate`");
+            return Err("`path`, `op`, `per`, `cost`, `remaining`, `used`, `total` and `reset` belong to a `rate`");
         }
         found.extend(raw.rate.map(|rate| {
             Self::Rate(RateLimit {
@@ -305,7 +355,11 @@ impl TryFrom<RawLimit> for Limit {
                 path: raw.path,
                 op: raw.op,
                 per: raw.per,
+                cost: raw.cost,
                 remaining: raw.remaining,
+                used: raw.used,
+                total: raw.total,
+                reset: raw.reset,
             })
         }));
         match (found.pop(), found.is_empty()) {

@@ -8,10 +8,9 @@ use super::name;
 use super::observe::BOUNCES_MAX;
 use super::rules::{Create, OnClear, Rules, StreamRules};
 use super::survive::Survivorship;
-use crate::identity::{self, IdentityRules};
+use crate::identity;
 use crate::model::{
-    CustomerKey, FieldName, FieldSpec, Fields, IdentifierKind, Kind, Record, RecordId, StreamId, Value, Wanted,
-    WriteMode,
+    CustomerKey, FieldName, FieldSpec, Fields, Kind, Record, RecordId, StreamId, Value, Wanted, WriteMode,
 };
 
 /// What one stream should hold for a customer.
@@ -47,7 +46,7 @@ pub fn desires(
 ) -> Vec<Desire> {
     let mut desires = Vec::new();
     // A mailbox of several people must not find, or be, the object of one of them.
-    let has_own_email = names_one_person(golden, key.kind, rules);
+    let has_own_email = names_one_person(golden, key.kind);
     for (system, system_rules) in &rules.systems {
         for (stream, stream_rules) in &system_rules.streams {
             if !stream_rules.write || stream_rules.spec.kind != key.kind {
@@ -139,15 +138,11 @@ fn can_be_found_again(golden: &Fields, stream_rules: &StreamRules, has_own_email
     })
 }
 
-fn names_one_person(golden: &Fields, kind: Kind, rules: &Rules) -> bool {
-    let rules = IdentityRules {
-        external_ids: &rules.external_ids,
-        region: None,
-    };
-    let identifiers = identity::identifiers(golden, None, rules, kind);
-    identifiers
-        .iter()
-        .any(|identifier| identifier.kind == IdentifierKind::Email)
+fn names_one_person(golden: &Fields, kind: Kind) -> bool {
+    kind == Kind::Person
+        && ["email", "emails"]
+            .iter()
+            .any(|field| identity::has_own_mailbox(golden, field))
 }
 
 /// An enumeration can only say what is in its list.

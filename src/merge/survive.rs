@@ -93,14 +93,35 @@ impl Survivorship {
 #[must_use]
 pub fn survive(members: &[&Record], rules: &Survivorship) -> Golden {
     let members = speaking(members);
-    let mut names: BTreeSet<&FieldName> = members.iter().flat_map(|record| record.fields.0.keys()).collect();
     // Names that begin with `_` serve the connector that keeps them and mean nothing to anybody else.
-    names.retain(|field| !name::is_part(field.as_str()) && !field.as_str().starts_with('_'));
+    let is_common = |field: &FieldName| !name::is_part(field.as_str()) && !field.as_str().starts_with('_');
+    let mut said: Vec<(&FieldName, &Record, Option<&Value>)> = Vec::new();
+    for record in &members {
+        let fields = record.fields.0.iter().filter(|(field, _)| is_common(field));
+        said.extend(fields.map(|(field, value)| (field, *record, value.as_ref())));
+    }
+    // Stable: who says it stays in order.
+    said.sort_by_key(|(field, ..)| *field);
     let mut golden = Golden::default();
-    for field in names {
+    let mut candidates = Vec::new();
+    for same in said.chunk_by(|a, b| a.0 == b.0) {
+        let field = same[0].0;
         let ranked = rules.of(field.as_str());
-        let candidates = candidates(&members, field, &ranked.ranks);
-        if let Some((value, origin)) = pick(&candidates, &ranked.rule) {
+        candidates.clear();
+        candidates.extend(
+            same.iter()
+                .map(|(_, record, value)| candidate(record, field, *value, &ranked.ranks)),
+        );
+        let mut picked = pick(&candidates, &ranked.rule);
+        // Looked at only where one would win: telling a stand-in costs more than picking.
+        if picked
+            .as_ref()
+            .is_some_and(|(value, _)| is_stand_in(field.as_str(), value.as_ref()))
+        {
+            candidates.retain(|candidate| !is_stand_in(field.as_str(), candidate.value));
+            picked = pick(&candidates, &ranked.rule);
+        }
+        if let Some((value, origin)) = picked {
             golden.lineage.insert(field.clone(), origin);
             golden.fields.0.insert(field.clone(), value);
         }
@@ -142,24 +163,32 @@ pub fn candidates<'a>(
     ranks: &BTreeMap<CompactString, usize>,
 ) -> Vec<Candidate<'a>> {
     let say = |record: &&'a Record| {
-        let value = record.fields.0.get(field)?;
-        if value.as_ref().is_some_and(|value| is_stand_in(field.as_str(), value)) {
-            return None;
-        }
-        Some(Candidate {
-            record,
-            value: value.as_ref(),
-            at: record.observed.of(field.as_str()),
-            asserted: record.asserts(field.as_str()),
-            rank: ranks.get(&record.id.stream.system).copied().unwrap_or(usize::MAX),
-        })
+        let value = record.fields.0.get(field)?.as_ref();
+        (!is_stand_in(field.as_str(), value)).then(|| candidate(record, field, value, ranks))
     };
     members.iter().filter_map(say).collect()
 }
 
+fn candidate<'a>(
+    record: &'a Record,
+    field: &FieldName,
+    value: Option<&'a Value>,
+    ranks: &BTreeMap<CompactString, usize>,
+) -> Candidate<'a> {
+    Candidate {
+        record,
+        value,
+        at: record.observed.of(field.as_str()),
+        asserted: record.asserts(field.as_str()),
+        rank: ranks.get(&record.id.stream.system).copied().unwrap_or(usize::MAX),
+    }
+}
+
 /// `0000000` and `test@none.com` were typed to get past a form: they never win over silence.
-fn is_stand_in(field: &str, value: &Value) -> bool {
-    let Some(text) = value.as_text() else { return false };
+fn is_stand_in(field: &str, value: Option<&Value>) -> bool {
+    let Some(text) = value.and_then(Value::as_text) else {
+        return false;
+    };
     match field {
         "phone" | "mobile" => phone::is_placeholder(text),
         "email" => email::normalise(text).is_some_and(|email| email.is_placeholder),

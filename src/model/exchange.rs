@@ -14,21 +14,26 @@ use crate::error::{Failure, Problem};
 pub struct Cursor(pub String);
 
 /// One object as a page or a get returned it, mapped to canonical fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incoming {
     /// The id the system gave it.
     pub remote: CompactString,
     /// Canonical fields. An empty remote value is `None`; a field the answer did not contain is absent.
     pub fields: Fields,
     /// The system's own time of the last change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<UnixMillis>,
     /// The system's version or etag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<CompactString>,
     /// The system says that the object is gone (flag, tombstone, archive).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
     /// Our customer key, when the system keeps it for us and it was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<CustomerKey>,
     /// Why it could not be mapped, if so. Its good fields are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
 }
 

@@ -1,5 +1,6 @@
 //! The words of Nivel as types: records, values, identifiers, customers, time. No I/O, no clock, no vendor.
 
+mod budget;
 mod customer;
 mod exchange;
 mod field;
@@ -7,7 +8,9 @@ mod identifier;
 mod record;
 mod spec;
 mod time;
+mod token;
 
+pub use budget::{Bucket, Late, QuotaAsk, QuotaGrant, QuotaSlots, QuotaStore, QuotaUse, SharedBudget, Taken};
 pub use customer::{Customer, CustomerKey, Kind, Lineage, Origin};
 pub use exchange::{Cursor, Done, Incoming, Operation, Outcome, Page, Wanted, WriteAction};
 pub use field::{FieldName, Fields, Value};
@@ -15,3 +18,4 @@ pub use identifier::{Identifier, IdentifierKind};
 pub use record::{Bounce, Observed, Ours, Record, RecordId, StreamId};
 pub use spec::{FieldSpec, StreamSpec, WriteMode};
 pub use time::{Clock, SystemClock, TestClock, UnixMillis};
+pub use token::{SealedToken, TokenStore};

@@ -1,8 +1,12 @@
 //! A record: one object of a stream as last seen, in canonical fields.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use compact_str::CompactString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -10,23 +14,41 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{FieldName, Fields, UnixMillis, Value};
 use crate::error::Problem;
 
-/// One stream of one system: `crm/contact`.
+/// One stream of one system: `crm/contact`. Cheap to copy and to compare: there are few streams and very many records,
+/// so all ids of one stream share its name.
+#[derive(Clone, Debug)]
+pub struct StreamId(Arc<StreamName>);
+
+/// What a [`StreamId`] says.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct StreamId {
+pub struct StreamName {
     /// The system's name in the config.
     pub system: CompactString,
     /// The object's name in the manifest.
     pub stream: CompactString,
 }
 
+/// Every name there is, once.
+static NAMES: Mutex<BTreeSet<Arc<StreamName>>> = Mutex::new(BTreeSet::new());
+
 impl StreamId {
     /// A stream id from its parts.
     #[must_use]
     pub fn new(system: impl Into<CompactString>, stream: impl Into<CompactString>) -> Self {
-        Self {
+        Self::of(StreamName {
             system: system.into(),
             stream: stream.into(),
+        })
+    }
+
+    fn of(name: StreamName) -> Self {
+        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = names.get(&name) {
+            return Self(Arc::clone(known));
         }
+        let name = Arc::new(name);
+        names.insert(Arc::clone(&name));
+        Self(name)
     }
 
     /// The id of one record of this stream.
@@ -36,6 +58,56 @@ impl StreamId {
             stream: self.clone(),
             remote: remote.into(),
         }
+    }
+}
+
+impl Deref for StreamId {
+    type Target = StreamName;
+
+    fn deref(&self) -> &StreamName {
+        &self.0
+    }
+}
+
+impl PartialEq for StreamId {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for StreamId {}
+
+impl PartialOrd for StreamId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for StreamId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if self == other {
+            Ordering::Equal
+        } else {
+            self.0.cmp(&other.0)
+        }
+    }
+}
+
+impl Hash for StreamId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl Serialize for StreamId {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.0.as_ref().serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for StreamId {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        StreamName::deserialize(from).map(Self::of)
     }
 }
 

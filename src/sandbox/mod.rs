@@ -17,6 +17,7 @@ pub mod faults;
 pub mod history;
 pub mod hooks;
 mod hubspot;
+pub mod oauth;
 pub mod people;
 mod pipedrive;
 mod play;

@@ -1,4 +1,5 @@
-//! The config under which the shipped manifests speak to the sandbox: only `base` differs from a real one.
+//! The config under which the shipped manifests speak to the sandbox: `base` differs from a real one, and the rates, since
+//! nobody else uses a tool on loopback.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -23,6 +24,7 @@ systems:
     connector: hubspot
     role: marketing
     base: {hubspot}
+    limits: [1000/1s, {{parallel: 6}}]
     every: 5s
     lag: 0s
     create: always
@@ -31,6 +33,7 @@ systems:
     connector: pipedrive
     role: sales
     base: {pipedrive}
+    limits: [1000/1s, {{parallel: 6}}]
     every: 5s
     lag: 0s
     create: always
@@ -39,6 +42,7 @@ systems:
     connector: zendesk
     role: support
     base: {zendesk}
+    limits: [1000/1s, {{parallel: 6}}]
     every: 5s
     lag: 0s
     create: always

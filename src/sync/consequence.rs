@@ -10,7 +10,7 @@ use crate::model::{Customer, CustomerKey, FieldName, Fields, Record, RecordId, U
 
 /// Which customers are touched, and how.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Affected {
+pub struct Affected<'a> {
     /// Live customers whose records changed.
     pub customers: BTreeSet<CustomerKey>,
     /// Record → its customer from now on, for every record of the view and the page.
@@ -18,13 +18,13 @@ pub struct Affected {
     /// Customers that live on as aliases: from → into.
     pub merged: BTreeMap<CustomerKey, CustomerKey>,
     /// Records as they are now, where the view is out of date.
-    pub fresh: BTreeMap<RecordId, Record>,
+    pub fresh: BTreeMap<&'a RecordId, &'a Record>,
 }
 
 /// Adds to a commit what follows for every touched customer.
 pub fn consequences(
     view: &View,
-    affected: &Affected,
+    affected: &Affected<'_>,
     rules: &Rules,
     survivorship: &Survivorship,
     now: UnixMillis,
@@ -32,10 +32,8 @@ pub fn consequences(
 ) {
     let mut members: BTreeMap<CustomerKey, Vec<&Record>> = BTreeMap::new();
     for (id, key) in &affected.homes {
-        let record = affected
-            .fresh
-            .get(id)
-            .or_else(|| view.records.get(id).map(|(record, _)| record));
+        let fresh = affected.fresh.get(id).copied();
+        let record = fresh.or_else(|| view.records.get(id).map(|(record, _)| record));
         members.entry(*key).or_default().extend(record);
     }
     let pending = pending_by_customer(view, affected);
@@ -50,7 +48,7 @@ pub fn consequences(
     }
 }
 
-fn pending_by_customer<'v>(view: &'v View, affected: &Affected) -> BTreeMap<CustomerKey, Vec<&'v Write>> {
+fn pending_by_customer<'v>(view: &'v View, affected: &Affected<'_>) -> BTreeMap<CustomerKey, Vec<&'v Write>> {
     let mut pending: BTreeMap<CustomerKey, Vec<&Write>> = BTreeMap::new();
     for write in view.writes.values() {
         let home = match &write.target.slot {

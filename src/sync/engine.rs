@@ -8,6 +8,7 @@ use compact_str::CompactString;
 use futures::future::join_all;
 use serde::Serialize;
 
+use super::arrivals::FirstReadings;
 use super::progress::{Event, Progress};
 use super::settle::Aftermath;
 use crate::cache::IdentityCache;
@@ -47,6 +48,8 @@ pub struct Engine {
     progress: Arc<dyn Progress>,
     /// One fold at a time: with one node nobody else writes, so no commit is ever stale.
     pub(super) gate: tokio::sync::Mutex<()>,
+    /// First readings under way, and the folding of what they put aside.
+    pub(super) first_readings: FirstReadings,
     /// Rung when a commit may have put writes into the outbox.
     pub(super) bell: tokio::sync::Notify,
 }
@@ -151,6 +154,7 @@ impl Engine {
             clock: parts.clock,
             progress: parts.progress,
             gate: tokio::sync::Mutex::new(()),
+            first_readings: FirstReadings::default(),
             bell: tokio::sync::Notify::new(),
         }
     }
@@ -218,7 +222,7 @@ impl Engine {
         }
     }
 
-    /// True when every stream was read to its end at least once. Until then nothing is written anywhere: an object that is
+    /// True when every stream was read to its end at least once, and everything read was folded. Until then nothing is written anywhere: an object that is
     /// about to be made might stand on a page that was not read yet.
     ///
     /// # Errors
@@ -228,7 +232,8 @@ impl Engine {
         Ok(self
             .streams()
             .iter()
-            .all(|stream| states.get(stream).is_some_and(|state| state.initial_done_at.is_some())))
+            .all(|stream| states.get(stream).is_some_and(|state| state.initial_done_at.is_some()))
+            && self.ledger.arrival_links(0, 1).await?.is_empty())
     }
 
     /// Reads every stream up to the present.
@@ -250,6 +255,7 @@ impl Engine {
                 None => {}
             }
         }
+        self.fold_arrivals().await?;
         Ok(figures)
     }
 
@@ -269,7 +275,7 @@ impl Engine {
                 return Err(error);
             }
         }
-        Ok(())
+        self.fold_arrivals().await
     }
 
     /// Delivers what is due in one stream, and says when to look again.

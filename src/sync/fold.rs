@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no clock, no randomness (new keys are handed in). Folding the same page again changes nothing.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::consequence::{Affected, consequences};
@@ -10,15 +11,25 @@ use crate::ledger::{Ask, Cause, Change, Commit, View, What};
 use crate::merge::{BOUNCES_MAX, Rules, Seen, Survivorship, observe};
 use crate::model::{Customer, CustomerKey, Fields, Identifier, Incoming, Kind, RecordId, StreamId, UnixMillis};
 
-/// Objects of one stream as a page returned them.
+/// One object as a page returned it. What is folded together may come from several streams.
 #[derive(Clone, Copy, Debug)]
-pub struct Objects<'a> {
-    /// The stream.
+pub struct Object<'a> {
+    /// The stream it stands in.
     pub stream: &'a StreamId,
-    /// The objects.
-    pub incoming: &'a [Incoming],
+    /// What it says.
+    pub incoming: &'a Incoming,
     /// When the page was asked for.
     pub asked_at: UnixMillis,
+    /// By what it alone is found (see [`identifiers`]).
+    pub identifiers: &'a BTreeSet<Identifier>,
+}
+
+impl Object<'_> {
+    /// The record it is.
+    #[must_use]
+    pub fn id(&self) -> RecordId {
+        self.stream.record(self.incoming.remote.clone())
+    }
 }
 
 /// What a fold needs besides the page and the view.
@@ -46,35 +57,28 @@ pub enum Folded {
 
 /// What the view must reach for a page.
 #[must_use]
-pub fn ask(objects: Objects<'_>, rules: &Rules) -> Ask {
+pub fn ask(objects: &[Object<'_>]) -> Ask {
     let mut ask = Ask::default();
-    let kind = rules.kind(&objects.stream.system, &objects.stream.stream);
-    for incoming in objects.incoming {
-        ask.records.insert(objects.stream.record(incoming.remote.clone()));
-        ask.identifiers
-            .extend(identify(&incoming.fields, incoming.key.as_ref(), kind, rules));
-    }
+    ask.records.extend(objects.iter().map(Object::id));
+    ask.identifiers
+        .extend(objects.iter().flat_map(|object| object.identifiers).cloned());
     ask
+}
+
+/// By what an object alone is found, whatever its record said before.
+#[must_use]
+pub fn identifiers(stream: &StreamId, incoming: &Incoming, rules: &Rules) -> BTreeSet<Identifier> {
+    let kind = rules.kind(&stream.system, &stream.stream);
+    identify(&incoming.fields, incoming.key.as_ref(), kind, rules)
 }
 
 /// Folds a page into a commit.
 #[must_use]
-pub fn fold(view: &View, asked: &Ask, objects: Objects<'_>, context: Context<'_>) -> Folded {
-    let seen = see(view, objects);
-    let kind = context.rules.kind(&objects.stream.system, &objects.stream.stream);
-    let keys = read_back_keys(objects);
-    let identifiers: BTreeMap<&RecordId, BTreeSet<Identifier>> = seen
+pub fn fold(view: &View, asked: &Ask, objects: &[Object<'_>], context: Context<'_>) -> Folded {
+    let sightings = see(view, objects, context.rules);
+    let missing: BTreeSet<_> = sightings
         .iter()
-        .map(|(id, seen)| {
-            (
-                id,
-                identify(&seen.record.fields, keys.get(id).copied(), kind, context.rules),
-            )
-        })
-        .collect();
-    let missing: BTreeSet<_> = identifiers
-        .values()
-        .flatten()
+        .flat_map(|sighting| sighting.identifiers.iter())
         .filter(|identifier| !asked.identifiers.contains(*identifier))
         .cloned()
         .collect();
@@ -82,17 +86,10 @@ pub fn fold(view: &View, asked: &Ask, objects: Objects<'_>, context: Context<'_>
         return Folded::NeedsMore(missing);
     }
     let mut commit = Commit::new(context.cause.clone(), context.now);
-    if seen.is_empty() {
+    if sightings.is_empty() {
         return Folded::Done(Box::new(commit));
     }
-    let affected = settle_identity(view, &seen, &identifiers, kind, context.mint, &mut commit);
-    for (id, seen) in &seen {
-        if let Some(customer) = affected.homes.get(id) {
-            note(seen, *customer, &mut commit.changes);
-            commit.records.push((seen.record.clone(), *customer));
-        }
-    }
-    commit.identifiers = identifiers.into_iter().map(|(id, set)| (id.clone(), set)).collect();
+    let affected = settle_identity(view, &sightings, context.rules, context.mint, &mut commit);
     consequences(
         view,
         &affected,
@@ -101,30 +98,63 @@ pub fn fold(view: &View, asked: &Ask, objects: Objects<'_>, context: Context<'_>
         context.now,
         &mut commit,
     );
+    let homes = affected.homes;
+    for Sighting { seen, identifiers } in sightings {
+        commit
+            .identifiers
+            .push((seen.record.id.clone(), identifiers.into_owned()));
+        if let Some(customer) = homes.get(&seen.record.id) {
+            note(&seen, *customer, &mut commit.changes);
+            commit.records.push((seen.record, *customer));
+        }
+    }
     Folded::Done(Box::new(commit))
 }
 
-/// What the page newly says, record by record. An object that is first seen as gone is nobody's.
-fn see(view: &View, objects: Objects<'_>) -> BTreeMap<RecordId, Seen> {
-    let mut all: BTreeMap<RecordId, Seen> = BTreeMap::new();
-    for incoming in objects.incoming {
-        let id = objects.stream.record(incoming.remote.clone());
-        let earlier = all.get(&id).map(|seen| &seen.record);
-        let old = earlier.or_else(|| view.records.get(&id).map(|(record, _)| record));
-        let Some(now) = observe(old, &id, incoming, objects.asked_at) else {
+/// An object that says something new.
+struct Sighting<'a> {
+    seen: Seen,
+    /// What its record asserts from now on.
+    identifiers: Cow<'a, BTreeSet<Identifier>>,
+}
+
+/// What the page newly says, record by record, in the order of their ids. An object that is first seen as gone is nobody's.
+fn see<'a>(view: &View, objects: &[Object<'a>], rules: &Rules) -> Vec<Sighting<'a>> {
+    let mut by_id: Vec<(RecordId, &Object<'a>)> = objects.iter().map(|object| (object.id(), object)).collect();
+    by_id.sort_by(|a, b| a.0.cmp(&b.0));
+    let same = by_id.chunk_by(|a, b| a.0 == b.0);
+    same.filter_map(|same| see_one(view, same, rules)).collect()
+}
+
+/// What the sayings of one object newly say, the later ones on top.
+fn see_one<'a>(view: &View, sayings: &[(RecordId, &Object<'a>)], rules: &Rules) -> Option<Sighting<'a>> {
+    let id = &sayings.first()?.0;
+    let known = view.records.get(id).map(|(record, _)| record);
+    let mut seen: Option<Seen> = None;
+    for (_, object) in sayings {
+        let old = seen.as_ref().map(|seen| &seen.record).or(known);
+        let Some(now) = observe(old, id, object.incoming, object.asked_at) else {
             continue;
         };
-        if now.appeared && incoming.deleted {
+        if now.appeared && object.incoming.deleted {
             continue;
         }
-        match all.get_mut(&id) {
+        match &mut seen {
             Some(before) => join(before, now),
-            None => {
-                all.insert(id, now);
-            }
+            None => seen = Some(now),
         }
     }
-    all
+    let seen = seen?;
+    let identifiers = match sayings {
+        // An object that is new asserts what it says by itself.
+        [(_, only)] if seen.appeared => Cow::Borrowed(only.identifiers),
+        _ => {
+            let kind = rules.kind(&id.stream.system, &id.stream.stream);
+            let keys = sayings.iter().filter_map(|(_, object)| object.incoming.key.as_ref());
+            Cow::Owned(identify(&seen.record.fields, keys.last(), kind, rules))
+        }
+    };
+    Some(Sighting { seen, identifiers })
 }
 
 /// The same object twice in one page: the later news come on top.
@@ -138,16 +168,6 @@ fn join(before: &mut Seen, now: Seen) {
     before.record = now.record;
 }
 
-fn read_back_keys(objects: Objects<'_>) -> BTreeMap<RecordId, &CustomerKey> {
-    let with_key = objects
-        .incoming
-        .iter()
-        .filter_map(|incoming| Some((incoming, incoming.key.as_ref()?)));
-    with_key
-        .map(|(incoming, key)| (objects.stream.record(incoming.remote.clone()), key))
-        .collect()
-}
-
 fn identify(fields: &Fields, key: Option<&CustomerKey>, kind: Kind, rules: &Rules) -> BTreeSet<Identifier> {
     let identity_rules = IdentityRules {
         external_ids: &rules.external_ids,
@@ -157,20 +177,28 @@ fn identify(fields: &Fields, key: Option<&CustomerKey>, kind: Kind, rules: &Rule
 }
 
 /// Decides whose records these are; merges and their trail go into the commit.
-fn settle_identity(
+fn settle_identity<'s>(
     view: &View,
-    seen: &BTreeMap<RecordId, Seen>,
-    identifiers: &BTreeMap<&RecordId, BTreeSet<Identifier>>,
-    kind: Kind,
+    sightings: &'s [Sighting<'_>],
+    rules: &Rules,
     mint: &mut dyn FnMut(Kind) -> CustomerKey,
     commit: &mut Commit,
-) -> Affected {
-    let resolution = identity::resolve(&members(view, identifiers, kind));
-    let mut affected = Affected::default();
+) -> Affected<'s> {
+    let resolution = identity::resolve(members(view, sightings, rules));
+    let mut affected = Affected {
+        fresh: sightings
+            .iter()
+            .map(|sighting| (&sighting.seen.record.id, &sighting.seen.record))
+            .collect(),
+        ..Affected::default()
+    };
     for group in resolution.groups {
         let key = group.customer.unwrap_or_else(|| mint(group.kind));
         let moves = |id: &&RecordId| view.records.get(*id).is_some_and(|(_, customer)| *customer != key);
-        let is_touched = group.records.iter().any(|id| seen.contains_key(id) || moves(&id));
+        let is_touched = group
+            .records
+            .iter()
+            .any(|id| affected.fresh.contains_key(id) || moves(&id));
         for loser in group.absorbed.iter().filter(|loser| **loser != key) {
             absorb(view, *loser, key, commit);
             affected.merged.insert(*loser, key);
@@ -179,7 +207,7 @@ fn settle_identity(
             affected
                 .customers
                 .extend(view.records.get(id).map(|(_, customer)| *customer));
-            if !seen.contains_key(id) {
+            if !affected.fresh.contains_key(id) {
                 commit
                     .records
                     .extend(view.records.get(id).map(|(record, _)| (record.clone(), key)));
@@ -193,43 +221,44 @@ fn settle_identity(
     affected
         .customers
         .retain(|customer| !affected.merged.contains_key(customer));
-    affected.fresh = seen
-        .iter()
-        .map(|(id, seen)| (id.clone(), seen.record.clone()))
-        .collect();
     affected
 }
 
 /// Everybody who has a say in who is who.
-fn members(view: &View, identifiers: &BTreeMap<&RecordId, BTreeSet<Identifier>>, kind: Kind) -> Input {
-    let mut members: BTreeMap<&RecordId, Member> = BTreeMap::new();
-    let member = |id: &RecordId, customer: Option<CustomerKey>, kind| Member {
-        record: id.clone(),
-        identifiers: BTreeSet::new(),
-        customer,
-        kind,
-    };
-    for (id, (_, customer)) in &view.records {
-        members.insert(id, member(id, Some(*customer), customer.kind));
-    }
+fn members(view: &View, sightings: &[Sighting<'_>], rules: &Rules) -> Input {
+    let mut members: Vec<Member> = view
+        .records
+        .iter()
+        .map(|(id, (_, customer))| Member {
+            record: id.clone(),
+            identifiers: BTreeSet::new(),
+            customer: Some(*customer),
+            kind: customer.kind,
+        })
+        .collect();
     for (identifier, holders) in &view.holders {
         for holder in holders {
-            if let Some(member) = members.get_mut(holder) {
-                member.identifiers.insert(identifier.clone());
+            if let Ok(at) = members.binary_search_by(|member| member.record.cmp(holder)) {
+                members[at].identifiers.insert(identifier.clone());
             }
         }
     }
-    for (id, set) in identifiers {
-        let member = members.entry(*id).or_insert_with(|| member(id, None, kind));
-        member.identifiers.extend(set.iter().cloned());
-    }
+    members.extend(sightings.iter().map(|Sighting { seen, identifiers }| {
+        let id = &seen.record.id;
+        Member {
+            record: id.clone(),
+            identifiers: identifiers.as_ref().clone(),
+            customer: None,
+            kind: rules.kind(&id.stream.system, &id.stream.stream),
+        }
+    }));
     let word = |same| {
         let said = view.decisions.iter().filter(move |decision| decision.same == same);
         said.map(|decision| (decision.left.clone(), decision.right.clone()))
             .collect()
     };
     Input {
-        members: members.into_values().collect(),
+        members,
         customers: view.customers.keys().copied().collect(),
         must: word(true),
         cannot: word(false),

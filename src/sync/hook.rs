@@ -145,7 +145,8 @@ impl Engine {
         self.link(stream, &jobs, &view).await?;
         let count = look.events.len() as u64;
         let cause = Cause::Webhook(look.events);
-        self.fold_objects(stream, &look.incoming, asked_at, cause, None).await?;
+        self.fold_incoming(stream, &look.incoming, asked_at, cause, None)
+            .await?;
         drained.folded += count;
         Ok(())
     }

@@ -4,6 +4,7 @@ pub mod consequence;
 pub mod fold;
 pub mod settle;
 
+mod arrivals;
 mod engine;
 mod hints;
 mod hook;

@@ -16,6 +16,13 @@ pub enum Event {
         /// Of these, the ones that could not be mapped.
         rejected: u64,
     },
+    /// Some of what the first reading put aside was folded.
+    Folded {
+        /// Objects folded so far.
+        done: u64,
+        /// Objects that were put aside.
+        total: u64,
+    },
     /// A batch was delivered and settled.
     Wrote {
         /// The stream.

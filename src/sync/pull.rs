@@ -1,16 +1,19 @@
 //! Reads one stream up to the present, page by page; every page is one commit.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
+use tokio::task::JoinSet;
 
 use super::engine::{Engine, Stop};
-use super::fold::{Context, Folded, Objects, ask, fold};
+use super::fold::{Context, Folded, Object, ask, fold, identifiers};
 use super::progress::Event;
 use crate::cache;
 use crate::connector::Connection;
+use crate::connector::limits::{Lane, in_lane};
 use crate::error::{Class, Code, Failure, Problem};
-use crate::ledger::{Advance, Ask, Cause, Commit, Error as LedgerError, Run, content_hash_of};
+use crate::ledger::{Advance, Ask, Cause, Commit, Error as LedgerError, Run, StreamState, View, content_hash_of};
 use crate::model::{Cursor, Incoming, Page, RecordId, StreamId, UnixMillis};
 
 /// How often a fold may be repeated because the view was too small or out of date. Reached only by a bug.
@@ -53,9 +56,9 @@ impl Engine {
         }
         let started_at = self.clock.now();
         let id = self.ledger.open_run(stream, started_at).await?;
-        let result = self
-            .pull_run(connection.as_ref(), stream, id, state.cursor, state.version, report)
-            .await;
+        let reading = state.initial_done_at.is_none().then(|| self.first_readings.begin());
+        let result = self.pull_run(connection, stream, id, &state, report).await;
+        drop(reading);
         let problem = result.as_ref().err().map(Stop::problem);
         let run = Run {
             id,
@@ -77,14 +80,16 @@ impl Engine {
 
     async fn pull_run(
         &self,
-        connection: &dyn Connection,
+        connection: &Arc<dyn Connection>,
         stream: &StreamId,
         run: i64,
-        cursor: Option<Cursor>,
-        mut version: u64,
+        state: &StreamState,
         report: &mut PullReport,
     ) -> Result<(), Stop> {
-        let mut next = self.ask_page(connection, stream, cursor.as_ref()).await;
+        let is_first = state.initial_done_at.is_none();
+        let lane = if is_first { Lane::Backfill } else { Lane::Live };
+        let mut version = state.version;
+        let mut next = ask_page(connection, stream, state.cursor.as_ref(), lane).await;
         loop {
             let page = match next {
                 Ok(page) => page,
@@ -92,8 +97,15 @@ impl Engine {
             };
             // The next page is on its way while this one is folded: its cursor is known, and reading changes nothing.
             let ahead = (!page.is_caught_up).then(|| page.next.clone());
-            let ahead = self.ask_ahead(connection, stream, ahead.as_ref());
-            let (committed, ahead) = tokio::join!(self.commit_page(stream, run, page, version), ahead);
+            let ahead = ask_ahead(connection, stream, ahead.as_ref(), lane);
+            let commit = async {
+                if is_first {
+                    self.put_aside(stream, run, page, version).await
+                } else {
+                    self.commit_page(stream, run, page, version).await
+                }
+            };
+            let (committed, ahead) = tokio::join!(commit, ahead);
             let advance = committed?;
             version += 1;
             report.read += advance.read;
@@ -110,34 +122,6 @@ impl Engine {
                 None => return Ok(()),
             }
         }
-    }
-
-    async fn ask_ahead(
-        &self,
-        connection: &dyn Connection,
-        stream: &StreamId,
-        cursor: Option<&Cursor>,
-    ) -> Option<Result<Page, Failure>> {
-        match cursor {
-            Some(cursor) => Some(self.ask_page(connection, stream, Some(cursor)).await),
-            None => None,
-        }
-    }
-
-    /// Asks for one page; passing faults are retried a few times, because nothing is lost by reading again.
-    async fn ask_page(
-        &self,
-        connection: &dyn Connection,
-        stream: &StreamId,
-        cursor: Option<&Cursor>,
-    ) -> Result<Page, Failure> {
-        let ask = || async { connection.pull(&stream.stream, cursor).await };
-        let pace = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(200))
-            .with_max_delay(Duration::from_secs(20))
-            .with_max_times(5)
-            .with_jitter();
-        ask.retry(pace).when(|failure| failure.class == Class::Transient).await
     }
 
     /// Notes with the stream why reading stopped, and until when it makes no sense to go on.
@@ -161,23 +145,9 @@ impl Engine {
         page: Page,
         from_version: u64,
     ) -> Result<Advance, LedgerError> {
-        let Page {
-            records,
-            next,
-            is_caught_up,
-            asked_at,
-            ..
-        } = page;
-        let mut advance = Advance {
-            stream: stream.clone(),
-            from_version,
-            cursor: next,
-            is_caught_up,
-            read: records.len() as u64,
-            changed: 0,
-            rejected: records.iter().filter(|record| record.problem.is_some()).count() as u64,
-        };
-        let news = self.news(stream, records).await?;
+        let mut advance = advance(stream, &page, from_version);
+        let asked_at = page.asked_at;
+        let news = self.news(stream, page.records).await?;
         advance.changed = news.len() as u64;
         if news.is_empty() {
             let mut commit = Commit::new(Cause::Run(run), self.clock.now());
@@ -185,7 +155,7 @@ impl Engine {
             self.ledger.apply(commit).await?;
             return Ok(advance);
         }
-        self.fold_objects(stream, &news, asked_at, Cause::Run(run), Some(&advance))
+        self.fold_incoming(stream, &news, asked_at, Cause::Run(run), Some(&advance))
             .await?;
         Ok(advance)
     }
@@ -205,11 +175,11 @@ impl Engine {
         Ok(records.into_iter().zip(heads).filter_map(is_news).collect())
     }
 
-    /// Folds objects into the ledger: view, fold, apply, until it fits.
+    /// Folds objects of one stream into the ledger.
     ///
     /// # Errors
     /// When the ledger cannot be used.
-    pub(super) async fn fold_objects(
+    pub(super) async fn fold_incoming(
         &self,
         stream: &StreamId,
         incoming: &[Incoming],
@@ -217,30 +187,35 @@ impl Engine {
         cause: Cause,
         advance: Option<&Advance>,
     ) -> Result<(), LedgerError> {
-        let objects = Objects {
+        let identifiers: Vec<_> = incoming
+            .iter()
+            .map(|one| identifiers(stream, one, &self.rules))
+            .collect();
+        let objects = incoming.iter().zip(&identifiers).map(|(incoming, identifiers)| Object {
             stream,
             incoming,
             asked_at,
-        };
-        let mut asked = ask(objects, &self.rules);
+            identifiers,
+        });
+        self.fold_objects(&objects.collect::<Vec<_>>(), cause, advance).await
+    }
+
+    /// Folds objects into the ledger: view, fold, apply, until it fits.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used.
+    pub(super) async fn fold_objects(
+        &self,
+        objects: &[Object<'_>],
+        cause: Cause,
+        advance: Option<&Advance>,
+    ) -> Result<(), LedgerError> {
+        let mut asked = ask(objects);
         self.add_hints(&mut asked).await;
         let gate = self.gate.lock().await;
         for _ in 0..FOLDS_MAX {
             let view = self.ledger.view(asked.clone()).await?;
-            let context = Context {
-                rules: &self.rules,
-                survivorship: &self.survivorship,
-                now: self.clock.now(),
-                cause: cause.clone(),
-                mint: &mut Self::mint,
-            };
-            let mut commit = match fold(&view, &asked, objects, context) {
-                Folded::NeedsMore(identifiers) => {
-                    asked.identifiers.extend(identifiers);
-                    continue;
-                }
-                Folded::Done(commit) => *commit,
-            };
+            let mut commit = self.fold_once(view, asked.clone(), objects, &cause).await?;
             commit.advance = advance.cloned();
             let learned = learned(&commit);
             let has_writes = !commit.writes.is_empty();
@@ -256,9 +231,32 @@ impl Engine {
             }
             return Ok(());
         }
-        Err(LedgerError::Broken(
-            Problem::new(Code::Bug, format!("a page could not be folded in {FOLDS_MAX} tries")).about(stream),
-        ))
+        Err(does_not_fold())
+    }
+
+    /// Folds objects on a view; looks up more where it does not reach far enough. The gate must be held.
+    pub(super) async fn fold_once(
+        &self,
+        mut view: View,
+        mut asked: Ask,
+        objects: &[Object<'_>],
+        cause: &Cause,
+    ) -> Result<Commit, LedgerError> {
+        for _ in 0..FOLDS_MAX {
+            let context = Context {
+                rules: &self.rules,
+                survivorship: &self.survivorship,
+                now: self.clock.now(),
+                cause: cause.clone(),
+                mint: &mut Self::mint,
+            };
+            match fold(&view, &asked, objects, context) {
+                Folded::Done(commit) => return Ok(*commit),
+                Folded::NeedsMore(identifiers) => asked.identifiers.extend(identifiers),
+            }
+            view = self.ledger.view(asked.clone()).await?;
+        }
+        Err(does_not_fold())
     }
 
     /// Customers the cache knows for the page's identifiers and records are loaded with the view. Only a hint: the ledger
@@ -275,8 +273,70 @@ impl Engine {
     }
 }
 
+/// Asks for one page; passing faults are retried a few times, because nothing is lost by reading again.
+///
+/// In a task of its own: answers of several streams are taken apart on several cores.
+async fn ask_page(
+    connection: &Arc<dyn Connection>,
+    stream: &StreamId,
+    cursor: Option<&Cursor>,
+    lane: Lane,
+) -> Result<Page, Failure> {
+    let (connection, name, cursor) = (Arc::clone(connection), stream.stream.clone(), cursor.cloned());
+    let mut task = JoinSet::new();
+    let work = async move {
+        let ask = || async { connection.pull(&name, cursor.as_ref()).await };
+        let pace = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_delay(Duration::from_secs(20))
+            .with_max_times(5)
+            .with_jitter();
+        ask.retry(pace).when(|failure| failure.class == Class::Transient).await
+    };
+    task.spawn(in_lane(lane, work));
+    match task.join_next().await {
+        Some(Ok(answer)) => answer,
+        _ => Err(Failure::new(
+            Class::Transient,
+            Problem::new(Code::Bug, "the task that asks for a page ended without an answer").about(stream),
+        )),
+    }
+}
+
+async fn ask_ahead(
+    connection: &Arc<dyn Connection>,
+    stream: &StreamId,
+    cursor: Option<&Cursor>,
+    lane: Lane,
+) -> Option<Result<Page, Failure>> {
+    match cursor {
+        Some(cursor) => Some(ask_page(connection, stream, Some(cursor), lane).await),
+        None => None,
+    }
+}
+
+/// The cursor part of a page's commit; nothing is known yet of what changed.
+pub(super) fn advance(stream: &StreamId, page: &Page, from_version: u64) -> Advance {
+    Advance {
+        stream: stream.clone(),
+        from_version,
+        cursor: page.next.clone(),
+        is_caught_up: page.is_caught_up,
+        read: page.records.len() as u64,
+        changed: 0,
+        rejected: page.records.iter().filter(|record| record.problem.is_some()).count() as u64,
+    }
+}
+
+fn does_not_fold() -> LedgerError {
+    LedgerError::Broken(Problem::new(
+        Code::Bug,
+        format!("a page could not be folded in {FOLDS_MAX} tries"),
+    ))
+}
+
 /// What the cache should remember of a commit.
-fn learned(commit: &Commit) -> cache::Learned {
+pub(super) fn learned(commit: &Commit) -> cache::Learned {
     let homes: std::collections::BTreeMap<&RecordId, _> = commit
         .records
         .iter()

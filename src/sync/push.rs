@@ -1,19 +1,22 @@
 //! Delivers one stream's due writes and settles the answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use compact_str::CompactString;
+use tokio::task::JoinSet;
 
 use super::engine::Engine;
 use super::progress::Event;
 use super::settle::{Aftermath, settle};
 use crate::connector::Connection;
+use crate::connector::limits::{Lane, in_lane};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::ledger::{Ask, Cause, Error as LedgerError, Slot, View, Write};
-use crate::model::{Fields, Operation, Outcome, StreamId, UnixMillis, WriteAction};
+use crate::model::{Fields, Operation, Outcome, RecordId, StreamId, UnixMillis, WriteAction};
 
 /// Writes handed out at once, also to tools that take them one by one: one intent on disk and one settlement for all.
-const CLAIM_MIN: usize = 64;
+const CLAIM_MIN: usize = 200;
 
 /// How often the answers to a batch may be folded again. Reached only by a bug.
 const FOLDS_MAX: usize = 16;
@@ -45,7 +48,7 @@ impl Engine {
             if writes.is_empty() {
                 return Ok(total);
             }
-            let aftermath = self.deliver(connection.as_ref(), stream, writes).await?;
+            let aftermath = self.deliver(connection, stream, writes).await?;
             self.tell(&Event::Wrote {
                 stream: stream.clone(),
                 done: aftermath.done,
@@ -75,13 +78,18 @@ impl Engine {
 
     async fn deliver(
         &self,
-        connection: &dyn Connection,
+        connection: &Arc<dyn Connection>,
         stream: &StreamId,
         writes: Vec<Write>,
     ) -> Result<Aftermath, LedgerError> {
         let view = self.ledger.view(ask_for(&writes, &[])).await?;
         let operations: Vec<Operation> = writes.iter().map(|write| operation(write, &view)).collect();
-        let outcomes = connection.write(&stream.stream, &operations).await;
+        let lane = if writes.iter().all(|write| write.attempts > 1) {
+            Lane::Retry
+        } else {
+            Lane::Live
+        };
+        let outcomes = write(connection, stream, operations, lane).await;
         let mut answers: Vec<(Write, Outcome)> = Vec::with_capacity(writes.len());
         let mut outcomes = outcomes.into_iter();
         for write in writes {
@@ -93,14 +101,14 @@ impl Engine {
             answers.push((write, outcome));
         }
         self.learn_existing(connection, stream, &answers).await?;
-        self.settle_answers(answers).await
+        self.settle_answers(answers, view).await
     }
 
     /// An object that turned out to exist already is read and folded before anything is written to it, so that it gets its
     /// say like any other record.
     async fn learn_existing(
         &self,
-        connection: &dyn Connection,
+        connection: &Arc<dyn Connection>,
         stream: &StreamId,
         answers: &[(Write, Outcome)],
     ) -> Result<(), LedgerError> {
@@ -117,7 +125,7 @@ impl Engine {
         match connection.get(&stream.stream, &found).await {
             Ok(objects) => {
                 let cause = Cause::Write(answers[0].0.operation.clone());
-                self.fold_objects(stream, &objects, asked_at, cause, None).await
+                self.fold_incoming(stream, &objects, asked_at, cause, None).await
             }
             Err(failure) => {
                 tracing::warn!(%stream, code = %failure.problem.code, %failure, "objects that exist already could not be read");
@@ -126,21 +134,27 @@ impl Engine {
         }
     }
 
-    async fn settle_answers(&self, answers: Vec<(Write, Outcome)>) -> Result<Aftermath, LedgerError> {
+    /// Folds the answers into the ledger, first on the view that the writes were made from: nearly always nobody else
+    /// had to do with these customers meanwhile, and when somebody had, the ledger refuses it as stale.
+    async fn settle_answers(&self, answers: Vec<(Write, Outcome)>, view: View) -> Result<Aftermath, LedgerError> {
         let writes: Vec<Write> = answers.iter().map(|(write, _)| write.clone()).collect();
-        let made: Vec<_> = answers
-            .iter()
-            .filter_map(|(write, outcome)| {
-                let remote = match outcome {
-                    Ok(done) => Some(done.remote.clone()),
-                    Err(failure) => failure.remote.clone(),
-                };
-                Some(write.target.stream.record(remote?))
-            })
-            .collect();
+        let met = |(write, outcome): &(Write, Outcome)| {
+            let remote = match outcome {
+                Ok(done) => Some(&done.remote),
+                Err(failure) => failure.remote.as_ref(),
+            };
+            Some(write.target.stream.record(remote?.clone()))
+        };
+        let met: Vec<RecordId> = answers.iter().filter_map(met).collect();
+        // An object that was there already was read and folded meanwhile: the view does not have it.
+        let is_enough = |outcome: &Outcome| outcome.as_ref().err().is_none_or(|failure| failure.remote.is_none());
+        let mut known = Some(view).filter(|_| answers.iter().all(|(_, outcome)| is_enough(outcome)));
         let gate = self.gate.lock().await;
         for _ in 0..FOLDS_MAX {
-            let view = self.ledger.view(ask_for(&writes, &made)).await?;
+            let view = match known.take() {
+                Some(view) => view,
+                None => self.ledger.view(ask_for(&writes, &met)).await?,
+            };
             let (commit, aftermath) = settle(view, &answers, &self.rules, &self.survivorship, self.clock.now());
             match self.ledger.apply(commit).await {
                 Err(LedgerError::Stale) => {}
@@ -155,6 +169,23 @@ impl Engine {
             Code::Bug,
             format!("answers could not be settled in {FOLDS_MAX} tries"),
         )))
+    }
+}
+
+/// In a task of its own: requests to several tools are put together and taken apart on several cores.
+async fn write(
+    connection: &Arc<dyn Connection>,
+    stream: &StreamId,
+    operations: Vec<Operation>,
+    lane: Lane,
+) -> Vec<Outcome> {
+    let (connection, name) = (Arc::clone(connection), stream.stream.clone());
+    let mut task = JoinSet::new();
+    task.spawn(in_lane(lane, async move { connection.write(&name, &operations).await }));
+    match task.join_next().await {
+        Some(Ok(outcomes)) => outcomes,
+        // Every write is then one without an answer.
+        _ => Vec::new(),
     }
 }
 

@@ -10,6 +10,7 @@
     reason = "the lints spare test functions only, not what helps them"
 )]
 
+mod budget;
 mod server;
 mod whole;
 

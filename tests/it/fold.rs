@@ -67,10 +67,12 @@ impl Connection for Scripted {
         let at: usize = cursor.map_or(0, |cursor| cursor.0.parse().unwrap());
         let pages = self.pages.lock().unwrap();
         let next = (at + 1).min(pages.len());
+        let records = pages.get(at).cloned().unwrap_or_default();
         Ok(Page {
-            records: pages.get(at).cloned().unwrap_or_default(),
+            // An empty page at the beginning is a tool in which nobody stood when it was read first.
+            is_caught_up: at + 1 >= pages.len() || (at == 0 && records.is_empty()),
+            records,
             next: Cursor(next.to_string()),
-            is_caught_up: at + 1 >= pages.len(),
             asked_at: UnixMillis(1_000_000),
             sweep_ended: false,
         })
@@ -297,20 +299,52 @@ fn block<T>(work: impl Future<Output = T>) -> T {
         .block_on(work)
 }
 
-async fn folded(tools: &Tools, size: usize, order: &[&str], pick: &Pick) -> Export {
-    let pages = tools.iter().map(|(name, rows)| (*name, split(rows, size))).collect();
-    let bench = bench(pages, pick.clone());
-    for system in order {
-        bench.engine.pull_system(system).await.unwrap();
+/// When the pages come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Reading {
+    /// With the first reading of the tools: put aside, and folded customer by customer.
+    First,
+    /// Afterwards: folded page by page.
+    Later,
+}
+
+fn pages(rows: &[Incoming], size: usize, reading: Reading) -> Vec<Vec<Incoming>> {
+    let mut pages = split(rows, size);
+    if reading == Reading::Later {
+        pages.insert(0, Vec::new());
     }
+    pages
+}
+
+async fn pull(bench: &Bench, order: &[&str], reading: Reading) {
+    for round in 0..2 {
+        for system in order.iter().filter(|_| round == 0 || reading == Reading::Later) {
+            bench.engine.pull_system(system).await.unwrap();
+        }
+    }
+}
+
+async fn folded(tools: &Tools, size: usize, order: &[&str], pick: &Pick, reading: Reading) -> Export {
+    let pages = tools
+        .iter()
+        .map(|(name, rows)| (*name, pages(rows, size, reading)))
+        .collect();
+    let bench = bench(pages, pick.clone());
+    pull(&bench, order, reading).await;
     export(bench.engine.ledger().as_ref()).await
+}
+
+fn reading() -> impl Strategy<Value = Reading> {
+    prop_oneof![Just(Reading::First), Just(Reading::Later)]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn order_and_split_of_pages_do_not_matter(tools in people(), pick in pick(), size in 1_usize..6, turn in 0_usize..6) {
+    fn order_and_split_of_pages_do_not_matter(
+        tools in people(), pick in pick(), size in 1_usize..6, turn in 0_usize..6, one in reading(), other in reading(),
+    ) {
         let mut shuffled = tools.clone();
         for rows in shuffled.values_mut() {
             rows.reverse();
@@ -318,32 +352,34 @@ proptest! {
             rows.rotate_left(by);
         }
         let (one, other) = block(async {
-            let one = folded(&tools, 100, &["crm", "desk", "hub"], &pick).await;
-            let other = folded(&shuffled, size, &["hub", "crm", "desk"], &pick).await;
+            let one = folded(&tools, 100, &["crm", "desk", "hub"], &pick, one).await;
+            let other = folded(&shuffled, size, &["hub", "crm", "desk"], &pick, other).await;
             (one, other)
         });
         prop_assert_eq!(one, other);
     }
 
     #[test]
-    fn folding_again_changes_nothing(tools in people(), pick in pick(), size in 1_usize..6) {
+    fn folding_again_changes_nothing(tools in people(), pick in pick(), size in 1_usize..6, reading in reading()) {
         let pages: BTreeMap<_, _> = tools.iter().map(|(name, rows)| {
-            let mut pages = split(rows, size);
+            let mut pages = pages(rows, size, reading);
             pages.extend(split(rows, 100));
             (*name, pages)
         }).collect();
         let (once, twice, changes) = block(async {
-            let once = folded(&tools, size, &["crm", "desk", "hub"], &pick).await;
+            let once = folded(&tools, size, &["crm", "desk", "hub"], &pick, reading).await;
             let bench = bench(pages, pick.clone());
-            for system in ["crm", "desk", "hub"] {
-                bench.engine.pull_system(system).await.unwrap();
+            pull(&bench, &["crm", "desk", "hub"], reading).await;
+            let ledger = bench.engine.ledger().as_ref();
+            let mut said = 0;
+            for customer in ledger.customers(None, 1000).await.unwrap() {
+                let trail = ledger.changes(&customer.key, 1000).await.unwrap();
+                said += trail.iter().filter(|line| line.change.record.is_some()).count();
             }
-            let runs = bench.engine.ledger().runs(10).await.unwrap();
-            let changed: u64 = runs.iter().map(|run| run.changed).sum();
-            (once, export(bench.engine.ledger().as_ref()).await, changed)
+            (once, export(ledger).await, said)
         });
         prop_assert_eq!(once, twice);
-        prop_assert_eq!(changes, tools.values().map(Vec::len).sum::<usize>() as u64);
+        prop_assert_eq!(changes, tools.values().map(Vec::len).sum::<usize>(), "each record appeared, and that is all");
     }
 
     #[test]

@@ -44,7 +44,7 @@ const IMPURE: &str =
 
 /// The longest file. Files that are longer stand below with their length; the list and the lengths only shrink.
 const LINES_MAX: usize = 500;
-const LONGER: &[(&str, usize)] = &[("tests/it/ledger/contract.rs", 891), ("tests/it/ledger/model.rs", 536)];
+const LONGER: &[(&str, usize)] = &[("tests/it/ledger/model.rs", 528)];
 
 /// Codes that nothing makes yet. The list only shrinks.
 const UNMADE_CODES: &[Code] = &[Code::RecordLoops];

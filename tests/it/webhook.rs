@@ -97,7 +97,7 @@ impl Scene {
         engine.sync().await.unwrap();
         let scene = Self { trial, engine, base };
         for name in ToolName::ALL {
-            let system = stream(name).system;
+            let system = stream(name).system.clone();
             let via = format!("{}/webhooks/{system}", scene.base);
             scene
                 .tool(name)

@@ -1,6 +1,7 @@
 //! Finds every operation of a call in its answer: done, failed, or not mentioned. Success is never assumed. Pure.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::CompactString;
 use serde_json::{Value as Json, json};
@@ -66,8 +67,9 @@ fn one(stream: &Stream, results: &Results, entry: &Entry, good: &Good) -> Done {
 
 fn by_rows(stream: &Stream, results: &Results, batch: &Batch<'_>, body: &Json) -> Vec<Option<Outcome>> {
     let mut outcomes: Vec<Option<Outcome>> = vec![None; batch.entries.len()];
+    let names = Names::of_batch(stream, batch);
     for ok in &*results.ok {
-        for (at, row) in rows(stream, batch, &ok.rows, &ok.op, body) {
+        for (at, row) in rows(&names, &ok.rows, &ok.op, body) {
             if let (Some(entry), Some(outcome)) = (batch.entries.get(at), outcomes.get_mut(at)) {
                 *outcome = Some(Ok(done_row(stream, ok, entry, &row)));
             }
@@ -75,7 +77,7 @@ fn by_rows(stream: &Stream, results: &Results, batch: &Batch<'_>, body: &Json) -
     }
     // A row among the failed ones counts for more than one among the good: nothing is taken for written that is not.
     for failed in &*results.failed {
-        for (at, row) in rows(stream, batch, &failed.rows, &failed.op, body) {
+        for (at, row) in rows(&names, &failed.rows, &failed.op, body) {
             if let Some(outcome) = outcomes.get_mut(at) {
                 *outcome = Some(Err(failed_row(results, failed, &row)));
             }
@@ -112,36 +114,55 @@ fn failed_row(results: &Results, failed: &FailedRows, row: &Json) -> Failure {
 }
 
 /// The rows at a path, each with the position of the operation it is about.
-fn rows<'a>(
-    stream: &Stream,
-    batch: &Batch<'_>,
-    path: &Path,
-    key: &RowKey,
-    body: &'a Json,
-) -> Vec<(usize, Cow<'a, Json>)> {
+fn rows<'a>(names: &Names, path: &Path, key: &RowKey, body: &'a Json) -> Vec<(usize, Cow<'a, Json>)> {
     let mut found = Vec::new();
     for (position, row) in path.rows(body).into_iter().enumerate() {
         match key {
             // The rows may have been filtered; what counts is the position in the tool's own list.
             RowKey::Index => found.push((position_in(body, &row).unwrap_or(position), row)),
             RowKey::Path(path) => {
-                let names: Vec<String> = path.all(&row).iter().map(|name| text_of(name)).collect();
-                let is_meant = |entry: &Entry| names.iter().any(|name| is_named(stream, batch, entry, name));
-                let meant = batch.entries.iter().enumerate().filter(|(_, entry)| is_meant(entry));
-                found.extend(meant.map(|(at, _)| (at, row.clone())));
+                let meant: BTreeSet<usize> = path
+                    .all(&row)
+                    .iter()
+                    .flat_map(|name| names.of(&text_of(name)))
+                    .collect();
+                found.extend(meant.into_iter().map(|at| (at, row.clone())));
             }
         }
     }
     found
 }
 
-/// True when a row's name is that of the operation: our own id for it, or what the object was addressed by.
-fn is_named(stream: &Stream, batch: &Batch<'_>, entry: &Entry, name: &str) -> bool {
-    let key = entry
-        .key(stream, batch.op)
-        .map(|key| text_of(&key))
-        .filter(|key| !key.is_empty());
-    entry.operation.id == name || key.is_some_and(|key| key.to_lowercase() == name.to_lowercase())
+/// What the operations of a batch are called in its answer: by our own id for them, or by what the object was addressed
+/// by, whatever its case.
+struct Names {
+    by_id: BTreeMap<CompactString, Vec<usize>>,
+    by_key: BTreeMap<String, Vec<usize>>,
+}
+
+impl Names {
+    fn of_batch(stream: &Stream, batch: &Batch<'_>) -> Self {
+        let mut names = Self {
+            by_id: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+        };
+        for (at, entry) in batch.entries.iter().enumerate() {
+            names.by_id.entry(entry.operation.id.clone()).or_default().push(at);
+            let key = entry.key(stream, batch.op).map(|key| text_of(&key).to_lowercase());
+            if let Some(key) = key.filter(|key| !key.is_empty()) {
+                names.by_key.entry(key).or_default().push(at);
+            }
+        }
+        names
+    }
+
+    fn of(&self, name: &str) -> Vec<usize> {
+        let by_id = self.by_id.get(name).into_iter().flatten();
+        by_id
+            .chain(self.by_key.get(&name.to_lowercase()).into_iter().flatten())
+            .copied()
+            .collect()
+    }
 }
 
 /// The position of an element in the list it is part of.

@@ -65,15 +65,26 @@ impl Entry {
         })
     }
 
-    /// The names of one operation over those of the call.
-    pub(super) fn names(&self, stream: &Stream, op: &Op, mut names: Context) -> Context {
-        names.set("key", &self.key(stream, op).unwrap_or(Json::Null));
-        names.set("id", &self.id().map_or(Json::Null, |id| Json::from(id.as_str())));
-        names.set("op_id", &Json::from(self.operation.id.as_str()));
-        names.set("remote", &self.remote);
-        names.set("known", &stream.mapper.known(&self.operation));
-        names.set("match", &stream.mapper.wanted(&self.operation));
-        names.set("customer", &Json::from(self.operation.key.to_string()));
+    /// The names of one operation over those of the call, as far as `is_used`.
+    pub(super) fn names(
+        &self,
+        stream: &Stream,
+        op: &Op,
+        mut names: Context,
+        is_used: impl Fn(&str) -> bool,
+    ) -> Context {
+        let mut set = |name: &str, value: &dyn Fn() -> Json| {
+            if is_used(name) {
+                names.set(name, &value());
+            }
+        };
+        set("key", &|| self.key(stream, op).unwrap_or(Json::Null));
+        set("id", &|| self.id().map_or(Json::Null, |id| Json::from(id.as_str())));
+        set("op_id", &|| Json::from(self.operation.id.as_str()));
+        set("remote", &|| self.remote.clone());
+        set("known", &|| stream.mapper.known(&self.operation));
+        set("match", &|| stream.mapper.wanted(&self.operation));
+        set("customer", &|| Json::from(self.operation.key.to_string()));
         names
     }
 
@@ -178,7 +189,7 @@ pub(super) fn call_names(stream: &Stream, batch: &Batch<'_>, mut names: Context)
     names.set("keys", &Json::Array(keys));
     names.set("fields", &stream.fields);
     match batch.entries.as_slice() {
-        [one] => one.names(stream, batch.op, names),
+        [one] => one.names(stream, batch.op, names, |_| true),
         _ => names,
     }
 }

@@ -3,10 +3,12 @@
 //! Every operation gets exactly one outcome. One bad record never takes its batch with it, an object that is already
 //! there is told as such instead of made twice or overwritten unread, and what may have been carried out is told as such.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use compact_str::CompactString;
 use futures::StreamExt;
 use serde_json::{Map, Value as Json};
-use std::time::Duration;
 
 use super::account::{account, unanswered};
 use super::plan::{Batch, Entry, Verb, call_names, route, waves};
@@ -148,7 +150,6 @@ impl Native {
         batch: &Batch<'_>,
     ) -> Result<Vec<Option<Outcome>>, Failure> {
         let op = batch.op;
-        let names = call_names(stream, batch, self.link.names());
         let draft = self
             .draft_write(stream, batch)
             .map_err(|why| from_expression(&why, false))?;
@@ -163,6 +164,7 @@ impl Native {
         };
         let mut good = self.link.call(&draft, purpose).await?;
         if let Some(job) = &op.job {
+            let names = call_names(stream, batch, self.link.names());
             good = self.wait_for(job, good, names).await?;
         }
         Ok(account(stream, &write.result, batch, &good))
@@ -174,10 +176,13 @@ impl Native {
         let mut draft =
             Draft::new(&op.request, &op.query, op.body.as_ref(), &names)?.with_headers(&op.headers, &names)?;
         if let (Some(list), Some(item)) = (&op.list, &op.item) {
+            // A batch is long and an item uses few names.
+            let used: BTreeSet<String> = item.names();
+            let is_used = |name: &str| used.iter().any(|used| used.split('.').next() == Some(name));
             let items = batch
                 .entries
                 .iter()
-                .map(|entry| item.render(&entry.names(stream, op, names.clone())));
+                .map(|entry| item.render(&entry.names(stream, op, names.clone(), is_used)));
             let items = items.collect::<Result<Vec<Json>, _>>()?;
             let body = draft.body.get_or_insert_with(|| Json::Object(Map::new()));
             list.put(body, Some(Json::Array(items)), &Json::Null);

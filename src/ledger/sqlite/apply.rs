@@ -6,16 +6,15 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::inbox;
-use super::outbox;
-use super::row::{self, lineage_json, map_json, optional_json, signed, to_json};
+use super::records::Records;
+use super::row::{self, lineage_json, signed, to_json};
 use super::streams::Streams;
 use super::trouble::Trouble;
 use super::view::ALIAS_HOPS_MAX;
 use super::worker::Desk;
-use crate::ledger::hash::{content_hash, identifier_digest, kind_number};
+use super::{arrival, inbox, outbox};
 use crate::ledger::{Advance, Cause, Commit, WriteChange};
-use crate::model::{Customer, CustomerKey, Identifier, Record, RecordId, UnixMillis};
+use crate::model::{Customer, CustomerKey, RecordId, UnixMillis};
 
 /// Applies a commit inside the running transaction.
 pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
@@ -25,10 +24,10 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
     }
     let mut owners = Owners::default();
     put_customers(conn, &mut owners, &commit.customers)?;
-    let mut records = Records::default();
+    let mut records = Records::new(conn)?;
     for (record, customer) in &commit.records {
         let owner = owners.of_record(conn, customer, &record.id)?;
-        records.put(conn, streams, record, owner)?;
+        records.put(streams, &owners, record, owner)?;
     }
     for (alias, into) in std::mem::take(&mut owners.merged_now) {
         refuse_left_behind(conn, alias)?;
@@ -37,8 +36,9 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
             .execute((alias, live))?;
     }
     for (id, asserted) in &commit.identifiers {
-        records.assert(conn, streams, id, asserted.iter(), commit.at)?;
+        records.assert(streams, id, asserted.iter(), commit.at)?;
     }
+    arrival::put(conn, streams, &commit.arrivals)?;
     for change in &commit.writes {
         put_write(conn, streams, &mut owners, change, commit.at)?;
     }
@@ -93,7 +93,7 @@ struct Owner {
 
 /// Customers that a commit names, looked up once.
 #[derive(Default)]
-struct Owners {
+pub(super) struct Owners {
     known: BTreeMap<CustomerKey, Owner>,
     /// Those that became aliases with this commit, and of whom.
     merged_now: Vec<(i64, CustomerKey)>,
@@ -129,6 +129,13 @@ impl Owners {
                 "a commit gives {record} to {key}, which it makes an alias"
             ))),
         }
+    }
+
+    /// A record changes hands only between customers that the commit names: whoever takes it from another one has not
+    /// seen that she has it.
+    pub(super) fn refuse_unseen(&self, owner: i64) -> Result<(), Trouble> {
+        let is_seen = self.known.values().any(|known| known.id == owner && known.is_of_commit);
+        if is_seen { Ok(()) } else { Err(Trouble::Stale) }
     }
 
     /// The live customer behind a key.
@@ -201,15 +208,13 @@ fn refuse_stale(conn: &Connection, owners: &mut Owners, customers: &[Customer]) 
 }
 
 fn update_customer(conn: &Connection, id: i64, customer: &Customer, merged_into: Option<i64>) -> Result<i64, Trouble> {
-    conn.prepare_cached(
-        "UPDATE customer SET golden = ?2, lineage = ?3, merged_into = ?4, version = version + 1 WHERE id = ?1",
-    )?
-    .execute((
-        id,
-        to_json(&customer.golden)?,
-        lineage_json(&customer.lineage)?,
-        merged_into,
-    ))?;
+    if let Some(into) = merged_into {
+        conn.prepare_cached("UPDATE customer SET merged_into = ?2, version = version + 1 WHERE id = ?1")?
+            .execute((id, into))?;
+        return Ok(id);
+    }
+    conn.prepare_cached("UPDATE customer SET golden = ?2, lineage = ?3, version = version + 1 WHERE id = ?1")?
+        .execute((id, to_json(&customer.golden)?, lineage_json(&customer.lineage)?))?;
     Ok(id)
 }
 
@@ -239,177 +244,6 @@ fn refuse_left_behind(conn: &Connection, alias: i64) -> Result<(), Trouble> {
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM record WHERE customer = ?1)")?
         .query_row([alias], |row| row.get(0))?;
     if left { Err(Trouble::Stale) } else { Ok(()) }
-}
-
-/// Records that a commit put, by their id inside.
-#[derive(Default)]
-struct Records<'commit> {
-    put: BTreeMap<&'commit RecordId, PutRecord>,
-}
-
-#[derive(Clone, Copy)]
-struct PutRecord {
-    id: i64,
-    is_new: bool,
-}
-
-impl<'commit> Records<'commit> {
-    fn put(
-        &mut self,
-        conn: &Connection,
-        streams: &mut Streams,
-        record: &'commit Record,
-        customer: i64,
-    ) -> Result<(), Trouble> {
-        let stream = streams.make(conn, &record.id.stream)?;
-        let present: Option<(i64, i64)> = conn
-            .prepare_cached("SELECT id, customer FROM record WHERE stream = ?1 AND remote = ?2")?
-            .query_row((stream, record.id.remote.as_str()), |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .optional()?;
-        let id = match present {
-            None => insert_record(conn, stream, record, customer)?,
-            Some((id, owner)) => {
-                update_record(conn, id, record)?;
-                if owner != customer {
-                    conn.prepare_cached("UPDATE record SET customer = ?2 WHERE id = ?1")?
-                        .execute((id, customer))?;
-                }
-                id
-            }
-        };
-        let is_new = present.is_none();
-        self.put.insert(&record.id, PutRecord { id, is_new });
-        Ok(())
-    }
-
-    /// What a record asserts now; what it asserted before becomes history.
-    fn assert<'set>(
-        &mut self,
-        conn: &Connection,
-        streams: &mut Streams,
-        id: &'commit RecordId,
-        asserted: impl Iterator<Item = &'set Identifier>,
-        at: UnixMillis,
-    ) -> Result<(), Trouble> {
-        let record = match self.put.get(id) {
-            Some(record) => *record,
-            None => PutRecord {
-                id: streams
-                    .record(conn, id)?
-                    .ok_or_else(|| Trouble::bug(format!("a commit has identifiers of {id}, which is not known")))?,
-                is_new: false,
-            },
-        };
-        let mut present = if record.is_new {
-            BTreeMap::new()
-        } else {
-            identifiers(conn, record.id)?
-        };
-        let mut next = i64::try_from(present.len()).unwrap_or(i64::MAX);
-        for identifier in asserted {
-            let kind = kind_number(identifier.kind);
-            match present.remove(&(kind, identifier.value.to_string())) {
-                Some((_, true)) => {}
-                Some((ordinal, false)) => set_current(conn, record.id, ordinal, true)?,
-                None => {
-                    let digest = identifier_digest(identifier);
-                    conn.prepare_cached(
-                        "INSERT INTO identifier (record, ordinal, digest, kind, value, since, is_current) \
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1)",
-                    )?
-                    .execute((record.id, next, digest, kind, identifier.value.as_str(), at.0))?;
-                    next += 1;
-                }
-            }
-        }
-        for (ordinal, is_current) in present.into_values() {
-            if is_current {
-                set_current(conn, record.id, ordinal, false)?;
-            }
-        }
-        // The record has them now, also for a second list in the same commit.
-        self.put.insert(
-            id,
-            PutRecord {
-                is_new: false,
-                ..record
-            },
-        );
-        Ok(())
-    }
-}
-
-type Held = BTreeMap<(u8, String), (i64, bool)>;
-
-/// Every identifier a record has or had → its place among them, and whether it is current.
-fn identifiers(conn: &Connection, record: i64) -> Result<Held, Trouble> {
-    let mut statement =
-        conn.prepare_cached("SELECT kind, value, ordinal, is_current FROM identifier WHERE record = ?1")?;
-    let held = statement
-        .query_map([record], |row| {
-            Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?)))
-        })?
-        .collect::<Result<_, _>>()?;
-    Ok(held)
-}
-
-fn set_current(conn: &Connection, record: i64, ordinal: i64, is_current: bool) -> Result<(), Trouble> {
-    conn.prepare_cached("UPDATE identifier SET is_current = ?3 WHERE record = ?1 AND ordinal = ?2")?
-        .execute((record, ordinal, is_current))?;
-    Ok(())
-}
-
-fn insert_record(conn: &Connection, stream: i64, record: &Record, customer: i64) -> Result<i64, Trouble> {
-    conn.prepare_cached(
-        "INSERT INTO record (hash, observed_at, updated_at, written_at, deleted_at, version, fields, observed, ours, \
-         bounces, problem, is_unread, stream, remote, customer) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-    )?
-    .execute(params![
-        content_hash(record),
-        record.observed.base.0,
-        record.updated_at.map(|at| at.0),
-        record.written_at.map(|at| at.0),
-        record.deleted_at.map(|at| at.0),
-        record.version.as_deref(),
-        to_json(&record.fields)?,
-        map_json(&record.observed.fields)?,
-        map_json(&record.ours)?,
-        map_json(&record.bounces)?,
-        optional_json(record.problem.as_ref())?,
-        record.is_unread,
-        stream,
-        record.id.remote.as_str(),
-        customer,
-    ])?;
-    Ok(conn.last_insert_rowid())
-}
-
-/// The customer is not touched here: SQLite would rewrite her index even for the same value.
-fn update_record(conn: &Connection, id: i64, record: &Record) -> Result<(), Trouble> {
-    conn.prepare_cached(
-        "UPDATE record SET hash = ?1, observed_at = ?2, updated_at = ?3, written_at = ?4, deleted_at = ?5, \
-         version = ?6, fields = ?7, observed = ?8, ours = ?9, bounces = ?10, problem = ?11, is_unread = ?12 \
-         WHERE id = ?13",
-    )?
-    .execute(params![
-        content_hash(record),
-        record.observed.base.0,
-        record.updated_at.map(|at| at.0),
-        record.written_at.map(|at| at.0),
-        record.deleted_at.map(|at| at.0),
-        record.version.as_deref(),
-        to_json(&record.fields)?,
-        map_json(&record.observed.fields)?,
-        map_json(&record.ours)?,
-        map_json(&record.bounces)?,
-        optional_json(record.problem.as_ref())?,
-        record.is_unread,
-        id,
-    ])?;
-    Ok(())
 }
 
 fn put_write(

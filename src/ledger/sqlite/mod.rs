@@ -4,16 +4,19 @@
 //! refuses commits and loses none; as soon as there is room, the next one simply succeeds.
 
 mod apply;
+mod arrival;
 mod inbox;
 mod note;
 mod outbox;
 mod read;
+mod records;
 mod row;
 mod schema;
 mod streams;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod vault;
 mod view;
 mod worker;
 
@@ -30,7 +33,8 @@ use trouble::Trouble;
 use worker::{Desk, Workers, with_suffix};
 
 use super::{
-    Ask, ChangeRow, Commit, Decision, Error, Head, Ledger, Run, StreamState, Target, Totals, View, Write, WriteState,
+    Arrival, Ask, ChangeRow, Commit, Decision, Error, Head, Ledger, Run, StreamState, Target, Totals, View, Write,
+    WriteState,
 };
 use crate::error::{Code, Problem};
 use crate::model::{Clock, Customer, CustomerKey, Record, RecordId, StreamId, UnixMillis};
@@ -38,11 +42,11 @@ use crate::model::{Clock, Customer, CustomerKey, Record, RecordId, StreamId, Uni
 /// Connections that read.
 const READERS: usize = 2;
 /// Page cache of the writer, in KiB: the indexes that are hit at random should stay in it.
-const WRITER_CACHE_KIB: i64 = 40 * 1024;
+const WRITER_CACHE_KIB: i64 = 64 * 1024;
 /// Page cache of each reader, in KiB. Every commit of the writer empties it, so a large one is wasted.
 const READER_CACHE_KIB: i64 = 8 * 1024;
 /// Pages in the write-ahead log before they are folded into the file: the later, the fewer are folded twice.
-const CHECKPOINT_PAGES: i64 = 8000;
+const CHECKPOINT_PAGES: i64 = 16_000;
 /// How long to wait for another program that looks into the file.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -204,6 +208,19 @@ impl Ledger for Sqlite {
 
     async fn apply(&self, commit: Commit) -> Result<(), Error> {
         self.writer.run(move |desk| apply::apply(desk, &commit)).await
+    }
+
+    async fn arrival_links(&self, after: i64, limit: usize) -> Result<Vec<(i64, Vec<u64>)>, Error> {
+        self.readers.look(move |desk| arrival::links(desk, after, limit)).await
+    }
+
+    async fn arrivals(&self, numbers: &[i64]) -> Result<Vec<Arrival>, Error> {
+        let numbers = numbers.to_vec();
+        self.readers.look(move |desk| arrival::list(desk, &numbers)).await
+    }
+
+    async fn forget_arrivals(&self, last: i64) -> Result<(), Error> {
+        self.writer.run(move |desk| arrival::forget(desk, last)).await
     }
 
     async fn stream(&self, stream: &StreamId) -> Result<StreamState, Error> {

@@ -156,9 +156,17 @@ pub(super) fn record(conn: &Connection, streams: &mut Streams, row: &Row<'_>) ->
 /// A live customer from its columns.
 pub(super) fn customer(row: &Row<'_>) -> Result<Customer, Trouble> {
     Ok(Customer {
+        lineage: lineage(text(row, 6)?)?,
+        ..customer_without_lineage(row)?
+    })
+}
+
+/// As [`customer`], for those who make a new lineage and do not look at the old one.
+pub(super) fn customer_without_lineage(row: &Row<'_>) -> Result<Customer, Trouble> {
+    Ok(Customer {
         key: key(row, 2)?,
         golden: json(row, 5)?,
-        lineage: lineage(text(row, 6)?)?,
+        lineage: Lineage::new(),
         version: unsigned(row.get(4)?),
         merged_into: None,
     })

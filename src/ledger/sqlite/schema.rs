@@ -13,7 +13,9 @@ const APPLICATION_ID: i64 = 0x4e56_454c;
 /// Every migration in order; its place is its number. A migration that was released never changes again.
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_start", include_str!("migrations/0001_start.sql")),
-    ("0002_webhooks", include_str!("migrations/0002_webhooks.sql")),
+    ("0002_arrival", include_str!("migrations/0002_arrival.sql")),
+    ("0003_quota", include_str!("migrations/0003_quota.sql")),
+    ("0004_webhooks", include_str!("migrations/0004_webhooks.sql")),
 ];
 
 /// Brings the schema up to date.

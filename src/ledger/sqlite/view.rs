@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::outbox;
 use super::row::{self, customer_columns, record_columns};
@@ -125,7 +125,7 @@ struct Closure {
 impl Closure {
     /// Adds a customer (aliases followed) with all that is hers. Her live key.
     fn add(&mut self, conn: &Connection, streams: &mut Streams, id: i64) -> Result<CustomerKey, Trouble> {
-        let (id, customer) = live_customer(conn, id)?;
+        let (id, customer) = live(conn, id, row::customer_without_lineage)?;
         let key = customer.key;
         if !self.seen.insert(id) {
             return Ok(key);
@@ -158,6 +158,14 @@ pub(super) fn customer_id(conn: &Connection, key: &CustomerKey) -> Result<Option
 
 /// The live customer behind an id inside, with hers.
 pub(super) fn live_customer(conn: &Connection, id: i64) -> Result<(i64, Customer), Trouble> {
+    live(conn, id, row::customer)
+}
+
+fn live(
+    conn: &Connection,
+    id: i64,
+    read: fn(&Row<'_>) -> Result<Customer, Trouble>,
+) -> Result<(i64, Customer), Trouble> {
     let mut statement = conn.prepare_cached(concat!("SELECT ", customer_columns!(), " FROM customer WHERE id = ?1"))?;
     let mut at = id;
     for _ in 0..ALIAS_HOPS_MAX {
@@ -167,7 +175,7 @@ pub(super) fn live_customer(conn: &Connection, id: i64) -> Result<(i64, Customer
             .ok_or_else(|| Trouble::bug(format!("customer {at} is not in the ledger")))?;
         match found.get(1)? {
             Some(next) => at = next,
-            None => return Ok((at, row::customer(found)?)),
+            None => return Ok((at, read(found)?)),
         }
     }
     Err(Trouble::bug(format!("the aliases of customer {id} do not end")))

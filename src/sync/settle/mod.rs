@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::error::{Class, Code, Failure, Problem};
@@ -69,10 +70,9 @@ pub fn settle(
     let mut settling = Settling {
         view,
         now,
-        affected: Affected {
-            homes,
-            ..Affected::default()
-        },
+        homes,
+        customers: BTreeSet::new(),
+        fresh: BTreeMap::new(),
         commit: Commit::new(Cause::Write(operation), now),
         aftermath: Aftermath::default(),
     };
@@ -86,17 +86,25 @@ pub fn settle(
     }
     let Settling {
         view,
-        affected,
+        homes,
+        customers,
+        fresh,
         mut commit,
         aftermath,
         ..
     } = settling;
-    for (id, record) in &affected.fresh {
-        commit
-            .records
-            .extend(affected.homes.get(id).map(|home| (record.clone(), *home)));
-    }
+    let affected = Affected {
+        customers,
+        homes,
+        merged: BTreeMap::new(),
+        fresh: fresh.iter().collect(),
+    };
     consequences(&view, &affected, rules, survivorship, now, &mut commit);
+    let homes = affected.homes;
+    let settled = fresh
+        .into_iter()
+        .filter_map(|(id, record)| Some((record, *homes.get(&id)?)));
+    commit.records.extend(settled);
     (commit, aftermath)
 }
 
@@ -104,7 +112,12 @@ struct Settling {
     /// The ledger as this commit will leave it, as far as the outbox is concerned.
     view: View,
     now: UnixMillis,
-    affected: Affected,
+    /// Record → its customer from now on.
+    homes: BTreeMap<RecordId, CustomerKey>,
+    /// Customers whose records changed.
+    customers: BTreeSet<CustomerKey>,
+    /// Records that changed, as they are now.
+    fresh: BTreeMap<RecordId, Record>,
     commit: Commit,
     aftermath: Aftermath,
 }
@@ -113,11 +126,7 @@ impl Settling {
     /// The customer a write serves now: she may have been merged into another meanwhile.
     fn owner(&self, write: &Write) -> Option<CustomerKey> {
         let home = match &write.target.slot {
-            Slot::Object(remote) => self
-                .affected
-                .homes
-                .get(&write.target.stream.record(remote.clone()))
-                .copied(),
+            Slot::Object(remote) => self.homes.get(&write.target.stream.record(remote.clone())).copied(),
             Slot::New(_) => None,
         };
         home.or_else(|| {
@@ -130,15 +139,14 @@ impl Settling {
     }
 
     fn known(&self, id: &RecordId) -> Option<&Record> {
-        self.affected
-            .fresh
+        self.fresh
             .get(id)
             .or_else(|| self.view.records.get(id).map(|(record, _)| record))
     }
 
     fn acknowledge(&mut self, write: &Write, owner: CustomerKey, done: &Done) {
         let id = write.target.stream.record(done.remote.clone());
-        if let Some(holder) = self.affected.homes.get(&id).copied().filter(|holder| *holder != owner) {
+        if let Some(holder) = self.homes.get(&id).copied().filter(|holder| *holder != owner) {
             self.bury(write, owner, taken(&id, holder, owner));
             return;
         }
@@ -153,9 +161,9 @@ impl Settling {
             .map(|(name, wanted)| (name.clone(), wanted.value.clone()))
             .collect();
         self.note(owner, Some(id.clone()), What::Wrote(fields));
-        self.affected.fresh.insert(id.clone(), record);
-        self.affected.homes.insert(id, owner);
-        self.affected.customers.insert(owner);
+        self.fresh.insert(id.clone(), record);
+        self.homes.insert(id, owner);
+        self.customers.insert(owner);
         // What is still wanted (also wishes that came in meanwhile) is compared with what now stands in the tool, as if
         // this row had never been; the customer's version guards against wishes that come in from here on.
         self.drop_row(write);
@@ -232,7 +240,7 @@ impl Settling {
             .remote
             .as_ref()
             .map(|remote| write.target.stream.record(remote.clone()));
-        let found = id.and_then(|id| self.affected.homes.get(&id).copied().map(|holder| (id, holder)));
+        let found = id.and_then(|id| self.homes.get(&id).copied().map(|holder| (id, holder)));
         match found {
             None => self.again_or_bury(write, owner, failure),
             Some((id, holder)) if holder != owner => self.bury(write, owner, taken(&id, holder, owner)),
@@ -241,7 +249,7 @@ impl Settling {
                     self.mark_deleted(&write.target.stream.record(old.clone()));
                 }
                 self.aftermath.again += 1;
-                self.affected.customers.insert(owner);
+                self.customers.insert(owner);
                 self.drop_row(write);
             }
         }
@@ -254,14 +262,14 @@ impl Settling {
             self.mark_deleted(&id);
             self.note(owner, Some(id), What::Deleted);
         }
-        self.affected.customers.insert(owner);
+        self.customers.insert(owner);
         self.drop_row(write);
     }
 
     fn mark_deleted(&mut self, id: &RecordId) {
         if let Some(mut record) = self.known(id).cloned() {
             record.deleted_at = Some(self.now);
-            self.affected.fresh.insert(id.clone(), record);
+            self.fresh.insert(id.clone(), record);
         }
     }
 

@@ -1,13 +1,16 @@
 //! What every ledger promises, said once and run against each of them.
 
+mod listing;
+mod outbox;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
 
 use nivel::error::{Code, Problem};
 use nivel::ledger::{
-    Advance, Ask, Cause, Change, Commit, Decision, Error, Ledger, Slot, StreamState, Target, Wanted, What, Write,
-    WriteChange, WriteState, content_hash,
+    Advance, Ask, Cause, Commit, Error, Ledger, Slot, StreamState, Target, Wanted, Write, WriteChange, WriteState,
+    content_hash,
 };
 use nivel::model::{
     Bounce, Cursor, Customer, CustomerKey, FieldName, Fields, Identifier, IdentifierKind, Kind, Lineage, Origin, Ours,
@@ -34,6 +37,18 @@ macro_rules! scenarios {
     };
 }
 
+use listing::{
+    arrivals_wait_until_they_are_forgotten, customers_are_listed_in_pages, decisions_are_seen_by_either_record,
+    rejected_records_are_listed_in_pages, search_finds_identifiers_and_golden_values, settings_and_totals,
+    the_trail_is_newest_first_with_that_of_aliases, writes_are_listed_in_pages,
+};
+use outbox::{
+    a_failed_attempt_does_not_undo_a_newer_wish, a_failed_attempt_ends_its_lease,
+    a_removed_write_cannot_be_acknowledged_by_a_late_answer, a_wish_that_changes_in_flight_goes_out_next,
+    an_older_wish_does_not_undo_a_newer_one, claims_are_oldest_first_and_exclusive,
+    creates_become_uncertain_behind_the_claim, leases_are_released, what_may_have_been_made_stays_uncertain,
+};
+
 scenarios! {
     an_empty_ledger_knows_nothing,
     everything_of_a_record_reads_back,
@@ -57,6 +72,7 @@ scenarios! {
     what_may_have_been_made_stays_uncertain,
     a_removed_write_cannot_be_acknowledged_by_a_late_answer,
     leases_are_released,
+    arrivals_wait_until_they_are_forgotten,
     writes_are_listed_in_pages,
     customers_are_listed_in_pages,
     rejected_records_are_listed_in_pages,
@@ -233,7 +249,9 @@ async fn everything_of_a_record_reads_back(ledger: &dyn Ledger) {
         view.records,
         BTreeMap::from([(full.id.clone(), (full.clone(), key(1)))])
     );
-    assert_eq!(view.customers, BTreeMap::from([(key(1), whole)]));
+    assert_eq!(ledger.customer(&key(1)).await.unwrap(), Some(whole.clone()));
+    whole.lineage = Lineage::new();
+    assert_eq!(view.customers, BTreeMap::from([(key(1), whole)]), "without her lineage");
     let heads = ledger.heads(&[crm().record("1"), full.id.clone()]).await.unwrap();
     assert_eq!(heads[0], None);
     assert_eq!(heads[1].unwrap().hash, content_hash(&full));
@@ -247,6 +265,9 @@ async fn a_record_is_replaced_and_moves(ledger: &dyn Ledger) {
     let mut changed = record(&id, "b@x.org");
     changed.observed.set(&FieldName::from("email"), at(99));
     moving.records.push((changed.clone(), key(2)));
+    let taken_unseen = ledger.apply(moving.clone()).await;
+    assert_eq!(taken_unseen, Err(Error::Stale), "the fold did not know whose it was");
+    moving.customers.push(customer(1, 1));
     ledger.apply(moving).await.unwrap();
     let view = ledger.view(ask_record(&id)).await.unwrap();
     assert_eq!(view.records, BTreeMap::from([(id, (changed, key(2)))]));
@@ -476,416 +497,4 @@ async fn streams_keep_their_first_and_last_arrival(ledger: &dyn Ledger) {
         ..expected
     };
     assert_eq!(ledger.streams().await.unwrap(), BTreeMap::from([(crm(), healed)]));
-}
-
-async fn claims_are_oldest_first_and_exclusive(ledger: &dyn Ledger) {
-    seed(ledger, 1, "a@x.org").await;
-    let due = |remote: &str, due_at, state| {
-        WriteChange::Put(Write {
-            due_at: at(due_at),
-            state,
-            ..write(&object(remote), 1, 1)
-        })
-    };
-    let rows = [
-        due("late", 30, WriteState::Due),
-        due("early", 10, WriteState::Due),
-        due("middle", 20, WriteState::Due),
-        due("held", 10, WriteState::Held),
-        due("dead", 10, WriteState::Dead),
-        due("future", 90, WriteState::Due),
-    ];
-    put(ledger, rows).await;
-    assert_eq!(ledger.next_due(&crm()).await.unwrap(), Some(at(10)));
-    assert!(ledger.claim(&desk(), at(40), 9).await.unwrap().is_empty());
-    let first = ledger.claim(&crm(), at(40), 2).await.unwrap();
-    let targets: Vec<_> = first.iter().map(|write| write.target.clone()).collect();
-    assert_eq!(targets, [object("early"), object("middle")]);
-    assert!(
-        first
-            .iter()
-            .all(|write| write.state == WriteState::Leased && write.attempts == 1)
-    );
-    assert_eq!(ledger.next_due(&crm()).await.unwrap(), Some(at(30)));
-    let second = ledger.claim(&crm(), at(40), 9).await.unwrap();
-    assert_eq!(second.len(), 1);
-    assert_eq!(second[0].target, object("late"));
-    assert!(ledger.claim(&crm(), at(40), 9).await.unwrap().is_empty());
-    let leased = ledger.writes(&[WriteState::Leased], None, 9).await.unwrap();
-    assert_eq!(leased.len(), 3);
-}
-
-async fn creates_become_uncertain_behind_the_claim(ledger: &dyn Ledger) {
-    seed(ledger, 1, "a@x.org").await;
-    let target = Target {
-        stream: crm(),
-        slot: Slot::New(key(1)),
-    };
-    put(
-        ledger,
-        [
-            WriteChange::Put(write(&target, 1, 1)),
-            WriteChange::Put(write(&object("1"), 1, 1)),
-        ],
-    )
-    .await;
-    let claimed = ledger.claim(&crm(), at(60), 9).await.unwrap();
-    assert!(claimed.iter().all(|write| !write.is_uncertain), "not tried before");
-    let uncertain = |writes: Vec<Write>| -> Vec<Target> {
-        let uncertain = writes.into_iter().filter(|write| write.is_uncertain);
-        uncertain.map(|write| write.target).collect()
-    };
-    assert_eq!(uncertain(pending(ledger).await), std::slice::from_ref(&target));
-    ledger.release_leases(at(70)).await.unwrap();
-    assert_eq!(uncertain(ledger.claim(&crm(), at(70), 9).await.unwrap()), [target]);
-}
-
-async fn a_wish_that_changes_in_flight_goes_out_next(ledger: &dyn Ledger) {
-    seed(ledger, 1, "a@x.org").await;
-    let target = object("1");
-    put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
-    ledger.claim(&crm(), at(60), 9).await.unwrap();
-    put(ledger, [WriteChange::Put(write(&target, 1, 2))]).await;
-    let row = pending(ledger).await.remove(0);
-    assert_eq!((row.state, row.generation), (WriteState::Leased, 2));
-    assert_eq!(row.operation, "op-1", "the one on its way keeps its name");
-    assert_eq!(row.fields, write(&target, 1, 2).fields);
-    assert!(ledger.claim(&crm(), at(99), 9).await.unwrap().is_empty());
-
-    put(ledger, [WriteChange::RemoveGeneration(target.clone(), 1)]).await;
-    let row = pending(ledger).await.remove(0);
-    assert_eq!((row.state, row.generation, row.due_at), (WriteState::Due, 2, at(100)));
-    assert_eq!((row.operation.as_str(), row.attempts), ("op-2", 0));
-    ledger.claim(&crm(), at(100), 9).await.unwrap();
-    put(ledger, [WriteChange::RemoveGeneration(target.clone(), 2)]).await;
-    assert!(pending(ledger).await.is_empty());
-    put(ledger, [WriteChange::RemoveGeneration(target, 2)]).await;
-}
-
-fn failed(write: Write, state: WriteState, is_uncertain: bool) -> Write {
-    Write {
-        state,
-        due_at: at(500),
-        attempts: 3,
-        problem: Some(Problem::new(Code::ToolError, "no")),
-        is_uncertain,
-        ..write
-    }
-}
-
-async fn a_failed_attempt_ends_its_lease(ledger: &dyn Ledger) {
-    seed(ledger, 1, "a@x.org").await;
-    for state in [WriteState::Due, WriteState::Dead] {
-        let target = object(&format!("{state:?}"));
-        put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
-        let claimed = ledger.claim(&crm(), at(60), 9).await.unwrap().remove(0);
-        let outcome = failed(claimed, state, false);
-        put(ledger, [WriteChange::Settle(outcome.clone())]).await;
-        assert_eq!(ledger.writes(&[state], None, 9).await.unwrap(), [outcome]);
-    }
-    put(ledger, [WriteChange::Settle(write(&object("unknown"), 1, 1))]).await;
-    assert_eq!(pending(ledger).await.len(), 2);
-    // Nothing is on its way there, so nothing can have come of it.
-    let early = failed(write(&object("Dead"), 1, 1), WriteState::Due, false);
-    put(ledger, [WriteChange::Settle(early)]).await;
-    assert_eq!(ledger.writes(&[WriteState::Dead], None, 9).await.unwrap().len(), 1);
-}
-
-async fn a_failed_attempt_does_not_undo_a_newer_wish(ledger: &dyn Ledger) {
-    seed(ledger, 1, "a@x.org").await;
-    for (is_uncertain, operation) in [(false, "op-2"), (true, "op-1")] {
-        let target = object(operation);
-        put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
-        let claimed = ledger.claim(&crm(), at(60), 9).await.unwrap().remove(0);
-        put(ledger, [WriteChange::Put(write(&target, 1, 2))]).await;
-        let outcome = failed(claimed, WriteState::Dead, is_uncertain);
-        put(ledger, [WriteChange::Settle(outcome)]).await;
-        let rows = pending(ledger).await;
-        let row = rows.iter().find(|row| row.target == target).unwrap();
-        assert_eq!((row.state, row.due_at, row.attempts), (WriteState::Due, at(100), 0));
-        assert_eq!((row.generation, row.operation.as_str()), (2, operation));
-        assert_eq!((row.is_uncertain, &row.problem), (is_uncertain, &None));
-        assert_eq!(row.fields, write(&target, 1, 2).fields);
-    }
-}
-
-async fn an_older_wish_does_not_undo_a_newer_one(ledger: &dyn Ledger) {
-    seed(ledger, 1, "a@x.org").await;
-    let target = object("1");
-    put(ledger, [WriteChange::Put(write(&target, 1, 2))]).await;
-    let older = failed(write(&target, 1, 1), WriteState::Held, false);
-    put(ledger, [WriteChange::Put(older.clone())]).await;
-    let expected = Write {
-        state: older.state,
-        due_at: older.due_at,
-        attempts: older.attempts,
-        problem: older.problem,
-        ..write(&target, 1, 2)
-    };
-    assert_eq!(pending(ledger).await, [expected]);
-}
-
-async fn what_may_have_been_made_stays_uncertain(ledger: &dyn Ledger) {
-    seed(ledger, 1, "a@x.org").await;
-    let target = Target {
-        stream: crm(),
-        slot: Slot::New(key(1)),
-    };
-    put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
-    let claimed = ledger.claim(&crm(), at(60), 9).await.unwrap().remove(0);
-    put(ledger, [WriteChange::Settle(failed(claimed, WriteState::Due, true))]).await;
-    // A fold that looked before all that.
-    put(ledger, [WriteChange::Put(write(&target, 1, 2))]).await;
-    assert!(pending(ledger).await[0].is_uncertain);
-    // Not wanted any more, then wanted again, also after the process died.
-    put(ledger, [WriteChange::Remove(target.clone())]).await;
-    assert!(pending(ledger).await.is_empty());
-    assert_eq!(ledger.release_leases(at(70)).await.unwrap(), 0);
-    put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
-    assert!(pending(ledger).await[0].is_uncertain);
-    // Made for certain: the next one is a new one.
-    let claimed = ledger.claim(&crm(), at(70), 9).await.unwrap().remove(0);
-    let made = WriteChange::RemoveGeneration(target.clone(), claimed.generation);
-    put(ledger, [made, WriteChange::Remove(target.clone())]).await;
-    put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
-    assert!(!pending(ledger).await[0].is_uncertain);
-}
-
-async fn a_removed_write_cannot_be_acknowledged_by_a_late_answer(ledger: &dyn Ledger) {
-    seed(ledger, 1, "a@x.org").await;
-    let target = object("1");
-    let claim = async || {
-        put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
-        let claimed = ledger.claim(&crm(), at(60), 9).await.unwrap().remove(0);
-        put(ledger, [WriteChange::Remove(target.clone())]).await;
-        assert!(pending(ledger).await.is_empty());
-        claimed
-    };
-    // The late answer finds nothing.
-    claim().await;
-    put(ledger, [WriteChange::RemoveGeneration(target.clone(), 1)]).await;
-    assert!(pending(ledger).await.is_empty());
-    // A late failure does not bring it back.
-    let claimed = claim().await;
-    put(ledger, [WriteChange::Settle(failed(claimed, WriteState::Due, false))]).await;
-    assert!(pending(ledger).await.is_empty());
-    // The late answer does not end a new wish, although that counts its generations from the start and bears the
-    // same name.
-    claim().await;
-    put(ledger, [WriteChange::Put(write(&target, 1, 1))]).await;
-    put(ledger, [WriteChange::RemoveGeneration(target.clone(), 1)]).await;
-    assert_eq!(pending(ledger).await.remove(0).state, WriteState::Due);
-    put(ledger, [WriteChange::Remove(target)]).await;
-    assert!(pending(ledger).await.is_empty());
-}
-
-async fn leases_are_released(ledger: &dyn Ledger) {
-    seed(ledger, 1, "a@x.org").await;
-    put(
-        ledger,
-        [
-            WriteChange::Put(write(&object("1"), 1, 1)),
-            WriteChange::Put(write(&object("2"), 1, 1)),
-        ],
-    )
-    .await;
-    ledger.claim(&crm(), at(60), 1).await.unwrap();
-    assert_eq!(ledger.release_leases(at(70)).await.unwrap(), 1);
-    let again = ledger.claim(&crm(), at(70), 9).await.unwrap();
-    let attempts: Vec<_> = again.iter().map(|write| write.attempts).collect();
-    assert_eq!(attempts, [2, 1]);
-    assert_eq!(again[0].operation, "op-1");
-}
-
-async fn writes_are_listed_in_pages(ledger: &dyn Ledger) {
-    seed(ledger, 1, "a@x.org").await;
-    let remotes = ["b", "d", "a", "c"];
-    for (due_at, remote) in (0_i64..).zip(remotes) {
-        let row = Write {
-            due_at: at(due_at / 2),
-            ..write(&object(remote), 1, 1)
-        };
-        put(ledger, [WriteChange::Put(row)]).await;
-    }
-    let target = Target {
-        stream: crm(),
-        slot: Slot::New(key(1)),
-    };
-    let create = Write {
-        due_at: at(0),
-        ..write(&target, 1, 1)
-    };
-    put(ledger, [WriteChange::Put(create)]).await;
-    let mut seen = Vec::new();
-    loop {
-        let page = ledger
-            .writes(&[WriteState::Due, WriteState::Dead], seen.last(), 2)
-            .await
-            .unwrap();
-        if page.is_empty() {
-            break;
-        }
-        seen.extend(page.into_iter().map(|write| write.target));
-    }
-    assert_eq!(seen, [object("b"), object("d"), target, object("a"), object("c")]);
-    assert!(ledger.writes(&[WriteState::Dead], None, 9).await.unwrap().is_empty());
-}
-
-async fn customers_are_listed_in_pages(ledger: &dyn Ledger) {
-    let mut all = commit();
-    for number in [5, 1, 3] {
-        all.customers.push(customer(number, 0));
-    }
-    let organization = CustomerKey {
-        kind: Kind::Organization,
-        ..key(3)
-    };
-    all.customers.push(Customer {
-        key: organization,
-        ..customer(3, 0)
-    });
-    all.customers.push(Customer {
-        merged_into: Some(key(1)),
-        ..customer(4, 0)
-    });
-    ledger.apply(all).await.unwrap();
-    let mut seen: Vec<CustomerKey> = Vec::new();
-    loop {
-        let page = ledger.customers(seen.last(), 1).await.unwrap();
-        let Some(next) = page.first() else { break };
-        seen.push(next.key);
-    }
-    assert_eq!(seen, [key(1), key(3), organization, key(5)]);
-}
-
-async fn rejected_records_are_listed_in_pages(ledger: &dyn Ledger) {
-    let bad = [desk().record("1"), crm().record("2"), crm().record("10")];
-    let mut commit = commit();
-    commit.customers.push(customer(1, 0));
-    for id in &bad {
-        let mut record = record(id, "a@x.org");
-        record.problem = Some(Problem::new(Code::RecordUnmappable, "no"));
-        commit.records.push((record, key(1)));
-    }
-    commit.records.push((record(&crm().record("3"), "a@x.org"), key(1)));
-    ledger.apply(commit).await.unwrap();
-    let mut seen = Vec::new();
-    loop {
-        let page = ledger.rejected(seen.last(), 2).await.unwrap();
-        if page.is_empty() {
-            break;
-        }
-        seen.extend(page.into_iter().map(|record| record.id));
-    }
-    assert_eq!(seen, [crm().record("10"), crm().record("2"), desk().record("1")]);
-}
-
-async fn search_finds_identifiers_and_golden_values(ledger: &dyn Ledger) {
-    seed(ledger, 1, "ana@x.org").await;
-    let mut named = commit();
-    for (number, name) in [(2, "J\u{f6}rg \"Joe\" Ana"), (3, "100% \\ Bob")] {
-        let mut customer = customer(number, 0);
-        customer.golden = Fields::from([("full_name", Value::Text(name.into()))]);
-        named.customers.push(customer);
-    }
-    ledger.apply(named).await.unwrap();
-    for (text, expected) in [
-        ("ANA@x.org", vec![1]),
-        ("ana", vec![2]),
-        ("J\u{d6}RG", vec![2]),
-        ("\"joe\"", vec![2]),
-        ("\\ bob", vec![3]),
-        ("100%", vec![3]),
-        ("full_name", vec![]),
-        ("", vec![]),
-    ] {
-        let mut found = ledger.search(text, 9).await.unwrap();
-        found.sort();
-        let expected: Vec<_> = expected.into_iter().map(key).collect();
-        assert_eq!(found, expected, "{text}");
-    }
-    assert_eq!(ledger.search("o", 1).await.unwrap().len(), 1);
-}
-
-async fn the_trail_is_newest_first_with_that_of_aliases(ledger: &dyn Ledger) {
-    let id = seed(ledger, 2, "b@x.org").await;
-    seed(ledger, 1, "a@x.org").await;
-    let note = async |number: u128, what: What| {
-        let mut note = commit();
-        note.changes.push(Change {
-            customer: key(number),
-            record: Some(id.clone()),
-            what,
-        });
-        ledger.apply(note).await.unwrap();
-    };
-    let fields = BTreeMap::from([(FieldName::from("a"), (None, Some(Value::Bool(true))))]);
-    note(2, What::Appeared).await;
-    note(2, What::Fields(fields.clone())).await;
-    merge(ledger, 2, 1, &id).await;
-    note(1, What::Merged(key(2), vec![id.clone()])).await;
-    let whats =
-        |rows: Vec<nivel::ledger::ChangeRow>| -> Vec<What> { rows.into_iter().map(|row| row.change.what).collect() };
-    let all = [
-        What::Merged(key(2), vec![id.clone()]),
-        What::Fields(fields),
-        What::Appeared,
-    ];
-    for asked in [key(1), key(2)] {
-        assert_eq!(whats(ledger.changes(&asked, 9).await.unwrap()), all);
-    }
-    let latest = ledger.changes(&key(1), 1).await.unwrap().remove(0);
-    assert_eq!((latest.at, latest.cause), (at(100), Cause::Operator("ana".into())));
-    assert_eq!((latest.change.customer, latest.change.record), (key(1), Some(id)));
-}
-
-async fn decisions_are_seen_by_either_record(ledger: &dyn Ledger) {
-    let left = seed(ledger, 1, "a@x.org").await;
-    let right = seed(ledger, 2, "b@x.org").await;
-    let other = seed(ledger, 3, "c@x.org").await;
-    let mut decision = Decision {
-        left: right.clone(),
-        right: left.clone(),
-        same: true,
-    };
-    ledger.decide(decision.clone(), "ana", at(1)).await.unwrap();
-    std::mem::swap(&mut decision.left, &mut decision.right);
-    decision.same = false;
-    ledger.decide(decision.clone(), "ana", at(2)).await.unwrap();
-    for id in [left, right] {
-        let view = ledger.view(ask_record(&id)).await.unwrap();
-        assert_eq!(view.decisions, std::slice::from_ref(&decision));
-    }
-    assert!(ledger.view(ask_record(&other)).await.unwrap().decisions.is_empty());
-}
-
-async fn settings_and_totals(ledger: &dyn Ledger) {
-    assert_eq!(ledger.setting("rules").await.unwrap(), None);
-    for value in ["one", "two"] {
-        ledger.set_setting("rules", value).await.unwrap();
-        assert_eq!(ledger.setting("rules").await.unwrap().as_deref(), Some(value));
-    }
-    let id = seed(ledger, 2, "b@x.org").await;
-    seed(ledger, 1, "a@x.org").await;
-    merge(ledger, 2, 1, &id).await;
-    let mut gone = record(&desk().record("1"), "a@x.org");
-    gone.deleted_at = Some(at(1));
-    gone.problem = Some(Problem::new(Code::RecordUnmappable, "no"));
-    let mut more = commit();
-    more.records.push((gone, key(1)));
-    more.writes.push(WriteChange::Put(write(&object("1"), 1, 1)));
-    more.writes.push(WriteChange::Put(Write {
-        state: WriteState::Held,
-        ..write(&object("2"), 1, 1)
-    }));
-    ledger.apply(more).await.unwrap();
-    let totals = ledger.totals().await.unwrap();
-    assert_eq!(
-        (totals.records, totals.customers, totals.merges, totals.rejected),
-        (2, 1, 1, 1)
-    );
-    assert_eq!(
-        totals.writes,
-        BTreeMap::from([(WriteState::Due, 1), (WriteState::Held, 1)])
-    );
 }

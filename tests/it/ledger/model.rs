@@ -1,13 +1,16 @@
 //! The ledger as plainly as it can be said: maps in memory. What a real ledger does is compared with it.
 
+mod view;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 use nivel::error::{Code, Problem};
 use nivel::ledger::{
-    Advance, Ask, Cause, Change, ChangeRow, Commit, Decision, Error, Head, Ledger, Run, Slot, StreamState, Target,
-    Totals, View, Write, WriteChange, WriteState, content_hash,
+    Advance, Arrival, Ask, Cause, Change, ChangeRow, Commit, Decision, Error, Head, Ledger, Run, Slot, StreamState,
+    Target, Totals, View, Write, WriteChange, WriteState, content_hash,
 };
 use nivel::model::{Customer, CustomerKey, Identifier, Record, RecordId, StreamId, UnixMillis};
 
@@ -22,6 +25,7 @@ pub(super) struct State {
     streams: BTreeMap<StreamId, StreamState>,
     runs: Vec<Run>,
     settings: BTreeMap<String, String>,
+    arrivals: BTreeMap<i64, Arrival>,
     pub(super) inbox: super::inbox::Kept,
 }
 
@@ -83,6 +87,10 @@ impl State {
         if let Some(advance) = &commit.advance {
             self.advance(commit, advance)?;
         }
+        for arrival in &commit.arrivals {
+            let number = self.arrivals.last_key_value().map_or(0, |(last, _)| *last) + 1;
+            self.arrivals.insert(number, arrival.clone());
+        }
         self.put_customers(&commit.customers)?;
         let of_commit: BTreeSet<_> = commit.customers.iter().map(|customer| customer.key).collect();
         for (record, key) in &commit.records {
@@ -93,6 +101,10 @@ impl State {
                 } else {
                     Error::Stale
                 });
+            }
+            let former = self.records.get(&record.id).map(|(_, owner)| *owner);
+            if former.is_some_and(|former| former != *key && !of_commit.contains(&former)) {
+                return Err(Error::Stale);
             }
             self.records.insert(record.id.clone(), (record.clone(), *key));
         }
@@ -246,57 +258,12 @@ impl State {
     fn pending(&self) -> impl Iterator<Item = &Write> {
         self.writes.values().filter(|row| !row.is_removed).map(|row| &row.write)
     }
+}
 
-    fn view(&self, ask: &Ask) -> View {
-        let mut view = View::default();
-        for identifier in &ask.identifiers {
-            let holds = |held: &BTreeMap<Identifier, bool>| held.contains_key(identifier);
-            let holders: BTreeSet<_> = self
-                .identifiers
-                .iter()
-                .filter(|(_, held)| holds(held))
-                .map(|(id, _)| id.clone())
-                .collect();
-            if !holders.is_empty() {
-                view.holders.insert(identifier.clone(), holders);
-            }
-        }
-        let records = ask.records.iter().chain(view.holders.values().flatten());
-        let owners = records.filter_map(|id| self.records.get(id)).map(|(_, key)| key);
-        for key in &ask.customers {
-            match self.live(key) {
-                Some(live) if live.key != *key => drop(view.aliases.insert(*key, live.key)),
-                _ => {}
-            }
-        }
-        for key in owners.chain(&ask.customers) {
-            if let Some(customer) = self.live(key) {
-                view.customers.insert(customer.key, customer.clone());
-            }
-        }
-        for (id, (record, key)) in &self.records {
-            if view.customers.contains_key(key) {
-                view.records.insert(id.clone(), (record.clone(), *key));
-            }
-        }
-        for write in self
-            .pending()
-            .filter(|write| view.customers.contains_key(&write.customer))
-        {
-            view.writes.insert(write.target.clone(), write.clone());
-        }
-        let about = |id: &RecordId| view.records.contains_key(id) || ask.records.contains(id);
-        for ((left, right), same) in &self.decisions {
-            if about(left) || about(right) {
-                view.decisions.push(Decision {
-                    left: left.clone(),
-                    right: right.clone(),
-                    same: *same,
-                });
-            }
-        }
-        view
-    }
+fn digest(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[async_trait]
@@ -323,6 +290,31 @@ impl Ledger for Model {
         next.apply(&commit)?;
         next.inbox.fold(&commit);
         *state = next;
+        Ok(())
+    }
+
+    async fn arrival_links(&self, after: i64, limit: usize) -> Result<Vec<(i64, Vec<u64>)>, Error> {
+        let state = self.0.lock().unwrap();
+        let behind = state.arrivals.range(after + 1..).take(limit);
+        let links = |arrival: &Arrival| {
+            let own = digest(&(&arrival.stream, &arrival.incoming.remote));
+            std::iter::once(own)
+                .chain(arrival.identifiers.iter().map(digest))
+                .collect()
+        };
+        Ok(behind.map(|(number, arrival)| (*number, links(arrival))).collect())
+    }
+
+    async fn arrivals(&self, numbers: &[i64]) -> Result<Vec<Arrival>, Error> {
+        let state = self.0.lock().unwrap();
+        Ok(numbers
+            .iter()
+            .filter_map(|number| state.arrivals.get(number).cloned())
+            .collect())
+    }
+
+    async fn forget_arrivals(&self, last: i64) -> Result<(), Error> {
+        self.0.lock().unwrap().arrivals.retain(|number, _| *number > last);
         Ok(())
     }
 

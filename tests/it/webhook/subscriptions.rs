@@ -41,7 +41,7 @@ async fn p20_subscriptions_are_listed_adopted_made_and_ours_removed() {
         (ToolName::Zendesk, wish(&scene, ToolName::Zendesk, &USERS, true)),
     ];
     for (name, wish) in cases {
-        let system = stream(name).system;
+        let system = stream(name).system.clone();
         let keep = async |wish: &Wish| scene.engine.keep_subscriptions(&system, wish).await.unwrap();
         scene
             .tool(name)

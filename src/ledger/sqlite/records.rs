@@ -1,0 +1,191 @@
+//! The records of a commit and what they assert.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _};
+
+use super::apply::Owners;
+use super::row::{map_json, optional_json, to_json};
+use super::streams::Streams;
+use super::trouble::Trouble;
+use crate::ledger::hash::{content_hash, identifier_digest, kind_number};
+use crate::model::{Identifier, Record, RecordId, UnixMillis};
+
+/// Records that a commit put, by their id inside. The statements are the ones that a page needs for each of its records.
+pub(super) struct Records<'conn, 'commit> {
+    conn: &'conn Connection,
+    find: CachedStatement<'conn>,
+    insert: CachedStatement<'conn>,
+    update: CachedStatement<'conn>,
+    assert: CachedStatement<'conn>,
+    put: BTreeMap<&'commit RecordId, PutRecord>,
+}
+
+#[derive(Clone, Copy)]
+struct PutRecord {
+    id: i64,
+    is_new: bool,
+}
+
+impl<'conn, 'commit> Records<'conn, 'commit> {
+    pub(super) fn new(conn: &'conn Connection) -> Result<Self, Trouble> {
+        Ok(Self {
+            conn,
+            find: conn.prepare_cached("SELECT id, customer FROM record WHERE stream = ?1 AND remote = ?2")?,
+            insert: conn.prepare_cached(
+                "INSERT INTO record (hash, observed_at, updated_at, written_at, deleted_at, version, fields, observed, ours, \
+                 bounces, problem, is_unread, stream, remote, customer) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            )?,
+            // The customer is not touched: SQLite would rewrite her index even for the same value.
+            update: conn.prepare_cached(
+                "UPDATE record SET hash = ?1, observed_at = ?2, updated_at = ?3, written_at = ?4, deleted_at = ?5, \
+                 version = ?6, fields = ?7, observed = ?8, ours = ?9, bounces = ?10, problem = ?11, is_unread = ?12 \
+                 WHERE id = ?13",
+            )?,
+            assert: conn.prepare_cached(
+                "INSERT INTO identifier (record, ordinal, digest, kind, value, since, is_current) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1)",
+            )?,
+            put: BTreeMap::new(),
+        })
+    }
+
+    pub(super) fn put(
+        &mut self,
+        streams: &mut Streams,
+        owners: &Owners,
+        record: &'commit Record,
+        customer: i64,
+    ) -> Result<(), Trouble> {
+        let stream = streams.make(self.conn, &record.id.stream)?;
+        let remote = record.id.remote.as_str();
+        let present: Option<(i64, i64)> = self
+            .find
+            .query_row((stream, remote), |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let statement = if present.is_none() {
+            &mut self.insert
+        } else {
+            &mut self.update
+        };
+        bind(statement, record)?;
+        let id = match present {
+            None => {
+                statement.raw_bind_parameter(13, stream)?;
+                statement.raw_bind_parameter(14, remote)?;
+                statement.raw_bind_parameter(15, customer)?;
+                statement.raw_execute()?;
+                self.conn.last_insert_rowid()
+            }
+            Some((id, owner)) => {
+                statement.raw_bind_parameter(13, id)?;
+                statement.raw_execute()?;
+                if owner != customer {
+                    owners.refuse_unseen(owner)?;
+                    self.conn
+                        .prepare_cached("UPDATE record SET customer = ?2 WHERE id = ?1")?
+                        .execute((id, customer))?;
+                }
+                id
+            }
+        };
+        let is_new = present.is_none();
+        self.put.insert(&record.id, PutRecord { id, is_new });
+        Ok(())
+    }
+
+    /// What a record asserts now; what it asserted before becomes history.
+    pub(super) fn assert<'set>(
+        &mut self,
+        streams: &mut Streams,
+        id: &'commit RecordId,
+        asserted: impl Iterator<Item = &'set Identifier>,
+        at: UnixMillis,
+    ) -> Result<(), Trouble> {
+        let record = match self.put.get(id) {
+            Some(record) => *record,
+            None => PutRecord {
+                id: streams
+                    .record(self.conn, id)?
+                    .ok_or_else(|| Trouble::bug(format!("a commit has identifiers of {id}, which is not known")))?,
+                is_new: false,
+            },
+        };
+        let mut present = if record.is_new {
+            BTreeMap::new()
+        } else {
+            identifiers(self.conn, record.id)?
+        };
+        let mut next = i64::try_from(present.len()).unwrap_or(i64::MAX);
+        for identifier in asserted {
+            let kind = kind_number(identifier.kind);
+            let known = if present.is_empty() {
+                None
+            } else {
+                present.remove(&(kind, identifier.value.to_string()))
+            };
+            match known {
+                Some((_, true)) => {}
+                Some((ordinal, false)) => set_current(self.conn, record.id, ordinal, true)?,
+                None => {
+                    let digest = identifier_digest(identifier);
+                    self.assert
+                        .execute((record.id, next, digest, kind, identifier.value.as_str(), at.0))?;
+                    next += 1;
+                }
+            }
+        }
+        for (ordinal, is_current) in present.into_values() {
+            if is_current {
+                set_current(self.conn, record.id, ordinal, false)?;
+            }
+        }
+        // The record has them now, also for a second list in the same commit.
+        self.put.insert(
+            id,
+            PutRecord {
+                is_new: false,
+                ..record
+            },
+        );
+        Ok(())
+    }
+}
+
+/// Binds what a record says to the first twelve parameters.
+fn bind(statement: &mut CachedStatement<'_>, record: &Record) -> Result<(), Trouble> {
+    statement.raw_bind_parameter(1, content_hash(record))?;
+    statement.raw_bind_parameter(2, record.observed.base.0)?;
+    statement.raw_bind_parameter(3, record.updated_at.map(|at| at.0))?;
+    statement.raw_bind_parameter(4, record.written_at.map(|at| at.0))?;
+    statement.raw_bind_parameter(5, record.deleted_at.map(|at| at.0))?;
+    statement.raw_bind_parameter(6, record.version.as_deref())?;
+    statement.raw_bind_parameter(7, to_json(&record.fields)?)?;
+    statement.raw_bind_parameter(8, map_json(&record.observed.fields)?)?;
+    statement.raw_bind_parameter(9, map_json(&record.ours)?)?;
+    statement.raw_bind_parameter(10, map_json(&record.bounces)?)?;
+    statement.raw_bind_parameter(11, optional_json(record.problem.as_ref())?)?;
+    statement.raw_bind_parameter(12, record.is_unread)?;
+    Ok(())
+}
+
+type Held = BTreeMap<(u8, String), (i64, bool)>;
+
+/// Every identifier a record has or had → its place among them, and whether it is current.
+fn identifiers(conn: &Connection, record: i64) -> Result<Held, Trouble> {
+    let mut statement =
+        conn.prepare_cached("SELECT kind, value, ordinal, is_current FROM identifier WHERE record = ?1")?;
+    let held = statement
+        .query_map([record], |row| {
+            Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?)))
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(held)
+}
+
+fn set_current(conn: &Connection, record: i64, ordinal: i64, is_current: bool) -> Result<(), Trouble> {
+    conn.prepare_cached("UPDATE identifier SET is_current = ?3 WHERE record = ?1 AND ordinal = ?2")?
+        .execute((record, ordinal, is_current))?;
+    Ok(())
+}
