@@ -126,12 +126,8 @@ mod tests {
     #[test]
     fn p28_p30_every_style_of_headers_is_read() {
         // Only what is left; a window's size beside it.
-        let remaining =
-            "{rate: 100/10s, remaining: header:x-burst-remaining, total: header:x-burst-max}";
-        let told = [
-            ("x-burst-remaining", "97"),
-            ("x-burst-max", "190"),
-        ];
+        let remaining = "{rate: 100/10s, remaining: header:x-burst-remaining, total: header:x-burst-max}";
+        let told = [("x-burst-remaining", "97"), ("x-burst-max", "190")];
         check(remaining, &told, Some((Some(97), Some(190), None)));
         check(remaining, &[], None);
         // Seconds left, as a neighbour.
