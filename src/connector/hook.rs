@@ -1,14 +1,24 @@
 //! What a manifest and a system's config together say about webhooks.
 
+use std::fmt;
+
 use crate::manifest::{Context, Webhook};
 
 /// The webhooks of one system.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Hook {
     /// What the manifest says.
     pub webhook: Webhook,
     /// Has `config`; every expression starts from it. Holds secrets.
     pub(super) names: Context,
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hook")
+            .field("webhook", &self.webhook)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Hook {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use compact_str::CompactString;
+use futures::future::join_all;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -12,17 +13,17 @@ use super::supervise::wait_for_ledger;
 use crate::config::{Config, HookMode};
 use crate::error::{Code, Problem};
 use crate::http::Readiness;
-use crate::ledger::{Error as LedgerError, Inbox};
+use crate::ledger::{Error as LedgerError, Inbox, InboxState};
 use crate::model::{StreamId, UnixMillis};
 use crate::sync::{Engine, Wish, silence};
-use crate::webhook::{Intake, Limits, address};
+use crate::webhook::{Intake, Limits, address, unprovable};
 
 /// How long events gather before they are looked at: tools send one for each field.
 const GATHER: Duration = Duration::from_millis(200);
 /// How often the inbox is looked at although nobody rang.
 const POLL: Duration = Duration::from_secs(5);
 /// How often silence is looked for.
-const LISTEN_EVERY: Duration = Duration::from_secs(60);
+const LISTEN_EVERY: Duration = Duration::from_secs(15);
 /// How often subscriptions are compared with what is wanted.
 const AUDIT_EVERY: Duration = Duration::from_secs(3600);
 /// Events whose times tell the habits of a stream.
@@ -43,6 +44,7 @@ pub(super) fn intake(
     };
     let mode = |system: &str| config.systems.get(system).map(|system| system.webhook);
     let is_closed = |system: &str| mode(system) == Some(HookMode::Off);
+    warn_unprovable(engine, config, &is_closed);
     let ledger = Arc::clone(engine.ledger());
     Intake::open(
         engine.connections(),
@@ -52,6 +54,19 @@ pub(super) fn intake(
         limits,
         landed,
     )
+}
+
+/// Says which systems could prove no delivery at all, whoever sends it.
+fn warn_unprovable(engine: &Engine, config: &Config, is_closed: impl Fn(&str) -> bool) {
+    for (system, connection) in engine.connections() {
+        let Some(hook) = connection.hook().filter(|_| !is_closed(system)) else {
+            continue;
+        };
+        let url = config.http.public_url.as_deref();
+        if let Some(why) = unprovable(hook, url) {
+            tracing::info!(%system, why = why.word(), "webhooks of this system are refused until that is set");
+        }
+    }
 }
 
 /// Folds what is kept, system by system; one whose tool does not answer rests, the others go on.
@@ -72,11 +87,15 @@ pub(super) async fn fold(engine: Arc<Engine>, landed: Arc<Notify>, ready: Readin
 async fn fold_once(engine: &Engine, resting: &mut BTreeMap<CompactString, UnixMillis>) -> Result<(), LedgerError> {
     let now = engine.now();
     resting.retain(|_, until| *until > now);
-    for system in engine.ledger().systems_waiting().await? {
-        if resting.contains_key(&system) {
-            continue;
-        }
-        if let Some(rest) = engine.drain_inbox(&system).await?.rest {
+    let waiting = engine.ledger().systems_waiting().await?;
+    let due: Vec<CompactString> = waiting
+        .into_iter()
+        .filter(|system| !resting.contains_key(system))
+        .collect();
+    // At once: a slow tool must not hold up the others.
+    let drained = join_all(due.iter().map(|system| engine.drain_inbox(system))).await;
+    for (system, drained) in due.into_iter().zip(drained) {
+        if let Some(rest) = drained?.rest {
             resting.insert(system, engine.now().plus(rest));
         }
     }
@@ -100,8 +119,7 @@ pub(super) async fn listen(engine: Arc<Engine>, times: u32, stop: CancellationTo
 async fn listen_once(engine: &Engine, times: u32) -> Result<(), LedgerError> {
     let states = engine.ledger().inbox().await?;
     for (system, state) in &states {
-        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-        metrics::gauge!("nivel_webhook_waiting", "system" => system.to_string()).set(state.waiting as f64);
+        show(system, state);
     }
     let has_hook = |stream: &StreamId| {
         engine
@@ -137,6 +155,20 @@ async fn listen_once(engine: &Engine, times: u32) -> Result<(), LedgerError> {
         }
     }
     Ok(())
+}
+
+/// The figures of the ledger, which count where it happens and outlive the process.
+fn show(system: &CompactString, state: &InboxState) {
+    let count = |fate: &'static str, count| {
+        metrics::counter!("nivel_webhook_events_total", "system" => system.to_string(), "fate" => fate).absolute(count);
+    };
+    count("received", state.received);
+    state
+        .fates
+        .iter()
+        .for_each(|(fate, number)| count(fate.word(), *number));
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    metrics::gauge!("nivel_webhook_waiting", "system" => system.to_string()).set(state.waiting as f64);
 }
 
 /// Keeps the subscriptions in the tools as they are declared; what cannot be kept is noted with the system.
@@ -180,8 +212,9 @@ pub(super) fn wishes(engine: &Engine, config: &Config) -> BTreeMap<CompactString
             continue;
         };
         let ours = format!("{public_url}/webhooks/{system}");
-        let Some(url) = address(hook, &ours) else {
-            tracing::warn!(%system, "no subscriptions: the secret of the address is not set");
+        let is_ready = settings.webhook == HookMode::Off || unprovable(hook, Some(public_url)).is_none();
+        let Some(url) = address(hook, &ours).filter(|_| is_ready) else {
+            tracing::warn!(%system, "no subscriptions: the secret that would prove the deliveries is not set");
             continue;
         };
         let all = words.want.iter().cloned();

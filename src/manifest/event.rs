@@ -1,6 +1,7 @@
 //! From the body of a webhook to hints: which object it is about, and what it asks us to do. Pure.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use compact_str::CompactString;
 use serde_json::{Map, Value as Json};
@@ -59,6 +60,30 @@ pub enum Act {
     },
     /// Nothing.
     Ignore,
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match &self.act {
+            Act::Refetch => "refetch",
+            Act::Delete => "delete",
+            Act::Erase => "erase",
+            Act::Merge { .. } => "merge",
+            Act::Rekey { .. } => "rekey",
+            Act::Ignore => "ignore",
+        };
+        write!(f, "{word} {}", self.object)?;
+        match &self.subject {
+            Subject::Id(id) => write!(f, " {id}")?,
+            Subject::Match(field, value) => write!(f, " {field}={value}")?,
+        }
+        match &self.act {
+            Act::Merge { losers, .. } => write!(f, " from {}", losers.join(","))?,
+            Act::Rekey { from, .. } => write!(f, " from {from}")?,
+            _ => {}
+        }
+        self.at.map_or(Ok(()), |at| write!(f, " at {at}"))
+    }
 }
 
 impl Events {

@@ -131,11 +131,15 @@ impl Suite {
                     case.get.is_some(),
                     case.find.is_some(),
                     case.write.is_some(),
+                    case.webhook.is_some(),
                 ];
                 acts.into_iter().filter(|act| *act).count() != 1
             })
             .map(|(index, case)| {
-                let message = format!("`{}` must do exactly one of check, read, get, find, write", case.name);
+                let message = format!(
+                    "`{}` must do exactly one of check, read, get, find, write, webhook",
+                    case.name
+                );
                 Problem::new(Code::ManifestSense, message).about(places.of(&format!("tests.{index}")))
             })
             .collect();

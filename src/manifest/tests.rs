@@ -24,7 +24,7 @@ pub struct Suite {
     pub tests: Vec<Case>,
 }
 
-/// One test: what is done (exactly one of `check`, `read`, `get`, `find`, `write`), the exchanges, and the result.
+/// One test: what is done (exactly one of `check`, `read`, `get`, `find`, `write`, `webhook`), the exchanges, and the result.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
@@ -51,6 +51,9 @@ pub struct Case {
     /// Operations are carried out.
     #[serde(default)]
     pub write: Option<WriteCase>,
+    /// A webhook comes in.
+    #[serde(default)]
+    pub webhook: Option<WebhookCase>,
     /// The exchanges, in their order; every one of them must happen, and no other.
     #[serde(default)]
     pub http: Vec<Exchange>,
@@ -128,6 +131,17 @@ pub struct OperationCase {
     pub key: Option<CustomerKey>,
 }
 
+/// A webhook that comes in; whether it is genuine is not asked here.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookCase {
+    /// Headers by their name in small letters.
+    #[serde(default)]
+    pub headers: BTreeMap<CompactString, String>,
+    /// The body: text stands for itself, everything else for its JSON.
+    pub body: Json,
+}
+
 /// A request we must make and the answer it gets.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -196,6 +210,9 @@ pub struct Expect {
     /// The longest wait that was sat out, in milliseconds.
     #[serde(default)]
     pub waited_ms: Option<u64>,
+    /// What the events of the webhook ask for: `refetch person 12 at 2026-01-01T00:00:00Z`.
+    #[serde(default)]
+    pub hints: Option<Vec<String>>,
 }
 
 /// A record that must come.

@@ -320,7 +320,7 @@ impl Engine {
     /// # Errors
     /// When the ledger cannot be used.
     pub async fn push_due(&self, stream: &StreamId) -> Result<Next, LedgerError> {
-        if !self.is_initial_read_done().await? {
+        if !self.is_initial_read_done().await? || self.approval().await?.is_none() {
             return Ok(Next::Idle);
         }
         let aftermath = self.push_stream(stream, None).await?;

@@ -76,14 +76,14 @@ impl Engine {
             let connection = self.connections.get(system);
             let Some((connection, hook)) = connection.and_then(|found| Some((found, found.hook()?))) else {
                 let ids = waiting.iter().map(|event| event.id);
-                drained.dropped += self.drop_all(system, ids, Fate::Unmapped).await?;
+                drained.dropped += self.drop_all(ids, Fate::Unmapped).await?;
                 return Ok(drained);
             };
             if waiting.is_empty() {
                 return Ok(drained);
             }
             let sorted = sort(&waiting, hook, |stream| connection.streams().contains_key(stream));
-            drained.dropped += self.drop_events(system, sorted.dropped).await?;
+            drained.dropped += self.drop_events(sorted.dropped).await?;
             for (stream, jobs) in sorted.jobs {
                 let stream = StreamId::new(system, stream);
                 match self.fold_hints(connection.as_ref(), &stream, jobs, &mut drained).await {
@@ -134,14 +134,14 @@ impl Engine {
             old.extend(job.events.iter().copied().filter(|_| is_old));
             !is_old
         });
-        drained.dropped += self.drop_all(&stream.system, old.into_iter(), Fate::Older).await?;
+        drained.dropped += self.drop_all(old.into_iter(), Fate::Older).await?;
         let asked_at = self.clock.now();
         let mut look = Look::default();
         in_lane(Lane::Webhook, look.fetch(connection, stream, &jobs))
             .await
             .map_err(Halt::Tool)?;
         let absent = look.settle(connection, stream, &jobs);
-        drained.dropped += self.drop_all(&stream.system, absent.into_iter(), Fate::Absent).await?;
+        drained.dropped += self.drop_all(absent.into_iter(), Fate::Absent).await?;
         if look.events.is_empty() {
             return Ok(());
         }
@@ -150,7 +150,6 @@ impl Engine {
         let cause = Cause::Webhook(look.events);
         self.fold_incoming(stream, &look.incoming, asked_at, cause, None)
             .await?;
-        tally(&stream.system, Fate::Applied, count);
         drained.folded += count;
         Ok(())
     }
@@ -175,23 +174,22 @@ impl Engine {
         Ok(())
     }
 
-    async fn drop_all(&self, system: &str, ids: impl Iterator<Item = i64>, fate: Fate) -> Result<u64, LedgerError> {
+    async fn drop_all(&self, ids: impl Iterator<Item = i64>, fate: Fate) -> Result<u64, LedgerError> {
         let dropped = ids.map(|id| Dropped {
             id,
             fate,
             problem: None,
         });
-        self.drop_events(system, dropped.collect()).await
+        self.drop_events(dropped.collect()).await
     }
 
-    async fn drop_events(&self, system: &str, events: Vec<Dropped>) -> Result<u64, LedgerError> {
+    async fn drop_events(&self, events: Vec<Dropped>) -> Result<u64, LedgerError> {
         if events.is_empty() {
             return Ok(0);
         }
-        let fates: Vec<Fate> = events.iter().map(|event| event.fate).collect();
+        let count = events.len() as u64;
         self.ledger.drop_events(events, self.clock.now()).await?;
-        fates.iter().for_each(|fate| tally(system, *fate, 1));
-        Ok(fates.len() as u64)
+        Ok(count)
     }
 }
 
@@ -302,11 +300,6 @@ fn rest(failure: &Failure) -> Duration {
         _ => REST,
     };
     failure.wait.unwrap_or(usual)
-}
-
-fn tally(system: &str, fate: Fate, count: u64) {
-    metrics::counter!("nivel_webhook_events_total", "system" => system.to_owned(), "fate" => fate.word())
-        .increment(count);
 }
 
 /// When a stream that sent events is suspiciously quiet: how long it has been, when that is more than `times` its usual

@@ -5,4 +5,4 @@ mod pace;
 pub mod verify;
 
 pub use intake::{Answer, Intake, Limits, Request};
-pub use verify::{Delivery, Refusal, address, verify};
+pub use verify::{Delivery, Refusal, address, unprovable, verify};

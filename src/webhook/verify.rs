@@ -84,6 +84,33 @@ pub fn address(hook: &Hook, plain: &str) -> Option<String> {
     }
 }
 
+/// What is missing on our side, so that no delivery at all could be proven.
+#[must_use]
+pub fn unprovable(hook: &Hook, public_url: Option<&str>) -> Option<Refusal> {
+    let names = hook.names();
+    let applies = |verify: &&Verify| verify.condition.as_ref().is_none_or(|condition| condition.holds(names));
+    let Some(verify) = hook.webhook.verify.iter().find(applies) else {
+        return Some(Refusal::NoSecret);
+    };
+    let fixed = [&verify.header, &verify.query, &verify.body];
+    let mut secrets = verify
+        .path_secret
+        .iter()
+        .chain(verify.basic.iter().map(|basic| &basic.password));
+    let lacks_key = !verify.key.is_empty() && keys(verify, names).is_err();
+    let lacks_secret = secrets.any(|secret| rendered(secret, names).is_err())
+        || fixed
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .any(|secret| rendered(secret, names).is_err());
+    if lacks_key || lacks_secret {
+        return Some(Refusal::NoSecret);
+    }
+    let over = verify.over.iter().flat_map(Template::names);
+    let signs_url = over.into_iter().any(|name| name == "url");
+    (signs_url && public_url.is_none()).then_some(Refusal::NoPublicUrl)
+}
+
 /// Proves a delivery.
 ///
 /// # Errors

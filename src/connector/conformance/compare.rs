@@ -11,6 +11,7 @@ pub(super) struct Came {
     pub(super) outcomes: Vec<Outcome>,
     pub(super) failure: Option<Failure>,
     pub(super) caught_up: bool,
+    pub(super) hints: Vec<String>,
 }
 
 /// Everything that is not as expected.
@@ -42,6 +43,9 @@ pub(super) fn differences(expect: &Expect, came: &Came) -> Vec<String> {
     }
     if let Some(records) = &expect.records {
         compare(&mut out, "record", records, &came.records, record);
+    }
+    if let Some(hints) = expect.hints.as_ref().filter(|hints| **hints != came.hints) {
+        out.push(format!("hints: expected {hints:?}, found {:?}", came.hints));
     }
     if let Some(outcomes) = &expect.outcomes {
         compare(&mut out, "outcome", outcomes, &came.outcomes, outcome);

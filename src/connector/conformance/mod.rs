@@ -13,7 +13,7 @@ use super::timer::JumpTimer;
 use super::{Connection, build};
 use crate::error::{Code, Problem};
 use crate::manifest::Manifest;
-use crate::manifest::tests::{Case, Exchange, OperationCase, ReadCase, Suite};
+use crate::manifest::tests::{Case, Exchange, OperationCase, ReadCase, Suite, WebhookCase};
 use crate::model::{Cursor, CustomerKey, FieldName, Kind, Operation, TestClock, UnixMillis, Value, WriteAction};
 
 mod compare;
@@ -181,8 +181,29 @@ async fn act(connection: &dyn Connection, case: &Case) -> Came {
     } else if let Some(write) = &case.write {
         let operations: Vec<_> = write.operations.iter().enumerate().map(operation).collect();
         came.outcomes = connection.write(&write.object, &operations).await;
+    } else if let Some(case) = &case.webhook {
+        came.hints = hints(connection, case);
     }
     came
+}
+
+/// What the events of a webhook ask for; what cannot be read says why.
+fn hints(connection: &dyn Connection, case: &WebhookCase) -> Vec<String> {
+    let Some(hook) = connection.hook() else {
+        return vec!["the connector has no webhooks".to_owned()];
+    };
+    let body = case.body.as_str().map_or_else(|| case.body.to_string(), str::to_owned);
+    let headers = serde_json::json!(case.headers);
+    let events = &hook.webhook.events;
+    let hint = |event| {
+        events
+            .hint(event, &headers, hook.names())
+            .map_or_else(|why| why, |hint| hint.to_string())
+    };
+    match events.split(body.as_bytes()) {
+        Ok(rows) => rows.iter().map(hint).collect(),
+        Err(why) => vec![why],
+    }
 }
 
 async fn read_pages(connection: &dyn Connection, read: &ReadCase, came: &mut Came) {
