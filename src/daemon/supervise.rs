@@ -169,6 +169,9 @@ async fn watch(engine: Arc<Engine>, board: Arc<Mutex<Board>>, stop: Cancellation
 
 /// Does what operators ask for from other processes.
 async fn serve_operators(engine: Arc<Engine>, stop: CancellationToken) {
+    if matches!(engine.approval().await, Ok(None)) {
+        tracing::warn!("nothing is written: nobody has said yes to this setup; see `nivel plan`, then `nivel approve`");
+    }
     let mut ticks = tokio::time::interval(REQUEST_POLL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
