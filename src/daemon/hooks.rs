@@ -44,7 +44,7 @@ pub(super) fn intake(
     };
     let mode = |system: &str| config.systems.get(system).map(|system| system.webhook);
     let is_closed = |system: &str| mode(system) == Some(HookMode::Off);
-    warn_unprovable(engine, config, &is_closed);
+    warn_unprovable(engine, config, is_closed);
     let ledger = Arc::clone(engine.ledger());
     Intake::open(
         engine.connections(),

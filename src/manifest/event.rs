@@ -128,7 +128,7 @@ impl Events {
         let Some(pick) = &self.key else {
             return (object, None);
         };
-        if matches!(pick, Pick::Template(template) if template.names().contains("body")) {
+        if matches!(pick, Pick::Template(template) if template.used().contains("body")) {
             names.set_bytes("body", raw);
         }
         (object, picked(pick, event, &names).and_then(|key| text(&key)))

@@ -137,6 +137,8 @@ pub struct Template(Arc<Compiled>);
 struct Compiled {
     text: CompactString,
     parts: Vec<Part>,
+    /// Found once: the engine reads the expression again each time it is asked.
+    names: BTreeSet<String>,
 }
 
 enum Part {
@@ -177,8 +179,13 @@ impl Template {
         if parts.iter().any(literal) {
             return Err(bad("statements and comments are not supported, only `{{ … }}`"));
         }
+        let names = parts.iter().filter_map(|part| match part {
+            Part::Expression(expression) => Some(expression.undeclared_variables(true)),
+            Part::Text(_) => None,
+        });
         Ok(Self(Arc::new(Compiled {
             text: text.into(),
+            names: names.flatten().collect(),
             parts,
         })))
     }
@@ -193,13 +200,13 @@ impl Template {
     /// The names it uses, with their members as far as they are spelled out (`config.token`).
     #[must_use]
     pub fn names(&self) -> BTreeSet<String> {
-        let expressions = self.0.parts.iter().filter_map(|part| match part {
-            Part::Expression(expression) => Some(expression),
-            Part::Text(_) => None,
-        });
-        expressions
-            .flat_map(|expression| expression.undeclared_variables(true))
-            .collect()
+        self.0.names.clone()
+    }
+
+    /// As [`Self::names`], to be looked at.
+    #[must_use]
+    pub fn used(&self) -> &BTreeSet<String> {
+        &self.0.names
     }
 
     /// The text with every expression replaced by its value as text; `none` becomes nothing, lists and objects JSON.

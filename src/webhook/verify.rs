@@ -180,7 +180,7 @@ fn what_is_signed(
     names: &Context,
 ) -> Result<Vec<u8>, Refusal> {
     let over = verify.over.as_ref().ok_or(Refusal::Unsigned)?;
-    let used = over.names();
+    let used = over.used();
     let uses = |name: &str| {
         used.iter()
             .any(|used| used == name || used.split('.').next() == Some(name))
@@ -216,7 +216,7 @@ fn what_is_signed(
 
 /// True when every setting that an expression uses has a value: an empty secret proves nothing, whatever is around it.
 fn are_set(template: &Template, names: &Context) -> bool {
-    template.names().iter().all(|name| match name.strip_prefix("config.") {
+    template.used().iter().all(|name| match name.strip_prefix("config.") {
         Some(setting) => names.is_set("config", setting.split('.').next().unwrap_or_default()),
         None => true,
     })

@@ -199,7 +199,11 @@ pub(super) async fn contract(ledger: &dyn Ledger) {
     assert_eq!(state.received, state.waiting + state.fates.values().sum::<u64>());
     let late = ledger.land(vec![event("crm", Some("a"), 20)]).await.unwrap();
     assert_eq!(late.duplicates, 1, "also after it was folded");
+    habits(ledger).await;
+}
 
+/// When events came, and what is wrong with them.
+async fn habits(ledger: &dyn Ledger) {
     let stream = StreamId::new("crm", "person");
     let heard = ledger.heard(&stream, 3).await.unwrap();
     assert_eq!(heard, [4, 3, 3].map(UnixMillis));

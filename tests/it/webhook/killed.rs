@@ -23,7 +23,7 @@ impl Drop for Process {
 }
 
 /// Starts the intake; its address, or nothing when it died before it had one.
-fn start(folder: &Path, fault: &str, bug: &str) -> (Process, Option<String>) {
+async fn start(folder: &Path, fault: &str, bug: &str) -> (Process, Option<String>) {
     drop(std::fs::remove_file(folder.join("port")));
     let nivel = std::path::PathBuf::from(env!("CARGO_BIN_EXE_nivel"));
     let mut command = Command::new(nivel.with_file_name("examples").join("intake"));
@@ -39,7 +39,7 @@ fn start(folder: &Path, fault: &str, bug: &str) -> (Process, Option<String>) {
         if child.try_wait().unwrap().is_some() {
             break;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     (Process(child), None)
 }
@@ -82,7 +82,7 @@ async fn kept(folder: &Path) -> Vec<usize> {
 /// One interrupted process, then a whole one to which the sender comes again. What was accepted and lost.
 async fn interrupted(fault: &str, bug: &str) -> Vec<usize> {
     let folder = scratch();
-    let (process, address) = start(folder.path(), fault, bug);
+    let (process, address) = start(folder.path(), fault, bug).await;
     let accepted = match &address {
         Some(address) => send(address, 0..EVENTS).await,
         None => BTreeSet::new(),
@@ -94,7 +94,7 @@ async fn interrupted(fault: &str, bug: &str) -> Vec<usize> {
     if !lost.is_empty() {
         return lost;
     }
-    let (process, address) = start(folder.path(), "", "");
+    let (process, address) = start(folder.path(), "", "").await;
     let again = (0..EVENTS).filter(|n| !accepted.contains(n));
     send(&address.unwrap(), again.chain([0])).await;
     drop(process);

@@ -84,7 +84,9 @@ fn vectors() -> Vec<Vector> {
             .iter()
             .find(|(known, _)| *known == name)
             .unwrap_or_else(|| panic!("{name}"));
-        let secret = row["secret"].as_str().or(all["secret"].as_str()).unwrap();
+        let secret = row["secret"]
+            .as_str()
+            .unwrap_or_else(|| all["secret"].as_str().unwrap());
         let headers = row["headers"].as_object().unwrap().iter();
         Vector {
             name: name.to_owned(),
