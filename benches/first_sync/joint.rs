@@ -64,11 +64,11 @@ pub(crate) async fn run(addresses: &Addresses, is_checked: bool) -> Result<Joint
     joint.first = nivel.run(&["sync", "--approve"], &mut joint.problem)?;
     joint.counts = control(addresses, "counts").await?;
     joint.agreement = control(addresses, "settle").await?;
-    joint.echo = nivel.run(&["sync", "--approve"], &mut joint.problem)?;
+    joint.echo = nivel.run(&["sync"], &mut joint.problem)?;
     joint.echoed = control(addresses, "counts").await?;
     control::<Agreement>(addresses, "settle").await?;
     let before = is_checked.then(|| fingerprint(nivel.folder.path())).transpose()?;
-    joint.second = nivel.run(&["sync", "--approve"], &mut joint.problem)?;
+    joint.second = nivel.run(&["sync"], &mut joint.problem)?;
     joint.again = control(addresses, "counts").await?;
     if let Some(before) = before {
         let after = fingerprint(nivel.folder.path())?;

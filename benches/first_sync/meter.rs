@@ -72,7 +72,7 @@ pub(crate) fn run(command: &mut Command) -> Result<(Cost, Option<String>)> {
     };
     let text = reader
         .join()
-        .map_err(|_| anyhow!("the reader of its output panicked"))??;
+        .map_err(|panic| anyhow!("the reader of its output panicked: {panic:?}"))??;
     Ok((cost, is_good.then_some(text)))
 }
 

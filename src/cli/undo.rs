@@ -72,7 +72,7 @@ impl Undo {
         };
         let run = self.run.as_deref().map(|text| match text {
             "first" => Ok(FIRST_READING),
-            text => text.parse().map_err(|_| wrong("run", text)),
+            text => text.parse().ok().ok_or_else(|| wrong("run", text)),
         });
         let since = self
             .since

@@ -2,9 +2,7 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
-    clippy::zombie_processes,
-    reason = "the lints spare test functions only, not what helps them; assert_cmd waits for the processes"
+    reason = "the lints spare test functions only, not what helps them"
 )]
 
 use std::io::{BufRead, BufReader, Write};
