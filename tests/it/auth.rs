@@ -119,9 +119,9 @@ async fn p67_a_person_signs_in_by_browser_or_by_paste() {
     assert_eq!(list["grants"][0]["system"], "crm");
     assert!(!list.to_string().contains("access-"), "no token is shown");
     // And it is used: by a sync, and by the check beside which no daemon runs.
-    for verb in ["sync", "check"] {
-        let done = run(dir, &[verb]);
-        assert!(done.status.success(), "{verb}: {}", text(&done.stderr));
+    for verb in [&["sync", "--approve"][..], &["check"]] {
+        let done = run(dir, verb);
+        assert!(done.status.success(), "{verb:?}: {}", text(&done.stderr));
     }
     assert_eq!((tool.counts().served, tool.counts().refused), (2, 0));
 }
@@ -148,7 +148,7 @@ async fn p59_keys_are_rotated_and_never_made_anew_over_old_tokens() {
     // The key of a backup that is too old: named, and nothing starts.
     std::fs::write(&file, &old).unwrap();
     assert!(!run(dir, &["auth", "check"]).status.success());
-    let refused = run(dir, &["sync"]);
+    let refused = run(dir, &["sync", "--approve"]);
     assert!(
         !refused.status.success() && text(&refused.stderr).contains("AUT002"),
         "{}",
@@ -170,9 +170,9 @@ async fn p59_keys_are_rotated_and_never_made_anew_over_old_tokens() {
     let config = std::fs::read_to_string(dir.join("nivel.yaml")).unwrap();
     std::fs::write(dir.join("keys"), both).unwrap();
     std::fs::write(dir.join("nivel.yaml"), format!("token_key: {{file: keys}}\n{config}")).unwrap();
-    assert!(run(dir, &["sync"]).status.success());
+    assert!(run(dir, &["sync", "--approve"]).status.success());
     assert!(run(dir, &["auth", "rotate-key"]).status.success());
     std::fs::write(dir.join("keys"), &old).unwrap();
-    let synced = run(dir, &["sync"]);
+    let synced = run(dir, &["sync", "--approve"]);
     assert!(synced.status.success(), "{}", text(&synced.stderr));
 }

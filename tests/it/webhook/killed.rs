@@ -11,6 +11,8 @@ use nivel::model::{TestClock, UnixMillis};
 use crate::trial::scratch;
 
 const EVENTS: usize = 5;
+/// The commits of a new ledger come before those of the events.
+const EFFECTS: usize = EVENTS + 10;
 
 struct Process(Child);
 
@@ -108,7 +110,7 @@ async fn interrupted(fault: &str, bug: &str) -> Vec<usize> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p34_what_was_answered_2xx_is_there_whenever_the_process_dies() {
-    for number in 1..=EVENTS + 1 {
+    for number in 1..=EFFECTS {
         for mode in ["kill-before", "kill-after", "error"] {
             let fault = format!("{mode}:{number}");
             assert!(interrupted(&fault, "").await.is_empty(), "{fault}: answered and lost");
@@ -119,7 +121,7 @@ async fn p34_what_was_answered_2xx_is_there_whenever_the_process_dies() {
 /// The test of the test.
 #[tokio::test(flavor = "multi_thread")]
 async fn p34_an_answer_before_the_disk_is_found() {
-    for number in 1..=EVENTS {
+    for number in 1..=EFFECTS {
         if !interrupted(&format!("error:{number}"), "answer-first").await.is_empty() {
             return;
         }
