@@ -42,6 +42,7 @@ pub(super) enum Group {
     CompanyName,
     BirthName,
     BareName,
+    IdName,
 }
 
 const NAMES: &[&str] = &[
@@ -52,12 +53,12 @@ const OWNERS: &[&str] = &["neither", "family", "given", "initial_family", "both"
 
 /// Groups with their names and the names of their levels, in the order of [`Group`].
 #[rustfmt::skip]
-const TABLE: [(&str, &[&str]); 32] = [
+const TABLE: [(&str, &[&str]); 33] = [
     ("bias", &["all"]),
     ("given_name", &["equal", "nickname", "token", "initial", "edit", "close", "near", "crossed", "different", "one_missing", "both_missing"]),
     ("family_name", &["equal", "edit", "token", "close", "near", "crossed", "different", "one_missing", "both_missing"]),
     ("name_order", &["swapped", "swapped_close"]),
-    ("email", &["equal", "equal_role", "typo", "same_local", "digits_differ", "same_letters", "same_firm", "different_free", "different_firm", "different_mixed", "different_role"]),
+    ("email", &["equal", "equal_role", "typo", "same_local", "digits_differ", "same_letters", "same_firm", "different_free", "different_firm", "different_mixed", "different_role", "near"]),
     ("mailbox_owner_best", OWNERS),
     ("mailbox_owner_worst", OWNERS),
     ("mailbox_names_other_best", OWNERS),
@@ -69,7 +70,7 @@ const TABLE: [(&str, &[&str]); 32] = [
     ("state", &["equal", "different"]),
     ("country", &["equal", "different"]),
     ("company", &["equal", "close", "part", "different", "domain", "not_domain"]),
-    ("birth", &["equal", "close", "two_parts", "year", "year_only_known", "different"]),
+    ("birth", &["equal", "close", "two_parts", "year", "year_only_known", "different", "days_off", "a_year_off"]),
     ("id", &["equal", "edit", "near", "different"]),
     ("sex", &["equal", "different"]),
     ("occupation", &["equal", "different"]),
@@ -85,6 +86,7 @@ const TABLE: [(&str, &[&str]); 32] = [
     ("company_equal_name", NAMES),
     ("birth_equal_name", NAMES),
     ("nothing_else_name", NAMES),
+    ("id_equal_name", NAMES),
 ];
 
 const OFFSETS: [usize; TABLE.len() + 1] = {
@@ -137,7 +139,7 @@ pub(super) const TERMS: [&str; 8] = [
 /// What was found in comparing two records.
 #[derive(Clone, Debug)]
 pub(super) struct Evidence {
-    levels: [u16; 34],
+    levels: [u16; 36],
     len: usize,
     /// Bits of the counts that apply.
     pub(super) terms: u16,
@@ -187,7 +189,7 @@ pub(super) fn is_hopeless(a: &Features, b: &Features) -> bool {
 /// Compares two records.
 pub(super) fn compare(a: &Features, b: &Features) -> Evidence {
     let mut evidence = Evidence {
-        levels: [0; 34],
+        levels: [0; 36],
         len: 0,
         terms: 0,
     };
@@ -201,7 +203,7 @@ pub(super) fn compare(a: &Features, b: &Features) -> Evidence {
     let birth = births(e, a.birth, b.birth);
     let id = ids(e, a, b);
     others(e, a, b);
-    if a.source == b.source {
+    if a.source == b.source && a.source != u16::MAX {
         e.add(Group::Source, 0);
     }
     let verdicts = [email, phone, street, company, birth, id];
@@ -215,6 +217,7 @@ pub(super) fn compare(a: &Features, b: &Features) -> Evidence {
         (street, Group::StreetName),
         (company, Group::CompanyName),
         (birth, Group::BirthName),
+        (id, Group::IdName),
     ];
     for (_, group) in together.iter().filter(|(verdict, _)| *verdict == Verdict::Agrees) {
         e.add(*group, name);
@@ -416,6 +419,10 @@ fn mailbox_level(a: &Features, left: Mailbox<'_>, b: &Features, right: Mailbox<'
     }
     if same_letters {
         return if same_domain { 2 } else { 5 };
+    }
+    let (local, domain) = (edits(left.local, right.local, 2), edits(left.domain, right.domain, 2));
+    if local <= 2 && domain <= 2 && local + domain <= 3 && left.local.len() > 4 && (!same_domain || same_digits) {
+        return 11;
     }
     match (left.is_free, right.is_free) {
         (false, false) if same_domain => 6,
@@ -632,9 +639,12 @@ fn date_level(a: Date, b: Date) -> usize {
     if is_swapped || edits(&text(a), &text(b), 1) <= 1 {
         return 1;
     }
-    match same.iter().filter(|part| **part).count() {
-        2.. => 2,
+    let days = |date: Date| i32::from(date.year) * 365 + i32::from(date.month) * 30 + i32::from(date.day);
+    match (same.iter().filter(|part| **part).count(), (days(a) - days(b)).abs()) {
+        (2.., _) => 2,
+        (_, 0..=45) => 6,
         _ if same[0] => 3,
+        (_, 0..=430) => 7,
         _ => 5,
     }
 }

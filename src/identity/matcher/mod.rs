@@ -5,6 +5,7 @@
 
 mod cluster;
 mod compare;
+pub mod generate;
 mod index;
 mod keys;
 pub mod metrics;

@@ -226,7 +226,7 @@ impl Draft {
     }
 
     fn email(&mut self, text: &str) {
-        let Some(mut email) = email::normalise(text).filter(|email| !email.is_placeholder) else {
+        let Some(mut email) = email::normalise(text).or_else(|| broken(text)).filter(|email| !email.is_placeholder) else {
             return;
         };
         if let Some((mailbox, _)) = email.local.split_once('+').filter(|(mailbox, _)| !mailbox.is_empty()) {
@@ -312,6 +312,20 @@ impl Draft {
             is_organization,
         }
     }
+}
+
+/// A mailbox with a slip in it (`ana@acmecom`) is still something to compare.
+fn broken(text: &str) -> Option<email::Email> {
+    let text = text.to_lowercase();
+    let (local, domain) = text.rsplit_once('@')?;
+    let is_one = !local.is_empty() && !domain.is_empty() && !text.contains([' ', ',', ';', '<']);
+    is_one.then(|| email::Email {
+        address: text.as_str().into(),
+        local: local.into(),
+        domain: domain.into(),
+        is_role: false,
+        is_placeholder: false,
+    })
 }
 
 /// Letters alone, folded as names are.

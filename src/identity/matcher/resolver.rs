@@ -26,6 +26,9 @@ const COMPONENT_MAX: usize = 100;
 /// Components larger than this are grouped by `settle`, not on arrival.
 const COMPONENT_NOW: usize = 40;
 
+/// Components larger than this are grouped by [`Matcher::settle`] alone.
+const COMPONENT_ALONG: usize = 100;
+
 /// How much deferred work an arrival takes along: records of which edges are looked at again.
 const ALONG: usize = 24;
 
@@ -51,6 +54,8 @@ pub struct Matcher {
     redo: VecDeque<Redo>,
     waiting: BTreeSet<(u8, Key)>,
     dirty: VecDeque<Slot>,
+    /// Records of components too large to be grouped along with an arrival.
+    large: Vec<Slot>,
     changed: Vec<Slot>,
     /// When a slot was last looked at, to look at each candidate once.
     seen: Vec<u32>,
@@ -83,6 +88,7 @@ impl Matcher {
             redo: VecDeque::new(),
             waiting: BTreeSet::new(),
             dirty: VecDeque::new(),
+            large: Vec::new(),
             changed: Vec::new(),
             seen: Vec::new(),
             round: 0,
@@ -112,7 +118,7 @@ impl Matcher {
     /// How much work is put off: 0 when the groups are what they would be in any other order of arrival.
     #[must_use]
     pub fn lag(&self) -> usize {
-        self.redo.len() + self.dirty.len()
+        self.redo.len() + self.dirty.len() + self.large.len()
     }
 
     /// The place of a record.
@@ -138,6 +144,7 @@ impl Matcher {
         group
     }
 
+    pub fn why(&self,a:Slot,b:Slot)->String{ let (Some(x),Some(y))=(self.index.get(a),self.index.get(b)) else {return String::new()}; let (c,e)=self.index.compare(x,y); let base=self.weights.base(c,&e); let pen=self.index.penalty(&self.weights,c,e.terms,&x.features,&y.features); let f=self.index.is_found(x,y); let parts:Vec<String>=e.levels().iter().map(|l|{let n=super::compare::level_name(*l as usize); format!("{}={} {:.1}",n.0,n.1,self.weights.level(c,*l) as f64/1024.)}).collect(); format!("found={f} base {:.1} pen {:.1}: {}",base as f64/1024.,pen as f64/1024.,parts.join(", ")) }
     /// Takes in a record, or what has become of one; a little of the work that was put off is done along.
     pub fn insert(&mut self, id: &str, features: Features) -> Slot {
         if self.find(id).is_some() {
@@ -174,6 +181,7 @@ impl Matcher {
             return false;
         };
         self.dirty.retain(|dirty| *dirty != slot);
+        self.large.retain(|large| *large != slot);
         self.note(shift);
         for edge in &entry.edges {
             self.unlink(edge.other, slot);
@@ -314,14 +322,24 @@ impl Matcher {
                 self.redo.push_front(rest);
             }
         }
+        let limit = if steps > ALONG { usize::MAX } else { COMPONENT_ALONG };
+        if limit == usize::MAX {
+            self.dirty.extend(std::mem::take(&mut self.large));
+        }
         let mut left = steps;
         while left > 0 {
             let Some(slot) = self.dirty.pop_front() else {
                 break;
             };
-            let is_dirty = self.index.get_mut(slot).is_some_and(|entry| std::mem::take(&mut entry.is_dirty));
-            if is_dirty {
-                left = left.saturating_sub(self.regroup(slot, usize::MAX));
+            if !self.index.get(slot).is_some_and(|entry| entry.is_dirty) {
+                continue;
+            }
+            match self.regroup(slot, limit) {
+                0 => {
+                    self.large.push(slot);
+                    left = left.saturating_sub(COMPONENT_ALONG);
+                }
+                size => left = left.saturating_sub(size),
             }
         }
     }
@@ -466,6 +484,11 @@ impl Matcher {
             return 0;
         };
         self.largest=self.largest.max(component.len());
+        for slot in &component {
+            if let Some(entry) = self.index.get_mut(*slot) {
+                entry.is_dirty = false;
+            }
+        }
         let size = component.len();
         let groups = self.grouped(component);
         for group in groups {
@@ -475,9 +498,12 @@ impl Matcher {
     }
 
     /// Records that are linked by scores of at least `cut` to those given, in their neutral order; only those `within`.
-    fn component(&self, from: &[Slot], cut: i32, limit: usize, within: Option<&BTreeSet<Slot>>) -> Option<Vec<Slot>> {
+    fn component(&mut self, from: &[Slot], cut: i32, limit: usize, within: Option<&BTreeSet<Slot>>) -> Option<Vec<Slot>> {
+        self.round = self.round.wrapping_add(1);
         let mut members: Vec<Slot> = from.to_vec();
-        let mut is_member: BTreeSet<Slot> = members.iter().copied().collect();
+        for slot in from {
+            self.seen[*slot as usize] = self.round;
+        }
         let mut at = 0;
         while at < members.len() {
             let Some(entry) = self.index.get(members[at]) else {
@@ -486,7 +512,9 @@ impl Matcher {
             };
             let near = entry.edges.iter().filter(|edge| edge.score >= cut).map(|edge| edge.other);
             for other in near.chain(self.pinned(&entry.id)) {
-                if within.is_none_or(|within| within.contains(&other)) && is_member.insert(other) {
+                let seen = &mut self.seen[other as usize];
+                if *seen != self.round && within.is_none_or(|within| within.contains(&other)) {
+                    *seen = self.round;
                     members.push(other);
                 }
             }
@@ -518,7 +546,7 @@ impl Matcher {
     }
 
     /// The groups of a component. One that is too large is cut where links are weaker, step by step.
-    fn grouped(&self, component: Vec<Slot>) -> Vec<Vec<Slot>> {
+    fn grouped(&mut self, component: Vec<Slot>) -> Vec<Vec<Slot>> {
         let mut done = Vec::new();
         let mut waiting = vec![(component, 0)];
         while let Some((members, cut)) = waiting.pop() {

@@ -71,6 +71,13 @@ pub(super) fn full_forms(given: &str) -> impl Iterator<Item = &str> {
     known.into_iter().flatten().chain(unknown)
 }
 
+/// The short forms of a given name.
+pub(super) fn short_forms(full: &str) -> impl Iterator<Item = &'static str> {
+    let folded = fold(full);
+    let of_name = SHORT_FORMS.iter().filter(move |(_, of)| *of == folded);
+    of_name.map(|(short, _)| short.as_str())
+}
+
 /// Words that tell father and son apart.
 pub(super) fn is_generation(word: &str) -> bool {
     matches!(word, "jr" | "sr" | "ii" | "iii" | "iv")
