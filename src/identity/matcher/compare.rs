@@ -2,7 +2,7 @@
 //!
 //! Everything is symmetric, so that the order of arrival never shows.
 
-use super::record::{Date, Features, Mailbox, Part};
+use super::record::{Date, Features, Mailbox, Part, UNKNOWN_SOURCE};
 use super::strings::{edits, likeness};
 use super::words::are_nicknames;
 
@@ -203,7 +203,7 @@ pub(super) fn compare(a: &Features, b: &Features) -> Evidence {
     let birth = births(e, a.birth, b.birth);
     let id = ids(e, a, b);
     others(e, a, b);
-    if a.source == b.source && a.source != u16::MAX {
+    if a.source == b.source && a.source != UNKNOWN_SOURCE {
         e.add(Group::Source, 0);
     }
     let verdicts = [email, phone, street, company, birth, id];

@@ -83,7 +83,7 @@ impl Index {
     }
 
     pub(super) fn get(&self, slot: Slot) -> Option<&Entry> {
-        self.entries.at(slot).as_ref()
+        self.entries.try_at(slot)?.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Entry> {

@@ -5,19 +5,25 @@
 
 mod cluster;
 mod compare;
+mod explain;
 pub mod generate;
+mod groups;
 mod index;
 mod keys;
 pub mod metrics;
 mod record;
+mod redo;
 mod resolver;
 mod strings;
 mod table;
+#[cfg(test)]
+mod tests;
 pub mod train;
 mod weights;
 mod words;
 
+pub use explain::{Explanation, Finding};
 pub use index::Slot;
-pub use record::{Features, Field};
+pub use record::{Features, Field, UNKNOWN_SOURCE};
 pub use resolver::{Decision, Matcher};
 pub use weights::{BIT, Context, Weights};

@@ -104,6 +104,9 @@ pub struct Features {
     pub(super) is_organization: bool,
 }
 
+/// The source of records of which all come from one system, or of which it is not known.
+pub const UNKNOWN_SOURCE: u16 = u16::MAX;
+
 /// The longest text of one part, in bytes.
 const PART_MAX: usize = 120;
 

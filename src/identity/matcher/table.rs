@@ -171,6 +171,12 @@ impl<T> Pages<T> {
         &self.pages[slot / PAGE][slot % PAGE]
     }
 
+    /// As [`Pages::at`], for places that may not be there.
+    pub(super) fn try_at(&self, slot: u32) -> Option<&T> {
+        let slot = slot as usize;
+        self.pages.get(slot / PAGE)?.get(slot % PAGE)
+    }
+
     pub(super) fn at_mut(&mut self, slot: u32) -> &mut T {
         let slot = slot as usize;
         &mut self.pages[slot / PAGE][slot % PAGE]
@@ -289,9 +295,10 @@ mod tests {
                     continue;
                 };
                 prop_assert_eq!(len, held.len());
+                let held = held.clone();
                 let mut one = [0];
                 let found: BTreeSet<u32> = postings.of(key, &mut one).iter().copied().collect();
-                prop_assert_eq!(&found, held);
+                prop_assert_eq!(&found, &held);
                 prop_assert_eq!(postings.len(key), held.len());
             }
         }

@@ -51,10 +51,10 @@ impl Pairs {
         self.pairs.is_empty()
     }
 
-    /// How many pairs from a position on are one customer.
+    /// How many of them are one customer.
     #[must_use]
-    pub fn same_from(&self, at: usize) -> usize {
-        self.pairs.iter().skip(at).filter(|pair| pair.is_same).count()
+    pub fn same(&self) -> usize {
+        self.pairs.iter().filter(|pair| pair.is_same).count()
     }
 
     /// Adds every pair of records that is found by a key. `same` knows the truth, `weight` is what each counts.
@@ -103,6 +103,42 @@ impl Pairs {
             is_same,
             weight,
         });
+    }
+
+    /// Pairs as a person would be asked about them: as many from each band of scores, from hopeless to certain.
+    #[must_use]
+    pub fn reviewed(&self, weights: &Weights, count: usize) -> Self {
+        const BANDS: [f64; 7] = [-6.0, -3.0, -1.5, 0.0, 1.5, 3.0, 6.0];
+        let mut bands: [Vec<&Pair>; BANDS.len() + 1] = std::array::from_fn(|_| Vec::new());
+        for pair in &self.pairs {
+            let score: f64 = self.inputs(pair).map(|(at, x)| weights.get(pair.context, at) * x).sum();
+            bands[BANDS.partition_point(|limit| *limit <= score)].push(pair);
+        }
+        let mut chosen = Self::default();
+        for (at, band) in bands.iter().enumerate() {
+            let wanted = (count - chosen.len()) / (bands.len() - at);
+            let taken = wanted.min(band.len());
+            for number in 0..taken {
+                let pair = band[number * band.len() / taken];
+                let from = chosen.levels.len() as u32;
+                chosen.levels.extend_from_slice(self.levels.get(pair.from as usize..pair.to as usize).unwrap_or_default());
+                let to = chosen.levels.len() as u32;
+                chosen.pairs.push(Pair { from, to, ..*pair });
+            }
+        }
+        chosen
+    }
+
+    /// Adds the pairs of another collection behind these.
+    pub fn append(&mut self, other: Self) {
+        let offset = self.levels.len() as u32;
+        self.levels.extend(other.levels);
+        let moved = |pair: Pair| Pair {
+            from: pair.from + offset,
+            to: pair.to + offset,
+            ..pair
+        };
+        self.pairs.extend(other.pairs.into_iter().map(moved));
     }
 
     fn inputs<'a>(&'a self, pair: &'a Pair) -> impl Iterator<Item = (usize, f64)> + 'a {

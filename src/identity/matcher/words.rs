@@ -9,6 +9,12 @@ use super::super::text::fold;
 use super::record::Date;
 use super::table::{Map, hash, mix};
 
+/// Reads the lists now, so that the first record does not wait for it.
+pub(super) fn load() {
+    LazyLock::force(&FULL_FORMS);
+    LazyLock::force(&NICKNAMES);
+}
+
 /// Short form and full form, folded. `lists/NOTICE` says where they are from.
 static SHORT_FORMS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
     let lines = include_str!("../lists/nicknames.csv").lines().skip(1);
