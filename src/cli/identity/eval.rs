@@ -24,15 +24,15 @@ use crate::identity::matcher::{Matcher, Weights};
 /// groups are compared with the truth. The weights are those Nivel is shipped with, or those of --weights.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Examples:
+Example:
   nivel identity eval --records crm.csv --truth crm.truth.csv
   nivel identity eval --records people.csv --truth people.truth.csv --map given_name=vorname --out groups.csv
   nivel identity eval --made contacts:20000:1001")]
 pub(in crate::cli) struct Eval {
-    /// CSV file with a header line; column record_id, and source where there are several systems
+    /// CSV file with a header line; column `record_id`, and `source` where there are several systems
     #[arg(long, value_name = "FILE", requires = "truth", required_unless_present = "made")]
     records: Option<PathBuf>,
-    /// CSV file with record_id and entity_id
+    /// CSV file with `record_id` and `entity_id`
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
     /// Made-up records instead of a file
@@ -41,7 +41,7 @@ pub(in crate::cli) struct Eval {
     /// Says which column holds a field, where the header does not
     #[arg(long, value_name = "FIELD=COLUMN")]
     map: Vec<String>,
-    /// Writes record_id and the group of each record
+    /// Writes `record_id` and the group of each record
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Lets the records arrive in another order
@@ -67,7 +67,10 @@ pub(in crate::cli) struct Eval {
 impl Eval {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failed> {
         let set = self.set()?;
-        let mut weights = self.weights.as_deref().map_or_else(|| Ok(Weights::shipped()), read_weights)?;
+        let mut weights = self
+            .weights
+            .as_deref()
+            .map_or_else(|| Ok(Weights::shipped()), read_weights)?;
         let order = order(set.rows.len(), self.order);
         if let Some(pairs) = self.learned(&set, &order, &weights)? {
             weights = adapted(&pairs, &weights);
@@ -133,9 +136,15 @@ pub(super) fn made(text: &str) -> Result<Set, Failed> {
     let mut number = || parts.next().and_then(|part| part.parse::<u64>().ok());
     let (Some(rows), Some(seed)) = (number(), number()) else {
         let problem = Problem::new(Code::NotFound, "no made-up records are named so").about(text);
-        return Err(problem.hint("write FAMILY:ROWS:SEED, for instance contacts:20000:1001").into());
+        return Err(problem
+            .hint("write FAMILY:ROWS:SEED, for instance contacts:20000:1001")
+            .into());
     };
-    Ok(Set::made(generate(family(name), usize::try_from(rows).unwrap_or(usize::MAX), seed)))
+    Ok(Set::made(generate(
+        family(name),
+        usize::try_from(rows).unwrap_or(usize::MAX),
+        seed,
+    )))
 }
 
 /// The order of arrival: that of the file, or a shuffled one.
@@ -145,7 +154,9 @@ fn order(len: usize, seed: Option<u64>) -> Vec<usize> {
         return order;
     };
     for at in (1..len).rev() {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let other = usize::try_from(state >> 33).unwrap_or_default() % (at + 1);
         order.swap(at, other);
     }
@@ -182,23 +193,53 @@ impl Show for Report {
         let (figures, cost) = (&self.figures, &self.cost);
         let percent = |part: f64| format!("{:.2}", part * 100.0);
         let (p, r, f) = (percent(figures.precision), percent(figures.recall), percent(figures.f1));
-        line(&mut text, format_args!("{} records, {} customers, {} groups", figures.records, figures.entities, figures.groups));
+        line(
+            &mut text,
+            format_args!(
+                "{} records, {} customers, {} groups",
+                figures.records, figures.entities, figures.groups
+            ),
+        );
         line(&mut text, format_args!("pairwise  precision {p}  recall {r}  F1 {f}"));
         let bcubed = [figures.bcubed_precision, figures.bcubed_recall, figures.bcubed_f1].map(percent);
-        line(&mut text, format_args!("B-cubed   precision {}  recall {}  F1 {}", bcubed[0], bcubed[1], bcubed[2]));
-        line(&mut text, format_args!(
-            "largest customer {} records (in truth {}); {} groups over-merged (worst {} customers), {} customers split",
-            figures.largest_group, figures.largest_entity, figures.over_merged, figures.worst_merge, figures.split,
-        ));
-        line(&mut text, format_args!(
-            "{:.0} records/s, {:.1} s in all, of which {:.1} s to settle {} deferred; {:.1} comparisons a record, peak {} MiB",
-            cost.records_per_second, cost.seconds, cost.settle_seconds, cost.lag, cost.comparisons, cost.peak_mib,
-        ));
-        line(&mut text, format_args!(
-            "one record: p50 {:.0} us, p99 {:.0} us, max {:.1} ms", cost.p50_us, cost.p99_us, cost.max_us / 1000.0,
-        ));
+        line(
+            &mut text,
+            format_args!(
+                "B-cubed   precision {}  recall {}  F1 {}",
+                bcubed[0], bcubed[1], bcubed[2]
+            ),
+        );
+        line(
+            &mut text,
+            format_args!(
+                "largest customer {} records (in truth {}); {} groups over-merged (worst {} customers), {} customers split",
+                figures.largest_group, figures.largest_entity, figures.over_merged, figures.worst_merge, figures.split,
+            ),
+        );
+        line(
+            &mut text,
+            format_args!(
+                "{:.0} records/s, {:.1} s in all, of which {:.1} s to settle {} deferred; {:.1} comparisons a record, peak {} MiB",
+                cost.records_per_second, cost.seconds, cost.settle_seconds, cost.lag, cost.comparisons, cost.peak_mib,
+            ),
+        );
+        line(
+            &mut text,
+            format_args!(
+                "one record: p50 {:.0} us, p99 {:.0} us, max {:.1} ms",
+                cost.p50_us,
+                cost.p99_us,
+                cost.max_us / 1000.0,
+            ),
+        );
         for example in &self.examples {
-            line(&mut text, format_args!("\n{}, chance {:.3} ({:+.1} bits)", example.what, example.why.chance, example.why.bits));
+            line(
+                &mut text,
+                format_args!(
+                    "\n{}, chance {:.3} ({:+.1} bits)",
+                    example.what, example.why.chance, example.why.bits
+                ),
+            );
             for record in &example.records {
                 line(&mut text, format_args!("  {}", clean(record)));
             }

@@ -43,7 +43,12 @@ impl Generate {
         let (records, truth) = (self.out.with_extension("csv"), self.out.with_extension("truth.csv"));
         write_file(&records, &|| records_csv(&made))?;
         write_file(&truth, &|| truth_csv(&made))?;
-        let told = format_args!("{} records in {}, the truth in {}", made.len(), records.display(), truth.display());
+        let told = format_args!(
+            "{} records in {}, the truth in {}",
+            made.len(),
+            records.display(),
+            truth.display()
+        );
         context.output.note(told);
         Ok(Exit::Fine)
     }
@@ -66,15 +71,28 @@ fn failed(path: &Path, why: &str) -> Failed {
 }
 
 fn records_csv(made: &[Made]) -> csv::Result<Vec<u8>> {
-    let mut fields: Vec<Field> = made.iter().flat_map(|made| made.fields.iter().map(|(field, _)| *field)).collect();
+    let mut fields: Vec<Field> = made
+        .iter()
+        .flat_map(|made| made.fields.iter().map(|(field, _)| *field))
+        .collect();
     fields.sort_unstable();
     fields.dedup();
     let mut writer = csv::Writer::from_writer(Vec::new());
     let names = fields.iter().map(|field| column(*field));
     writer.write_record(["record_id", "source"].into_iter().chain(names))?;
     for record in made {
-        let cell = |field: &Field| record.fields.iter().find(|(of, _)| of == field).map_or("", |(_, text)| text.as_str());
-        writer.write_record([record.id.as_str(), record.source].into_iter().chain(fields.iter().map(cell)))?;
+        let cell = |field: &Field| {
+            record
+                .fields
+                .iter()
+                .find(|(of, _)| of == field)
+                .map_or("", |(_, text)| text.as_str())
+        };
+        writer.write_record(
+            [record.id.as_str(), record.source]
+                .into_iter()
+                .chain(fields.iter().map(cell)),
+        )?;
     }
     finished(writer)
 }
@@ -90,5 +108,7 @@ fn truth_csv(made: &[Made]) -> csv::Result<Vec<u8>> {
 
 /// The bytes a writer holds.
 pub(super) fn finished(writer: csv::Writer<Vec<u8>>) -> csv::Result<Vec<u8>> {
-    writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))
+    writer
+        .into_inner()
+        .map_err(|error| csv::Error::from(error.into_error()))
 }

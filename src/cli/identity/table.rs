@@ -34,13 +34,18 @@ const BIRTH_PARTS: [&[&str]; 3] = [&["by", "birth_year"], &["bm", "birth_month"]
 
 /// The field with a name, as `--map` writes it.
 fn field(name: &str) -> Option<Field> {
-    let named = COLUMNS.iter().find(|(_, own, others)| *own == name || others.contains(&name));
+    let named = COLUMNS
+        .iter()
+        .find(|(_, own, others)| *own == name || others.contains(&name));
     named.map(|(field, ..)| *field)
 }
 
 /// The name of a field in files that Nivel writes.
 pub(super) fn column(field: Field) -> &'static str {
-    COLUMNS.iter().find(|(of, ..)| *of == field).map_or("", |(_, name, _)| *name)
+    COLUMNS
+        .iter()
+        .find(|(of, ..)| *of == field)
+        .map_or("", |(_, name, _)| *name)
 }
 
 /// A record as a file holds it.
@@ -66,9 +71,12 @@ impl Set {
 
     pub(super) fn made(made: Vec<Made>) -> Self {
         let mut sources = Numbers::default();
-        let is_organizations = made.iter().flat_map(|made| &made.fields).all(|(field, _)| !is_name(*field));
+        let is_organizations = made
+            .iter()
+            .flat_map(|made| &made.fields)
+            .all(|(field, _)| !is_name(*field));
         let row = |made: Made| Row {
-            source: sources.of(made.source) as u16,
+            source: sources.source(made.source),
             id: made.id,
             fields: made.fields,
             entity: made.entity,
@@ -112,10 +120,18 @@ impl Set {
                 }
             }
             if let [Some(year), Some(month), Some(day)] = births {
-                fields.push((Field::Birth, format!("{:0>4}-{:0>2}-{:0>2}", cell(year), cell(month), cell(day))));
+                fields.push((
+                    Field::Birth,
+                    format!("{:0>4}-{:0>2}-{:0>2}", cell(year), cell(month), cell(day)),
+                ));
             }
-            let source = source_at.map_or(0, |at| sources.of(cell(at)) as u16);
-            rows.push(Row { id, fields, source, entity });
+            let source = source_at.map_or(0, |at| sources.source(cell(at)));
+            rows.push(Row {
+                id,
+                fields,
+                source,
+                entity,
+            });
         }
         let is_organizations = columns.iter().all(|(_, field)| !is_name(*field));
         Ok(Self { rows, is_organizations }.with_sources(sources.0.len()))
@@ -131,6 +147,11 @@ fn is_name(field: Field) -> bool {
 struct Numbers(BTreeMap<String, u32>);
 
 impl Numbers {
+    /// As [`Numbers::of`], for systems, of which there are few.
+    fn source(&mut self, text: &str) -> u16 {
+        u16::try_from(self.of(text)).unwrap_or(UNKNOWN_SOURCE)
+    }
+
     fn of(&mut self, text: &str) -> u32 {
         if let Some(number) = self.0.get(text) {
             return *number;
@@ -152,7 +173,9 @@ fn mapped(head: &[String], maps: &[String]) -> Result<Vec<(usize, Field)>, Faile
         let Some(pair) = pair else {
             let names: Vec<&str> = COLUMNS.iter().map(|(_, name, _)| *name).collect();
             let problem = Problem::new(Code::NotFound, "no such field, or no such column").about(map);
-            return Err(problem.hint(format!("write FIELD=COLUMN; fields are {}", names.join(", "))).into());
+            return Err(problem
+                .hint(format!("write FIELD=COLUMN; fields are {}", names.join(", ")))
+                .into());
         };
         columns.push(pair);
     }

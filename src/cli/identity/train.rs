@@ -25,12 +25,12 @@ const RECIPE: [(&str, f32); 10] = [
     ("contacts:20000:1", 1.0),
     ("contacts:60000:2", 1.0),
     ("contacts:200000:3", 0.6),
-    ("register:8000:4", 1.0),
-    ("rough-register:12000:5", 1.0),
+    ("register:8000:4", 2.0),
+    ("rough-register:12000:5", 1.5),
     ("sparse:4000:6", 2.0),
     ("lives:15000:7", 1.0),
     ("births:10000:8", 1.0),
-    ("households:20000:9", 1.0),
+    ("households:20000:9", 0.25),
     ("firms:4000:10", 1.0),
 ];
 
@@ -40,14 +40,14 @@ const RECIPE: [(&str, f32); 10] = [
 /// same call gives the same weights. With --records they are the given (or shipped) weights, adapted to these records.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Examples:
+Example:
   nivel identity train --out weights.json
   nivel identity train --records crm.csv --truth crm.truth.csv --out ours.json")]
 pub(in crate::cli) struct Train {
     /// CSV file with a header line to learn from
     #[arg(long, value_name = "FILE", requires = "truth")]
     records: Option<PathBuf>,
-    /// CSV file with record_id and entity_id
+    /// CSV file with `record_id` and `entity_id`
     #[arg(long, value_name = "FILE", requires = "records")]
     truth: Option<PathBuf>,
     /// Says which column holds a field, where the header does not
@@ -69,7 +69,9 @@ impl Train {
             (Some(records), Some(truth)) => {
                 let set = Set::read(records, truth, &self.map)?;
                 sets.push(learn(&mut all, &set, 1.0, shown(records)));
-                self.weights.as_deref().map_or_else(|| Ok(Weights::shipped()), read_weights)?
+                self.weights
+                    .as_deref()
+                    .map_or_else(|| Ok(Weights::shipped()), read_weights)?
             }
             _ => {
                 for (spec, weight) in RECIPE {
@@ -147,15 +149,29 @@ impl Show for Trained {
     fn text(&self) -> String {
         let row = |set: &Learned| {
             let found = set.same as f64 * 100.0 / set.true_pairs.max(1) as f64;
-            [set.name.clone(), set.records.to_string(), set.pairs.to_string(), set.same.to_string(), format!("{found:.1} %")]
+            [
+                set.name.clone(),
+                set.records.to_string(),
+                set.pairs.to_string(),
+                set.same.to_string(),
+                format!("{found:.1} %"),
+            ]
         };
-        let mut text = table(["set", "records", "pairs", "same", "of all true"], self.sets.iter().map(row));
+        let mut text = table(
+            ["set", "records", "pairs", "same", "of all true"],
+            self.sets.iter().map(row),
+        );
         text.push('\n');
         for (at, kind) in Kind::ALL.iter().enumerate() {
             let (before, after) = self.report.loss[at];
-            line(&mut text, format_args!(
-                "{}: {} pairs, loss {before:.4} -> {after:.4} bits a pair", kind.name(), self.report.pairs[at],
-            ));
+            line(
+                &mut text,
+                format_args!(
+                    "{}: {} pairs, loss {before:.4} -> {after:.4} bits a pair",
+                    kind.name(),
+                    self.report.pairs[at],
+                ),
+            );
         }
         text
     }

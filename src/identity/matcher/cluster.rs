@@ -88,14 +88,20 @@ mod tests {
     #[test]
     fn the_mean_decides_not_one_link() {
         // A chain whose ends contradict each other.
-        assert_eq!(groups(3, &[(0, 1, 5), (1, 2, 4), (0, 2, -9)], &[]), [vec![0, 1], vec![2]]);
+        assert_eq!(
+            groups(3, &[(0, 1, 5), (1, 2, 4), (0, 2, -9)], &[]),
+            [vec![0, 1], vec![2]]
+        );
         assert_eq!(groups(3, &[(0, 1, 5), (1, 2, 4), (0, 2, -3)], &[]), [vec![0, 1, 2]]);
     }
 
     #[test]
     fn what_must_not_meet_stays_apart() {
         assert_eq!(groups(2, &[(0, 1, 5)], &[(0, 1)]), [vec![0], vec![1]]);
-        assert_eq!(groups(3, &[(0, 1, 5), (1, 2, 9), (0, 2, 9)], &[(0, 1)]), [vec![0, 2], vec![1]]);
+        assert_eq!(
+            groups(3, &[(0, 1, 5), (1, 2, 9), (0, 2, 9)], &[(0, 1)]),
+            [vec![0, 2], vec![1]]
+        );
         assert_eq!(groups(2, &[(0, 1, PINNED - 9)], &[]), [vec![0, 1]]);
     }
 }

@@ -76,19 +76,13 @@ impl Matcher {
         let mut reached: Vec<Slot> = members.iter().copied().take(1).collect();
         let mut weakest: Option<(i32, Slot, Slot)> = None;
         while reached.len() < members.len() {
-            let mut best: Option<(i32, Slot, Slot)> = None;
-            for from in &reached {
-                for to in members.iter().filter(|to| !reached.contains(to)) {
-                    let (Some(a), Some(b)) = (self.index.get(*from), self.index.get(*to)) else {
-                        continue;
-                    };
-                    let score = self.pair(a, b, *to);
-                    if best.is_none_or(|(most, ..)| score > most) {
-                        best = Some((score, *from, *to));
-                    }
-                }
-            }
-            let (score, from, to) = best?;
+            let outside = members.iter().filter(|to| !reached.contains(to));
+            let across = outside.flat_map(|to| reached.iter().map(|from| (*from, *to)));
+            let scored = across.filter_map(|(from, to)| {
+                let score = self.pair(self.index.get(from)?, self.index.get(to)?, to);
+                Some((score, from, to))
+            });
+            let (score, from, to) = scored.max_by_key(|(score, ..)| *score)?;
             reached.push(to);
             if weakest.is_none_or(|(least, ..)| score < least) {
                 weakest = Some((score, from, to));

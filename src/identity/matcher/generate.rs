@@ -5,6 +5,8 @@
 
 mod contacts;
 mod dirt;
+mod firms;
+mod habits;
 mod people;
 mod registers;
 
@@ -80,7 +82,7 @@ pub fn generate(family: Family, rows: usize, seed: u64) -> Vec<Made> {
     let mut dice = Dice::new(seed);
     let mut made = match family {
         Family::Contacts => contacts::contacts(&mut dice, rows),
-        Family::Firms => registers::firms(&mut dice, rows),
+        Family::Firms => firms::firms(&mut dice, rows),
         _ => registers::people(&mut dice, rows, family),
     };
     // Shuffled, as records of several years arrive.

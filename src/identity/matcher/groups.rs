@@ -34,7 +34,13 @@ impl Matcher {
     }
 
     /// Records that are linked by scores of at least `cut` to those given, in their neutral order; only those `within`.
-    fn component(&mut self, from: &[Slot], cut: i32, limit: usize, within: Option<&BTreeSet<Slot>>) -> Option<Vec<Slot>> {
+    fn component(
+        &mut self,
+        from: &[Slot],
+        cut: i32,
+        limit: usize,
+        within: Option<&BTreeSet<Slot>>,
+    ) -> Option<Vec<Slot>> {
         self.round = self.round.wrapping_add(1);
         let mut members: Vec<Slot> = from.to_vec();
         for slot in from {
@@ -46,7 +52,11 @@ impl Matcher {
                 at += 1;
                 continue;
             };
-            let near = entry.edges.iter().filter(|edge| edge.score >= cut).map(|edge| edge.other);
+            let near = entry
+                .edges
+                .iter()
+                .filter(|edge| edge.score >= cut)
+                .map(|edge| edge.other);
             for other in near.chain(self.pinned(&entry.id)) {
                 let seen = &mut self.seen[other as usize];
                 if *seen != self.round && within.is_none_or(|within| within.contains(&other)) {
@@ -77,7 +87,11 @@ impl Matcher {
         if self.decisions.is_empty() {
             return None;
         }
-        let pair = if a < b { (a.into(), b.into()) } else { (b.into(), a.into()) };
+        let pair = if a < b {
+            (a.into(), b.into())
+        } else {
+            (b.into(), a.into())
+        };
         self.decisions.get(&pair).copied()
     }
 
@@ -92,14 +106,13 @@ impl Matcher {
             }
             let cut = cut + 2 * BIT;
             let mut within: BTreeSet<Slot> = members.iter().copied().collect();
-            for slot in members {
-                if within.contains(&slot) {
-                    let part = self.component(&[slot], cut, usize::MAX, Some(&within)).unwrap_or_default();
-                    for slot in &part {
-                        within.remove(slot);
-                    }
-                    waiting.push((part, cut));
+            while let Some(slot) = within.first().copied() {
+                let part = self.component(&[slot], cut, usize::MAX, Some(&within));
+                let part = part.unwrap_or_default();
+                for slot in &part {
+                    within.remove(slot);
                 }
+                waiting.push((part, cut));
             }
         }
         done
@@ -125,7 +138,9 @@ impl Matcher {
             }
         }
         let groups = component.groups().into_iter();
-        groups.map(|group| group.into_iter().map(|at| members[at]).collect()).collect()
+        groups
+            .map(|group| group.into_iter().map(|at| members[at]).collect())
+            .collect()
     }
 
     /// The score of two records of a component. A pair that no key would find gets no score above 0, and no counts: it
@@ -140,9 +155,14 @@ impl Matcher {
 
     /// Makes records one group.
     fn assign(&mut self, group: Vec<Slot>) {
-        let current = group.first().and_then(|slot| self.index.get(*slot)).map_or(ALONE, |entry| entry.group);
+        let current = group
+            .first()
+            .and_then(|slot| self.index.get(*slot))
+            .map_or(ALONE, |entry| entry.group);
         let is_same = |slots: &[Slot], group_at: u32| {
-            slots.iter().all(|slot| self.index.get(*slot).is_some_and(|entry| entry.group == group_at))
+            slots
+                .iter()
+                .all(|slot| self.index.get(*slot).is_some_and(|entry| entry.group == group_at))
         };
         if current == ALONE && group.len() == 1 {
             return;

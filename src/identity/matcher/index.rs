@@ -251,7 +251,11 @@ impl Index {
             .filter(|term| terms & (1 << term) != 0)
             .map(|term| {
                 let weight = weights.term(context, term);
-                if weight == 0 { 0 } else { weight * self.doublings(term, a, b) }
+                if weight == 0 {
+                    0
+                } else {
+                    weight * self.doublings(term, a, b)
+                }
             })
             .sum()
     }
@@ -270,7 +274,11 @@ impl Index {
             }
             _ if term == Term::Name as usize => most(&|record| {
                 let (given, family) = (record.part(Part::Given), record.part(Part::Family));
-                let (a, b) = if given <= family { (given, family) } else { (family, given) };
+                let (a, b) = if given <= family {
+                    (given, family)
+                } else {
+                    (family, given)
+                };
                 Some(key(Kind::Name, &[a, b]))
             }),
             _ if term == Term::NameInCity as usize => most(&|record| {
@@ -282,7 +290,9 @@ impl Index {
             _ if term == Term::Mailbox as usize => {
                 let keys = |record: &Features| -> Vec<Key> {
                     let mailboxes = record.mailboxes();
-                    mailboxes.map(|mailbox| key(Kind::Mailbox, &[mailbox.local, mailbox.domain])).collect()
+                    mailboxes
+                        .map(|mailbox| key(Kind::Mailbox, &[mailbox.local, mailbox.domain]))
+                        .collect()
                 };
                 self.names_at(&keys(a), &keys(b))
             }
@@ -293,7 +303,12 @@ impl Index {
                 self.names_at(&keys(a), &keys(b))
             }
             _ => {
-                let key = |record: &Features| [key(Kind::Street, &[record.part(Part::Street), record.part(Part::Number)])];
+                let key = |record: &Features| {
+                    [key(
+                        Kind::Street,
+                        &[record.part(Part::Street), record.part(Part::Number)],
+                    )]
+                };
                 let (a, b) = (key(a), key(b));
                 log2(self.distinct(a[0]).max(self.distinct(b[0])))
             }

@@ -121,11 +121,16 @@ impl Maker<'_> {
         if given.is_empty() || family.is_empty() {
             return;
         }
-        let (a, b) = if given <= family { (given, family) } else { (family, given) };
+        let (a, b) = if given <= family {
+            (given, family)
+        } else {
+            (family, given)
+        };
         self.add(Kind::Name, &[a, b]);
         let (a, b) = (sound(a), sound(b));
         let (a, b) = (a.min(b), a.max(b));
-        self.keys.push((hash(Kind::Sound as u64 + 1, &[&a, &b]) & !31) | Kind::Sound as u64);
+        self.keys
+            .push((hash(Kind::Sound as u64 + 1, &[&a, &b]) & !31) | Kind::Sound as u64);
         let first = given.split(' ').next().unwrap_or(given);
         for full in full_forms(first) {
             self.add(Kind::Nickname, &[full, family]);

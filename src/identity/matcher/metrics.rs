@@ -1,5 +1,7 @@
 //! How good groups are, against a known truth.
 
+#![expect(clippy::cast_possible_truncation, reason = "counts of records in memory")]
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -61,8 +63,15 @@ pub fn figures(records: &[(u32, u32)]) -> Figures {
     let part = |of: u64, all: u64| if all == 0 { 1.0 } else { of as f64 / all as f64 };
     let (precision, recall) = (part(right_pairs, found_pairs), part(right_pairs, true_pairs));
     let mean = |sizes: &dyn Fn(&(u32, u32)) -> u64| {
-        let sum: f64 = cells.iter().map(|(cell, n)| (*n * *n) as f64 / sizes(cell) as f64).sum();
-        if records.is_empty() { 1.0 } else { sum / records.len() as f64 }
+        let sum: f64 = cells
+            .iter()
+            .map(|(cell, n)| (*n * *n) as f64 / sizes(cell) as f64)
+            .sum();
+        if records.is_empty() {
+            1.0
+        } else {
+            sum / records.len() as f64
+        }
     };
     let bcubed_precision = mean(&|(group, _)| groups[group]);
     let bcubed_recall = mean(&|(_, entity)| entities[entity]);
@@ -106,7 +115,10 @@ mod tests {
     fn figures_of_a_small_partition() {
         // Customers {0,1,2} and {3}; found {0,1} and {2,3}.
         let figures = figures(&[(7, 1), (7, 1), (8, 1), (8, 2)]);
-        assert_eq!((figures.true_pairs, figures.found_pairs, figures.right_pairs), (3, 2, 1));
+        assert_eq!(
+            (figures.true_pairs, figures.found_pairs, figures.right_pairs),
+            (3, 2, 1)
+        );
         assert!((figures.precision - 0.5).abs() < 1e-9 && (figures.recall - 1.0 / 3.0).abs() < 1e-9);
         assert!((figures.bcubed_precision - 0.75).abs() < 1e-9);
         assert!((figures.bcubed_recall - (4.0 / 3.0 + 1.0 / 3.0 + 1.0) / 4.0).abs() < 1e-9);

@@ -8,6 +8,8 @@ mod compare;
 mod explain;
 pub mod generate;
 mod groups;
+#[cfg(test)]
+mod hard_cases;
 mod index;
 mod keys;
 pub mod metrics;

@@ -160,7 +160,11 @@ impl Features {
         if given.is_empty() && family.is_empty() {
             return None;
         }
-        let (a, b) = if given <= family { (given, family) } else { (family, given) };
+        let (a, b) = if given <= family {
+            (given, family)
+        } else {
+            (family, given)
+        };
         Some(hash(0, &[a.as_bytes(), b.as_bytes()]))
     }
 }
@@ -224,18 +228,28 @@ impl Draft {
             Field::Id => join(&mut self.id, &words::id(text)),
             Field::Sex => self.sex = fold(text).chars().take(1).collect(),
             Field::Occupation => self.occupation = fold(text).into(),
-            Field::Site => self.site = domain::normalise(text).filter(|site| !domain::is_shared(site)).unwrap_or_default(),
+            Field::Site => {
+                self.site = domain::normalise(text)
+                    .filter(|site| !domain::is_shared(site))
+                    .unwrap_or_default();
+            }
         }
     }
 
     fn email(&mut self, text: &str) {
-        let Some(mut email) = email::normalise(text).or_else(|| broken(text)).filter(|email| !email.is_placeholder) else {
+        let Some(mut email) = email::normalise(text)
+            .or_else(|| broken(text))
+            .filter(|email| !email.is_placeholder)
+        else {
             return;
         };
         if let Some((mailbox, _)) = email.local.split_once('+').filter(|(mailbox, _)| !mailbox.is_empty()) {
             email.local = mailbox.into();
         }
-        let is_new = self.emails.iter().all(|other| (&other.local, &other.domain) != (&email.local, &email.domain));
+        let is_new = self
+            .emails
+            .iter()
+            .all(|other| (&other.local, &other.domain) != (&email.local, &email.domain));
         if is_new && self.emails.len() < 2 {
             self.emails.push(email);
         }
@@ -243,11 +257,19 @@ impl Draft {
 
     fn phone(&mut self, text: &str) {
         let digits = words::phone(text);
-        if digits.len() >= 6 && !phone::is_placeholder(&digits) && !self.phones.contains(&digits) && self.phones.len() < 2 {
+        if digits.len() >= 6
+            && !phone::is_placeholder(&digits)
+            && !self.phones.contains(&digits)
+            && self.phones.len() < 2
+        {
             self.phones.push(digits);
         }
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one line for each part, in the order in which they lie"
+    )]
     fn finish(mut self, source: u16, is_organization: bool) -> Features {
         if !self.full.is_empty() && self.given.is_empty() && self.family.is_empty() {
             let (given, family) = name::split(&self.full);
@@ -272,7 +294,8 @@ impl Draft {
             self.given.truncate(self.given.len() - self.family.len());
         }
         // Of two mailboxes the smaller first, so that their order in the tool does not show.
-        self.emails.sort_by(|a, b| (&a.local, &a.domain).cmp(&(&b.local, &b.domain)));
+        self.emails
+            .sort_by(|a, b| (&a.local, &a.domain).cmp(&(&b.local, &b.domain)));
         self.phones.sort();
         let mut is_role = [false; 2];
         let mut is_free = [false; 2];
@@ -283,7 +306,11 @@ impl Draft {
         let mut full = name::words(&self.full);
         full.sort();
         full.dedup();
-        let email = |at: usize| self.emails.get(at).map_or(("", ""), |email| (&email.local, &email.domain));
+        let email = |at: usize| {
+            self.emails
+                .get(at)
+                .map_or(("", ""), |email| (&email.local, &email.domain))
+        };
         let phone = |at: usize| self.phones.get(at).map_or("", CompactString::as_str);
         let (given, family, full) = (self.given.join(" "), self.family.join(" "), full.join(" "));
         let mut packed = Packed::default();
@@ -293,15 +320,29 @@ impl Draft {
         for text in [email(0).0, email(0).1, email(1).0, email(1).1, phone(0), phone(1)] {
             packed.push(text);
         }
-        for text in [&self.company, &self.street, &self.number, &self.postcode, &self.city, &self.state] {
+        for text in [
+            &self.company,
+            &self.street,
+            &self.number,
+            &self.postcode,
+            &self.city,
+            &self.state,
+        ] {
             packed.push(text);
         }
         for text in [&self.country, &self.id, &self.sex, &self.occupation] {
             packed.push(text);
         }
-        let firm = self.emails.iter().filter(|email| !domain::is_shared(&email.domain)).map(|email| &email.domain);
+        let firm = self
+            .emails
+            .iter()
+            .filter(|email| !domain::is_shared(&email.domain))
+            .map(|email| &email.domain);
         let firm = firm.chain([&self.site]).find(|domain| !domain.is_empty());
-        let firm = firm.and_then(|domain| domain.split('.').next()).map(letters).unwrap_or_default();
+        let firm = firm
+            .and_then(|domain| domain.split('.').next())
+            .map(letters)
+            .unwrap_or_default();
         for text in [letters(email(0).0), letters(email(1).0), firm] {
             packed.push(&text);
         }

@@ -1,5 +1,10 @@
 //! Work that is put off: what changes with counts and with keys that have become too common.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "steps are few; more than fit are cut off by the number of places"
+)]
+
 use super::index::{Edge, Entry, Slot, terms_of};
 use super::keys::{Key, cap};
 use super::resolver::{ALONG, COMPONENT_ALONG, Matcher, edge};
@@ -105,11 +110,22 @@ impl Matcher {
             return;
         };
         let mut changes = Vec::new();
-        for (at, edge) in entry.edges.iter().enumerate().filter(|(_, edge)| edge.terms & terms != 0) {
+        for (at, edge) in entry
+            .edges
+            .iter()
+            .enumerate()
+            .filter(|(_, edge)| edge.terms & terms != 0)
+        {
             let Some(other) = self.index.get(edge.other) else {
                 continue;
             };
-            let penalty = self.index.penalty(&self.weights, edge.context, edge.terms, &entry.features, &other.features);
+            let penalty = self.index.penalty(
+                &self.weights,
+                edge.context,
+                edge.terms,
+                &entry.features,
+                &other.features,
+            );
             let score = edge.base + penalty;
             if score != edge.score {
                 changes.push((at, edge.other, edge.score, score));
@@ -141,7 +157,11 @@ impl Matcher {
         let Some(entry) = self.index.get(slot) else {
             return 1;
         };
-        let is_lost = |edge: &&Edge| self.index.get(edge.other).is_none_or(|other| !self.index.is_found(entry, other));
+        let is_lost = |edge: &&Edge| {
+            self.index
+                .get(edge.other)
+                .is_none_or(|other| !self.index.is_found(entry, other))
+        };
         let lost: Vec<Edge> = entry.edges.iter().filter(is_lost).copied().collect();
         let work = 1 + entry.edges.len() / 8;
         for edge in lost {

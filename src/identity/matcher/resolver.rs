@@ -127,7 +127,11 @@ impl Matcher {
         let Some(entry) = self.index.get(slot) else {
             return Vec::new();
         };
-        let mut group = if entry.group == ALONE { vec![slot] } else { self.groups.at(entry.group).clone() };
+        let mut group = if entry.group == ALONE {
+            vec![slot]
+        } else {
+            self.groups.at(entry.group).clone()
+        };
         group.sort_by_key(|slot| self.index.get(*slot).map(|entry| (entry.order, &*entry.id)));
         group
     }
@@ -190,7 +194,11 @@ impl Matcher {
         if a == b {
             return;
         }
-        let pair = if a < b { (a.into(), b.into()) } else { (b.into(), a.into()) };
+        let pair = if a < b {
+            (a.into(), b.into())
+        } else {
+            (b.into(), a.into())
+        };
         match decision {
             Some(decision) => {
                 self.decisions.insert(pair, decision);
@@ -269,7 +277,11 @@ impl Matcher {
                 }
                 *seen = self.round;
                 self.comparisons += 1;
-                edges.extend(self.index.get(*other).and_then(|near| edge(&self.index, &self.weights, entry, near, *other)));
+                edges.extend(
+                    self.index
+                        .get(*other)
+                        .and_then(|near| edge(&self.index, &self.weights, entry, near, *other)),
+                );
             }
         }
         edges

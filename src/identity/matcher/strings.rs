@@ -1,5 +1,11 @@
 //! How far two short texts are apart. All measures are symmetric: the order of their arguments never shows.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a likeness is between 0 and 1000"
+)]
+
 /// Longer texts are compared by their first bytes only.
 const LENGTH_MAX: usize = 48;
 

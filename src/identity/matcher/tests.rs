@@ -8,13 +8,23 @@ use super::generate::{Family, Made, generate};
 use super::{Decision, Features, Field, Matcher, Weights};
 
 fn features(made: &Made) -> Features {
-    let fields: Vec<(Field, &str)> = made.fields.iter().map(|(field, text)| (*field, text.as_str())).collect();
+    let fields: Vec<(Field, &str)> = made
+        .fields
+        .iter()
+        .map(|(field, text)| (*field, text.as_str()))
+        .collect();
     Features::new(&fields, made.source.len() as u16, false)
 }
 
 fn groups(matcher: &Matcher, records: &[&Made]) -> BTreeSet<BTreeSet<String>> {
     let slots = records.iter().filter_map(|made| matcher.find(&made.id));
-    let ids = |slot| matcher.group(slot).into_iter().filter_map(|slot| matcher.id(slot).map(str::to_owned)).collect();
+    let ids = |slot| {
+        matcher
+            .group(slot)
+            .into_iter()
+            .filter_map(|slot| matcher.id(slot).map(str::to_owned))
+            .collect()
+    };
     slots.map(ids).collect()
 }
 
@@ -54,7 +64,10 @@ fn settled(records: &[&Made], step: usize) -> Matcher {
 fn check_orders(records: &[Made], seeds: u64) {
     let plain: Vec<&Made> = records.iter().collect();
     let first = groups(&settled(&plain, 0), &plain);
-    assert!(first.len() < records.len(), "nothing was merged: the test would say nothing");
+    assert!(
+        first.len() < records.len(),
+        "nothing was merged: the test would say nothing"
+    );
     for seed in 0..seeds {
         let step = [0, 1, 500][seed as usize % 3];
         let other = groups(&settled(&shuffled(records, seed), step), &plain);
@@ -74,7 +87,9 @@ fn any_order_and_any_pace_give_the_same_groups() {
 fn what_was_removed_leaves_no_trace() {
     let records = crowd(900, 31);
     let all: Vec<&Made> = records.iter().collect();
-    let (kept, gone): (Vec<&Made>, Vec<&Made>) = records.iter().partition(|made| made.id.len() % 3 != 0);
+    let (kept, gone): (Vec<&Made>, Vec<&Made>) = records
+        .iter()
+        .partition(|made| super::table::hash(5, &[made.id.as_bytes()]) % 3 > 0);
     assert!(gone.len() > 100 && kept.len() > 100);
     let mut matcher = settled(&all, 0);
     for made in &gone {
@@ -116,24 +131,33 @@ fn person(given: &str, family: &str, rest: &[(Field, &str)]) -> Features {
 #[test]
 fn p44_a_bridge_that_goes_takes_the_merge_with_it() {
     let mut matcher = Matcher::new(Weights::shipped());
-    let a = matcher.insert("a", person("Anneliese", "Quonetom", &[(Field::Email, "anneliese.quonetom@gmx.de")]));
-    let c = matcher.insert("c", person("Anneliese", "", &[(Field::Phone, "+4915112345678")]));
-    assert_eq!(matcher.group(a).len(), 1);
-    let both = [(Field::Email, "anneliese.quonetom@gmx.de"), (Field::Phone, "+4915112345678")];
+    let a = matcher.insert(
+        "a",
+        person("A.", "Quonetom", &[(Field::Email, "anneliese.quonetom@gmx.de")]),
+    );
+    let c = matcher.insert(
+        "c",
+        person("Anneliese", "Quonetom", &[(Field::Phone, "+4915190817263")]),
+    );
+    let before = matcher.group(a).len();
+    let both = [
+        (Field::Email, "anneliese.quonetom@gmx.de"),
+        (Field::Phone, "+4915190817263"),
+    ];
     matcher.insert("b", person("Anneliese", "Quonetom", &both));
     while !matcher.settle(1000) {}
     assert_eq!(matcher.group(a).len(), 3);
     assert!(matcher.changes().contains(&c));
     matcher.remove("b");
     while !matcher.settle(1000) {}
-    assert_eq!((matcher.group(a).len(), matcher.group(c).len()), (1, 1));
+    assert_eq!((before, matcher.group(a).len(), matcher.group(c).len()), (1, 1, 1));
     assert!(matcher.changes().contains(&a));
 }
 
 #[test]
 fn decisions_outrank_evidence_and_can_be_taken_back() {
     let mut matcher = Matcher::new(Weights::shipped());
-    let email = [(Field::Email, "anna.quonetom@gmx.de"), (Field::Phone, "+4915112345678")];
+    let email = [(Field::Email, "anna.quonetom@gmx.de"), (Field::Phone, "+4915190817263")];
     let a = matcher.insert("a", person("Anna", "Quonetom", &email));
     let b = matcher.insert("b", person("Anna", "Quonetom", &email));
     let x = matcher.insert("x", person("Xaver", "Huber", &[]));
@@ -164,7 +188,10 @@ fn an_explanation_adds_up_and_names_the_weakest_link() {
     let b = matcher.insert("b", person("Anna", "Quonetom", &email));
     let why = matcher.explain(a, b).unwrap();
     assert!(why.is_found && why.chance > 0.9, "{why:?}");
-    assert!(why.findings.iter().any(|finding| finding.what == "email: equal"), "{why:?}");
+    assert!(
+        why.findings.iter().any(|finding| finding.what == "email: equal"),
+        "{why:?}"
+    );
     let sum: f64 = why.findings.iter().map(|finding| finding.bits).sum();
     assert!((sum - why.bits).abs() < 1e-9);
     let (from, to, bits) = matcher.weakest_link(a).unwrap();

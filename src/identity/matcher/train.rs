@@ -1,6 +1,12 @@
 //! Weights from pairs of which the truth is known: logistic regression, held at given weights where the pairs say
 //! little. Offline; the same pairs in the same order give the same weights.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "positions in memory, and doublings below 64"
+)]
+
 use super::compare::{LEVELS, TERMS};
 use super::index::Slot;
 use super::keys::cap;
@@ -66,15 +72,10 @@ impl Pairs {
             let Some(entry) = index.get(slot) else {
                 continue;
             };
-            for key in &entry.keys {
-                let found = index.postings.of(*key, &mut one);
-                if found.len() > cap(*key) {
-                    continue;
-                }
-                for other in found.iter().filter(|other| **other < slot) {
-                    if std::mem::replace(&mut seen[*other as usize], slot) != slot {
-                        self.add(matcher, slot, *other, same(slot, *other), weight);
-                    }
+            for key in entry.keys.iter().filter(|key| index.postings.len(**key) <= cap(**key)) {
+                let earlier = index.postings.of(*key, &mut one).iter().filter(|other| **other < slot);
+                for other in earlier.filter(|other| std::mem::replace(&mut seen[**other as usize], slot) != slot) {
+                    self.add(matcher, slot, *other, same(slot, *other), weight);
                 }
             }
         }
@@ -121,7 +122,11 @@ impl Pairs {
             for number in 0..taken {
                 let pair = band[number * band.len() / taken];
                 let from = chosen.levels.len() as u32;
-                chosen.levels.extend_from_slice(self.levels.get(pair.from as usize..pair.to as usize).unwrap_or_default());
+                chosen.levels.extend_from_slice(
+                    self.levels
+                        .get(pair.from as usize..pair.to as usize)
+                        .unwrap_or_default(),
+                );
                 let to = chosen.levels.len() as u32;
                 chosen.pairs.push(Pair { from, to, ..*pair });
             }
@@ -142,7 +147,10 @@ impl Pairs {
     }
 
     fn inputs<'a>(&'a self, pair: &'a Pair) -> impl Iterator<Item = (usize, f64)> + 'a {
-        let levels = self.levels.get(pair.from as usize..pair.to as usize).unwrap_or_default();
+        let levels = self
+            .levels
+            .get(pair.from as usize..pair.to as usize)
+            .unwrap_or_default();
         let levels = levels.iter().map(|level| (usize::from(*level), 1.0));
         let terms = pair.terms.iter().enumerate().filter(|(_, n)| **n > 0);
         levels.chain(terms.map(|(term, n)| (LEVELS + term, f64::from(*n))))
@@ -164,7 +172,9 @@ impl Pairs {
             if report.same[at] == 0 || report.same[at] == pairs.len() {
                 continue;
             }
-            let means: Vec<f64> = (0..SIZE).map(|level| prior.get(context, level) * std::f64::consts::LN_2).collect();
+            let means: Vec<f64> = (0..SIZE)
+                .map(|level| prior.get(context, level) * std::f64::consts::LN_2)
+                .collect();
             let (fitted, before, after) = self.newton(&pairs, &means, strength);
             report.loss[at] = (before, after);
             for (level, weight) in fitted.iter().enumerate() {
@@ -182,7 +192,11 @@ impl Pairs {
             if round == 0 {
                 first = loss;
             }
-            let pull: Vec<f64> = weights.iter().zip(means).map(|(weight, mean)| strength * (weight - mean)).collect();
+            let pull: Vec<f64> = weights
+                .iter()
+                .zip(means)
+                .map(|(weight, mean)| strength * (weight - mean))
+                .collect();
             let mut step: Vec<f64> = gradient.iter().zip(&pull).map(|(slope, pull)| slope + pull).collect();
             for at in 0..SIZE {
                 hessian[at * SIZE + at] += strength + 1e-9;
@@ -240,7 +254,11 @@ fn solve(matrix: &mut [f64], vector: &mut [f64]) {
         for j in 0..=i {
             let dot: f64 = (0..j).map(|k| matrix[i * size + k] * matrix[j * size + k]).sum();
             let rest = matrix[i * size + j] - dot;
-            matrix[i * size + j] = if i == j { rest.max(1e-12).sqrt() } else { rest / matrix[j * size + j] };
+            matrix[i * size + j] = if i == j {
+                rest.max(1e-12).sqrt()
+            } else {
+                rest / matrix[j * size + j]
+            };
         }
     }
     for i in 0..size {

@@ -1,5 +1,7 @@
 //! The weights of the evidence, in bits (log2 of the odds), as they lie in `weights.json`.
 
+#![expect(clippy::cast_possible_truncation, reason = "weights are small")]
+
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
@@ -55,7 +57,9 @@ pub struct Weights {
 
 static SHIPPED: LazyLock<Weights> = LazyLock::new(|| {
     let text = include_str!("weights.json");
-    serde_json::from_str(text).ok().map_or_else(Weights::none, |value| Weights::from_json(&value))
+    serde_json::from_str(text)
+        .ok()
+        .map_or_else(Weights::none, |value| Weights::from_json(&value))
 });
 
 impl Weights {
@@ -88,7 +92,8 @@ impl Weights {
     #[must_use]
     pub fn from_json(value: &Value) -> Self {
         let mut weights = Self::none();
-        let number = |value: Option<&Value>| (value.and_then(Value::as_f64).unwrap_or_default() * f64::from(BIT)).round() as i32;
+        let number =
+            |value: Option<&Value>| (value.and_then(Value::as_f64).unwrap_or_default() * f64::from(BIT)).round() as i32;
         for (at, context) in Context::ALL.iter().enumerate() {
             let Some(of_context) = value.get(context.name()) else {
                 continue;
@@ -116,7 +121,10 @@ impl Weights {
                 let group = of_context.entry(group).or_insert_with(|| json!({}));
                 group[name] = number(*weight);
             }
-            let terms = self.terms[at].iter().zip(TERMS).map(|(weight, name)| (name.to_owned(), number(*weight)));
+            let terms = self.terms[at]
+                .iter()
+                .zip(TERMS)
+                .map(|(weight, name)| (name.to_owned(), number(*weight)));
             of_context.insert("per_doubling".to_owned(), Value::Object(terms.collect()));
             whole.insert(context.name().to_owned(), Value::Object(of_context));
         }

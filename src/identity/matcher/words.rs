@@ -175,7 +175,11 @@ pub(super) fn id(text: &str) -> CompactString {
     let mut letters = id.chars();
     let first = letters.next();
     let is_one_letter = letters.all(|c| Some(c) == first);
-    if id.len() < 4 || is_one_letter || "1234567890".starts_with(id.as_str()) || matches!(id.as_str(), "none" | "null" | "unknown") {
+    if id.len() < 4
+        || is_one_letter
+        || "1234567890".starts_with(id.as_str())
+        || matches!(id.as_str(), "none" | "null" | "unknown")
+    {
         return CompactString::default();
     }
     id
@@ -183,7 +187,9 @@ pub(super) fn id(text: &str) -> CompactString {
 
 /// The last nine digits of a phone number, without extension, country prefix signs and trunk zero.
 pub(super) fn phone(text: &str) -> CompactString {
-    let end = text.find(|c: char| c.is_ascii_alphabetic() || matches!(c, '#' | ';')).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| c.is_ascii_alphabetic() || matches!(c, '#' | ';'))
+        .unwrap_or(text.len());
     let number = text.get(..end).unwrap_or_default().replace("(0)", "");
     let digits: CompactString = number.chars().filter(char::is_ascii_digit).collect();
     let digits = digits.trim_start_matches('0');

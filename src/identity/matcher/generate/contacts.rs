@@ -1,11 +1,21 @@
 //! Contacts in a sales tool, a shop and a support desk.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a number below a length, from chance between 0 and 1"
+)]
+
+mod name;
+
 use std::collections::BTreeMap;
+
+use self::name::name;
 
 use super::super::super::text::fold;
 use super::Made;
 use super::dirt::{Dice, digit_typo, title, typo};
-use super::people::{Number, Numbers, Town, family, given, list, marked, postcode, short, street, towns, written};
+use super::people::{Number, Numbers, Town, family, given, list, marked, postcode, street, towns, written};
 use crate::identity::matcher::Field;
 
 struct Firm {
@@ -68,11 +78,15 @@ pub(super) fn contacts(dice: &mut Dice, rows: usize) -> Vec<Made> {
         for at in 0..household.len() {
             let person = &household[at];
             let with_job = person.firm.is_some();
-            let mut tools: Vec<&'static str> = [("crm", if with_job { 0.62 } else { 0.35 }), ("shop", 0.62), ("support", 0.38)]
-                .into_iter()
-                .filter(|(_, chance)| dice.hits(*chance))
-                .map(|(tool, _)| tool)
-                .collect();
+            let mut tools: Vec<&'static str> = [
+                ("crm", if with_job { 0.62 } else { 0.35 }),
+                ("shop", 0.62),
+                ("support", 0.38),
+            ]
+            .into_iter()
+            .filter(|(_, chance)| dice.hits(*chance))
+            .map(|(tool, _)| tool)
+            .collect();
             if tools.is_empty() {
                 tools.push(["crm", "shop", "support"][dice.below(3)]);
             }
@@ -93,7 +107,9 @@ impl World {
     }
 
     fn home(&mut self, dice: &mut Dice, town: usize, family: &str) -> Home {
-        let landline = dice.hits(0.6).then(|| self.numbers.fresh(dice, self.towns[town].prefix, false));
+        let landline = dice
+            .hits(0.6)
+            .then(|| self.numbers.fresh(dice, self.towns[town].prefix, false));
         Home {
             town,
             street: street(dice),
@@ -141,7 +157,9 @@ impl World {
         });
         let prefix = self.towns[home.town].prefix;
         let firm = dice.hits(0.6).then(|| self.firm(dice));
-        let moved = dice.hits(0.1).then(|| if dice.hits(0.5) { self.town(dice) } else { home.town });
+        let moved = dice
+            .hits(0.1)
+            .then(|| if dice.hits(0.5) { self.town(dice) } else { home.town });
         let mut person = Person {
             number: self.people,
             former_family: dice.hits(0.02).then(|| title(&family(dice))),
@@ -160,7 +178,8 @@ impl World {
         if dice.hits(0.03) && !self.given_back.is_empty() {
             person.mobile = self.given_back[dice.below(self.given_back.len())].clone();
         } else if dice.hits(0.05) {
-            self.given_back.push(person.former_mobile.clone().unwrap_or_else(|| person.mobile.clone()));
+            self.given_back
+                .push(person.former_mobile.clone().unwrap_or_else(|| person.mobile.clone()));
         }
         person
     }
@@ -177,7 +196,11 @@ impl World {
             0 => format!("{} {trade}", title(&family(dice))),
             1 => format!("{} & {}", title(&family(dice)), title(&family(dice))),
             2 => format!("{} {trade}", self.towns[town].name),
-            _ => format!("{}{}", title(&given(dice)), dice.pick(&["ly", "io", "ify", "hub", "tec"])),
+            _ => format!(
+                "{}{}",
+                title(&given(dice)),
+                dice.pick(&["ly", "io", "ify", "hub", "tec"])
+            ),
         };
         let mut domain: String = slug(&name).chars().take(18).collect();
         if dice.hits(0.35) {
@@ -189,7 +212,19 @@ impl World {
             "US" => "com",
             _ => "de",
         };
-        let form = dice.pick(&["Ltd", "Limited", "Inc", "GmbH", "LLC", "Group", "Pty Ltd", "& Co", "Solutions", "Partners", ""]);
+        let form = dice.pick(&[
+            "Ltd",
+            "Limited",
+            "Inc",
+            "GmbH",
+            "LLC",
+            "Group",
+            "Pty Ltd",
+            "& Co",
+            "Solutions",
+            "Partners",
+            "",
+        ]);
         self.firms.push(Firm {
             name: format!("{name} {form}").trim().to_owned(),
             domain: format!("{domain}.{ending}"),
@@ -203,15 +238,29 @@ impl World {
     }
 
     fn only(&mut self, local: &str, domain: &str) -> String {
-        let count = self.mailboxes.entry(format!("{}@{domain}", local.replace('.', ""))).or_default();
+        let count = self
+            .mailboxes
+            .entry(format!("{}@{domain}", local.replace('.', "")))
+            .or_default();
         *count += 1;
-        if *count == 1 { format!("{local}@{domain}") } else { format!("{local}{}@{domain}", *count - 1) }
+        if *count == 1 {
+            format!("{local}@{domain}")
+        } else {
+            format!("{local}{}@{domain}", *count - 1)
+        }
     }
 
     fn mailbox(&mut self, dice: &mut Dice, first: &str, last: &str) -> String {
         const PROVIDERS: [(&str, f64); 9] = [
-            ("gmail.com", 0.46), ("outlook.com", 0.10), ("hotmail.com", 0.12), ("yahoo.com", 0.11), ("icloud.com", 0.08),
-            ("live.com", 0.03), ("gmx.de", 0.04), ("web.de", 0.03), ("aol.com", 0.03),
+            ("gmail.com", 0.46),
+            ("outlook.com", 0.10),
+            ("hotmail.com", 0.12),
+            ("yahoo.com", 0.11),
+            ("icloud.com", 0.08),
+            ("live.com", 0.03),
+            ("gmx.de", 0.04),
+            ("web.de", 0.03),
+            ("aol.com", 0.03),
         ];
         let (a, b) = (slug(first), slug(last));
         let start = a.get(..1).unwrap_or_default().to_owned();
@@ -255,7 +304,11 @@ impl World {
         let is_old = dice.hits(0.5);
         let mut fields = Vec::with_capacity(9);
         name(dice, person, tool, is_old, &mut fields);
-        let firm = if is_old { person.former_firm.or(person.firm) } else { person.firm };
+        let firm = if is_old {
+            person.former_firm.or(person.firm)
+        } else {
+            person.firm
+        };
         let email = self.email(dice, household, at, tool, is_old, firm);
         let phone = self.phone(dice, person, tool, is_old, firm);
         if email.is_empty() && phone.is_empty() && fields.iter().filter(|(_, text)| !text.is_empty()).count() < 2 {
@@ -279,11 +332,28 @@ impl World {
         }
     }
 
-    fn email(&self, dice: &mut Dice, household: &[Person], at: usize, tool: &str, is_old: bool, firm: Option<usize>) -> String {
-        const STAND_INS: [&str; 5] =
-            ["noemail@example.com", "none@none.com", "test@test.com", "na@na.com", "customer@shop.invalid"];
+    fn email(
+        &self,
+        dice: &mut Dice,
+        household: &[Person],
+        at: usize,
+        tool: &str,
+        is_old: bool,
+        firm: Option<usize>,
+    ) -> String {
+        const STAND_INS: [&str; 5] = [
+            "noemail@example.com",
+            "none@none.com",
+            "test@test.com",
+            "na@na.com",
+            "customer@shop.invalid",
+        ];
         let person = &household[at];
-        let mut address = person.former_mailbox.clone().filter(|_| is_old).unwrap_or_else(|| person.mailbox.clone());
+        let mut address = person
+            .former_mailbox
+            .clone()
+            .filter(|_| is_old)
+            .unwrap_or_else(|| person.mailbox.clone());
         if let (Some(work), Some(firm)) = (&person.work_mailbox, firm)
             && dice.hits(by_tool(tool, [0.75, 0.08, 0.45]))
         {
@@ -302,7 +372,10 @@ impl World {
             let other = (at + 1 + dice.below(household.len() - 1)) % household.len();
             address.clone_from(&household[other].mailbox);
         }
-        let (mut local, mut domain) = address.split_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap_or_default();
+        let (mut local, mut domain) = address
+            .split_once('@')
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .unwrap_or_default();
         if domain == "gmail.com" {
             if dice.hits(0.1) && local.len() > 2 {
                 local.insert(1 + dice.below(local.len() - 2), '.');
@@ -331,7 +404,11 @@ impl World {
     }
 
     fn phone(&self, dice: &mut Dice, person: &Person, tool: &str, is_old: bool, firm: Option<usize>) -> String {
-        let mut number = person.former_mobile.as_ref().filter(|_| is_old).unwrap_or(&person.mobile);
+        let mut number = person
+            .former_mobile
+            .as_ref()
+            .filter(|_| is_old)
+            .unwrap_or(&person.mobile);
         let mut extension = String::new();
         if let (true, Some(firm)) = (tool == "crm", firm)
             && dice.hits(0.25)
@@ -351,7 +428,9 @@ impl World {
         }
         match dice.unit() {
             x if x < by_tool(tool, [0.25, 0.30, 0.55]) => String::new(),
-            x if x > 0.994 => dice.pick(&["0000000000", "1234567890", "+440000000000", "9999999999"]).to_owned(),
+            x if x > 0.994 => dice
+                .pick(&["0000000000", "1234567890", "+440000000000", "9999999999"])
+                .to_owned(),
             _ => text + &extension,
         }
     }
@@ -389,7 +468,11 @@ impl World {
             (street, code, town) = (firm.street.clone(), firm.postcode.clone(), firm.town);
         }
         if dice.hits(0.2) {
-            street = street.replace("Street", "St").replace("Road", "Rd").replace("Avenue", "Ave").replace("Drive", "Dr");
+            street = street
+                .replace("Street", "St")
+                .replace("Road", "Rd")
+                .replace("Avenue", "Ave")
+                .replace("Drive", "Dr");
         }
         if dice.hits(0.03) {
             street = typo(dice, &street);
@@ -419,46 +502,6 @@ fn by_tool(tool: &str, [crm, shop, support]: [f64; 3]) -> f64 {
         "shop" => shop,
         _ => support,
     }
-}
-
-fn name(dice: &mut Dice, person: &Person, tool: &str, is_old: bool, fields: &mut Vec<(Field, String)>) {
-    let mut first = person.given.clone();
-    let mut last = person.former_family.clone().filter(|_| is_old).unwrap_or_else(|| person.family.clone());
-    if let Some(short) = short(dice, &first).filter(|_| dice.hits(0.14)) {
-        first = short;
-    }
-    if !(first.is_ascii() && last.is_ascii()) && dice.hits(0.6) {
-        (first, last) = (title(&fold(&first)), title(&fold(&last)));
-    }
-    if dice.hits(0.03) {
-        first = typo(dice, &first);
-    }
-    if dice.hits(0.035) {
-        last = typo(dice, &last);
-    }
-    if dice.hits(0.007) {
-        (first, last) = (last, first);
-    }
-    if dice.hits(if tool == "support" { 0.06 } else { 0.012 }) {
-        first = first.chars().take(1).collect();
-    }
-    let missing = by_tool(tool, [0.02, 0.01, 0.12]);
-    if dice.hits(missing) {
-        last.clear();
-    }
-    if dice.hits(missing / 2.0) {
-        first.clear();
-    }
-    match dice.unit() {
-        x if x < 0.06 => (first, last) = (first.to_uppercase(), last.to_uppercase()),
-        x if x < 0.14 => (first, last) = (first.to_lowercase(), last.to_lowercase()),
-        _ => {}
-    }
-    if dice.hits(0.015) {
-        first = format!("{} {first}", dice.pick(&["Mr", "Mrs", "Ms", "Dr"]));
-    }
-    fields.push((Field::Given, first));
-    fields.push((Field::Family, last));
 }
 
 /// Letters and digits of a name, as they stand in a mailbox.

@@ -1,5 +1,11 @@
 //! Chance, and the ways in which people and machines spoil a value.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "numbers below a length, from chance between 0 and 1"
+)]
+
 /// A sequence of numbers that is the same for the same seed (`SplitMix64`).
 pub(super) struct Dice {
     state: u64,
@@ -76,7 +82,12 @@ pub(super) fn typo(dice: &mut Dice, text: &str) -> String {
 /// One wrong digit, or two swapped.
 pub(super) fn digit_typo(dice: &mut Dice, text: &str) -> String {
     let mut letters: Vec<char> = text.chars().collect();
-    let digits: Vec<usize> = letters.iter().enumerate().filter(|(_, c)| c.is_ascii_digit()).map(|(at, _)| at).collect();
+    let digits: Vec<usize> = letters
+        .iter()
+        .enumerate()
+        .filter(|(_, c)| c.is_ascii_digit())
+        .map(|(at, _)| at)
+        .collect();
     if digits.len() < 2 {
         return text.to_owned();
     }
@@ -94,7 +105,11 @@ fn neighbour(dice: &mut Dice, letter: char) -> char {
     for row in ROWS {
         let keys: Vec<char> = row.chars().collect();
         if let Some(at) = keys.iter().position(|key| *key == letter.to_ascii_lowercase()) {
-            let next = if at > 0 && dice.hits(0.5) { at - 1 } else { (at + 1).min(keys.len() - 1) };
+            let next = if at > 0 && dice.hits(0.5) {
+                at - 1
+            } else {
+                (at + 1).min(keys.len() - 1)
+            };
             return keys[next];
         }
     }
@@ -122,7 +137,15 @@ pub(super) fn spoil(dice: &mut Dice, text: &str, most: usize) -> String {
 
 fn misheard(text: &str) -> String {
     const SOUNDS: [(&str, &str); 10] = [
-        ("ph", "f"), ("ck", "k"), ("ie", "y"), ("th", "t"), ("c", "k"), ("z", "s"), ("ee", "ea"), ("w", "v"), ("mm", "m"),
+        ("ph", "f"),
+        ("ck", "k"),
+        ("ie", "y"),
+        ("th", "t"),
+        ("c", "k"),
+        ("z", "s"),
+        ("ee", "ea"),
+        ("w", "v"),
+        ("mm", "m"),
         ("y", "i"),
     ];
     let found = SOUNDS.iter().find(|(from, _)| text.contains(from));
@@ -130,8 +153,16 @@ fn misheard(text: &str) -> String {
 }
 
 fn misread(text: &str) -> String {
-    const SHAPES: [(&str, &str); 8] =
-        [("m", "rn"), ("l", "1"), ("o", "0"), ("cl", "d"), ("g", "q"), ("5", "s"), ("8", "b"), ("u", "v")];
+    const SHAPES: [(&str, &str); 8] = [
+        ("m", "rn"),
+        ("l", "1"),
+        ("o", "0"),
+        ("cl", "d"),
+        ("g", "q"),
+        ("5", "s"),
+        ("8", "b"),
+        ("u", "v"),
+    ];
     let found = SHAPES.iter().find(|(from, _)| text.contains(from));
     found.map_or_else(|| text.to_owned(), |(from, to)| text.replacen(from, to, 1))
 }

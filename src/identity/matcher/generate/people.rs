@@ -9,7 +9,10 @@ use super::dirt::{Dice, title};
 static LISTS: LazyLock<BTreeMap<&'static str, Vec<&'static str>>> = LazyLock::new(|| {
     let mut lists: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut current = "";
-    for line in include_str!("../../lists/people.txt").lines().filter(|line| !line.starts_with('#')) {
+    for line in include_str!("../../lists/people.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+    {
         if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             current = name;
             continue;
@@ -30,12 +33,46 @@ pub(super) fn list(name: &str) -> &'static [&'static str] {
 
 /// Given and family names that are spelled with more than the English alphabet.
 const MARKED_GIVEN: [&str; 18] = [
-    "José", "François", "Zoë", "Jürgen", "Søren", "Łukasz", "Renée", "Björn", "Márton", "Chloé", "Jörg", "Inés", "Núria",
-    "Håkon", "Ángel", "Käthe", "Mohammed", "Muhammad",
+    "José",
+    "François",
+    "Zoë",
+    "Jürgen",
+    "Søren",
+    "Łukasz",
+    "Renée",
+    "Björn",
+    "Márton",
+    "Chloé",
+    "Jörg",
+    "Inés",
+    "Núria",
+    "Håkon",
+    "Ángel",
+    "Käthe",
+    "Mohammed",
+    "Muhammad",
 ];
 const MARKED_FAMILY: [&str; 20] = [
-    "Müller", "García", "Lefèvre", "Jørgensen", "Åkesson", "Schröder", "Peña", "Kovács", "Öztürk", "Đorđević", "Weiß",
-    "Groß", "Martínez", "O'Brien", "van der Berg", "de la Cruz", "McDonald", "Jäger", "Krüger", "Çelik",
+    "Müller",
+    "García",
+    "Lefèvre",
+    "Jørgensen",
+    "Åkesson",
+    "Schröder",
+    "Peña",
+    "Kovács",
+    "Öztürk",
+    "Đorđević",
+    "Weiß",
+    "Groß",
+    "Martínez",
+    "O'Brien",
+    "van der Berg",
+    "de la Cruz",
+    "McDonald",
+    "Jäger",
+    "Krüger",
+    "Çelik",
 ];
 
 /// A name nobody else is likely to have.
@@ -44,11 +81,12 @@ fn rare(dice: &mut Dice) -> String {
         "bar", "bel", "bran", "cal", "car", "dan", "del", "el", "fen", "gar", "hal", "kel", "lan", "mar", "nor", "or",
         "pel", "quin", "ros", "sal", "tal", "var", "wes", "zan",
     ];
-    const MIDDLES: [&str; 14] =
-        ["a", "e", "i", "o", "en", "in", "or", "ar", "et", "ing", "ber", "der", "man", "lo"];
+    const MIDDLES: [&str; 14] = [
+        "a", "e", "i", "o", "en", "in", "or", "ar", "et", "ing", "ber", "der", "man", "lo",
+    ];
     const ENDS: [&str; 20] = [
-        "ton", "ski", "sen", "ley", "worth", "er", "mann", "ini", "ez", "ov", "ard", "well", "field", "by", "etti", "ford",
-        "stad", "ic", "in", "ham",
+        "ton", "ski", "sen", "ley", "worth", "er", "mann", "ini", "ez", "ov", "ard", "well", "field", "by", "etti",
+        "ford", "stad", "ic", "in", "ham",
     ];
     format!("{}{}{}", dice.pick(&STARTS), dice.pick(&MIDDLES), dice.pick(&ENDS))
 }
@@ -71,8 +109,16 @@ pub(super) fn family(dice: &mut Dice) -> String {
 
 /// Given and family name of a person of whom `relative` is the family name of the household.
 pub(super) fn marked(dice: &mut Dice) -> (String, String) {
-    let given = if dice.hits(0.6) { dice.pick(&MARKED_GIVEN).to_owned() } else { title(&given(dice)) };
-    let family = if dice.hits(0.7) { dice.pick(&MARKED_FAMILY).to_owned() } else { title(&family(dice)) };
+    let given = if dice.hits(0.6) {
+        dice.pick(&MARKED_GIVEN).to_owned()
+    } else {
+        title(&given(dice))
+    };
+    let family = if dice.hits(0.7) {
+        dice.pick(&MARKED_FAMILY).to_owned()
+    } else {
+        title(&family(dice))
+    };
     (given, family)
 }
 
@@ -135,7 +181,11 @@ pub(super) fn postcode(dice: &mut Dice, town: &Town) -> String {
 pub(super) fn street(dice: &mut Dice) -> String {
     let names = list("streets");
     let kind = *dice.pick(&[&"Street", &"Road", &"Avenue", &"Place", &"Drive", &"Close", &"Crescent"]);
-    let name = if dice.hits(0.6) { rare(dice) } else { names[dice.below(names.len())].to_owned() };
+    let name = if dice.hits(0.6) {
+        rare(dice)
+    } else {
+        names[dice.below(names.len())].to_owned()
+    };
     format!("{} {} {kind}", dice.range(1, 250), title(&name))
 }
 
@@ -152,10 +202,23 @@ impl Numbers {
         loop {
             let number = match prefix {
                 "44" => format!("{}{:09}", if is_mobile { 7 } else { 2 }, dice.range(0, 999_999_999)),
-                "61" => format!("{}{:08}", if is_mobile { 4 } else { dice.range(2, 3) }, dice.range(0, 99_999_999)),
-                "1" => format!("{}{}{:04}", dice.range(201, 989), dice.range(200, 999), dice.range(0, 9999)),
+                "61" => format!(
+                    "{}{:08}",
+                    if is_mobile { 4 } else { dice.range(2, 3) },
+                    dice.range(0, 99_999_999)
+                ),
+                "1" => format!(
+                    "{}{}{:04}",
+                    dice.range(201, 989),
+                    dice.range(200, 999),
+                    dice.range(0, 9999)
+                ),
                 _ => {
-                    let areas = if is_mobile { ["151", "160", "170", "176"] } else { ["30", "40", "89", "69"] };
+                    let areas = if is_mobile {
+                        ["151", "160", "170", "176"]
+                    } else {
+                        ["30", "40", "89", "69"]
+                    };
                     format!("{}{}", areas[dice.below(4)], dice.range(1_000_000, 99_999_999))
                 }
             };
@@ -168,7 +231,11 @@ impl Numbers {
 
 /// A number as people write it.
 pub(super) fn written(dice: &mut Dice, (prefix, number): &Number) -> String {
-    let national = if *prefix == "1" { number.clone() } else { format!("0{number}") };
+    let national = if *prefix == "1" {
+        number.clone()
+    } else {
+        format!("0{number}")
+    };
     let cut = |text: &str, from: usize, to: usize| text.get(from..to.min(text.len())).unwrap_or_default().to_owned();
     let (a, b, c) = (cut(number, 0, 3), cut(number, 3, 6), cut(number, 6, 20));
     match dice.below(7) {
@@ -176,9 +243,24 @@ pub(super) fn written(dice: &mut Dice, (prefix, number): &Number) -> String {
         1 => format!("00{prefix}{number}"),
         2 => national,
         3 => format!("+{prefix} {a} {b} {c}"),
-        4 => format!("({}) {}-{}", cut(&national, 0, 4), cut(&national, 4, 7), cut(&national, 7, 20)),
-        5 => format!("{} {} {}", cut(&national, 0, 4), cut(&national, 4, 7), cut(&national, 7, 20)),
+        4 => format!(
+            "({}) {}-{}",
+            cut(&national, 0, 4),
+            cut(&national, 4, 7),
+            cut(&national, 7, 20)
+        ),
+        5 => format!(
+            "{} {} {}",
+            cut(&national, 0, 4),
+            cut(&national, 4, 7),
+            cut(&national, 7, 20)
+        ),
         _ if matches!(*prefix, "44" | "49") => format!("+{prefix} (0){number}"),
-        _ => format!("{}.{}.{}", cut(&national, 0, 3), cut(&national, 3, 6), cut(&national, 6, 20)),
+        _ => format!(
+            "{}.{}.{}",
+            cut(&national, 0, 3),
+            cut(&national, 3, 6),
+            cut(&national, 6, 20)
+        ),
     }
 }

@@ -1,113 +1,10 @@
 //! Registers of people and of firms.
 
 use super::dirt::{Dice, digit_typo, spoil, typo};
+use super::habits::{Habits, Rate, habits};
 use super::people::{Numbers, Town, family, given, list, postcode, short, street, towns, written};
 use super::{Family, Made};
 use crate::identity::matcher::Field;
-
-/// A field that is spoiled in a family of records: how often it is missing, how often wrong, how many errors at most.
-#[derive(Clone, Copy)]
-struct Rate {
-    missing: f64,
-    wrong: f64,
-    most: usize,
-}
-
-/// What happens to the records of a family.
-struct Habits {
-    name: Rate,
-    place: Rate,
-    number: Rate,
-    swapped: f64,
-    nickname: f64,
-    /// Another value altogether: another name, another address.
-    replaced: f64,
-    /// Another date of birth, number or phone altogether.
-    renumbered: f64,
-    /// A wrong state.
-    state: f64,
-    /// The most records of one person beside the first.
-    copies: usize,
-    alone: f64,
-}
-
-fn habits(kind: Family) -> Habits {
-    let rate = |missing, wrong, most| Rate { missing, wrong, most };
-    match kind {
-        Family::Register => Habits {
-            name: rate(0.025, 0.18, 2),
-            place: rate(0.03, 0.22, 2),
-            number: rate(0.02, 0.09, 1),
-            swapped: 0.04,
-            nickname: 0.0,
-            replaced: 0.07,
-            renumbered: 0.035,
-            state: 0.05,
-            copies: 5,
-            alone: 0.45,
-        },
-        Family::RoughRegister => Habits {
-            name: rate(0.03, 0.55, 3),
-            place: rate(0.03, 0.45, 3),
-            number: rate(0.05, 0.3, 2),
-            swapped: 0.07,
-            nickname: 0.0,
-            replaced: 0.04,
-            renumbered: 0.05,
-            state: 0.3,
-            copies: 9,
-            alone: 0.5,
-        },
-        Family::Sparse => Habits {
-            name: rate(0.18, 0.22, 2),
-            place: rate(0.2, 0.22, 2),
-            number: rate(0.2, 0.25, 2),
-            swapped: 0.10,
-            nickname: 0.04,
-            replaced: 0.02,
-            renumbered: 0.0,
-            state: 0.0,
-            copies: 6,
-            alone: 0.1,
-        },
-        Family::Lives => Habits {
-            name: rate(0.03, 0.12, 1),
-            place: rate(0.2, 0.04, 1),
-            number: rate(0.22, 0.12, 1),
-            swapped: 0.01,
-            nickname: 0.12,
-            replaced: 0.06,
-            renumbered: 0.01,
-            state: 0.0,
-            copies: 18,
-            alone: 0.03,
-        },
-        Family::Births => Habits {
-            name: rate(0.0, 0.22, 1),
-            place: rate(1.0, 0.0, 1),
-            number: rate(0.0, 0.15, 1),
-            swapped: 0.0,
-            nickname: 0.0,
-            replaced: 0.0,
-            renumbered: 0.0,
-            state: 0.0,
-            copies: 1,
-            alone: 0.89,
-        },
-        _ => Habits {
-            name: rate(0.02, 0.06, 1),
-            place: rate(0.05, 0.06, 1),
-            number: rate(0.06, 0.04, 1),
-            swapped: 0.01,
-            nickname: 0.06,
-            replaced: 0.04,
-            renumbered: 0.01,
-            state: 0.03,
-            copies: 7,
-            alone: 0.3,
-        },
-    }
-}
 
 /// A person of a register.
 #[derive(Clone)]
@@ -123,6 +20,7 @@ struct Person {
     town: usize,
     mailbox: String,
     phone: String,
+    generation: &'static str,
     sex: &'static str,
     job: &'static str,
     title: String,
@@ -130,17 +28,24 @@ struct Person {
 
 pub(super) fn people(dice: &mut Dice, rows: usize, kind: Family) -> Vec<Made> {
     let habits = habits(kind);
-    let towns = towns(dice, match kind {
-        Family::Sparse => 60,
-        Family::Lives => 300,
-        _ => 1200,
-    });
+    let towns = towns(
+        dice,
+        match kind {
+            Family::Sparse => 60,
+            Family::Lives => 300,
+            _ => 1200,
+        },
+    );
     let mut numbers = Numbers::default();
     let mut made = Vec::with_capacity(rows + 32);
     let mut count = 0;
     while made.len() < rows {
         let first = person(dice, &towns, &mut numbers, kind, &mut count);
-        let size = if kind == Family::Households { 1 + dice.below(4) } else { 1 };
+        let size = if kind == Family::Households {
+            1 + dice.below(4)
+        } else {
+            1
+        };
         let mut household = vec![first];
         for _ in 1..size {
             let mut other = person(dice, &towns, &mut numbers, kind, &mut count);
@@ -149,6 +54,23 @@ pub(super) fn people(dice: &mut Dice, rows: usize, kind: Family) -> Vec<Made> {
             if dice.hits(0.8) {
                 other.family.clone_from(&head.family);
             }
+            if dice.hits(0.08) {
+                // Twins.
+                other.birth = head.birth;
+            }
+            if dice.hits(0.06) {
+                // Father and son.
+                other.given.clone_from(&head.given);
+                other.family.clone_from(&head.family);
+                (other.generation, household[0].generation) = ("jr", "sr");
+            }
+            let head = &household[0];
+            if dice.hits(0.5) {
+                other.phone.clone_from(&head.phone);
+            }
+            if dice.hits(0.25) {
+                other.mailbox.clone_from(&head.mailbox);
+            }
             if dice.hits(0.04) {
                 // Works under the number of somebody at home.
                 other.id.clone_from(&head.id);
@@ -156,7 +78,11 @@ pub(super) fn people(dice: &mut Dice, rows: usize, kind: Family) -> Vec<Made> {
             household.push(other);
         }
         for person in &household {
-            let copies = if dice.hits(habits.alone) { 0 } else { 1 + dice.below(habits.copies) };
+            let copies = if dice.hits(habits.alone) {
+                0
+            } else {
+                1 + dice.below(habits.copies)
+            };
             made.push(record(dice, person, &towns, kind, &habits, false));
             for _ in 0..copies {
                 made.push(record(dice, person, &towns, kind, &habits, true));
@@ -175,11 +101,19 @@ fn person(dice: &mut Dice, towns: &[Town], numbers: &mut Numbers, kind: Family, 
         Family::Births => dice.range(1920, 2000),
         _ => dice.range(1900, 2005),
     };
-    let day = if kind == Family::Lives && dice.hits(0.2) { (1, 1) } else { (dice.range(1, 12), dice.range(1, 28)) };
+    let day = if kind == Family::Lives && dice.hits(0.2) {
+        (1, 1)
+    } else {
+        (dice.range(1, 12), dice.range(1, 28))
+    };
     let start = given_name.get(..1).unwrap_or_default();
     let local = match dice.below(4) {
         0 => format!("{given_name}{family_name}{}", dice.range(1, 99)),
-        1 => format!("{given_name}.{}{}", family_name.get(..1).unwrap_or_default(), dice.range(1, 99)),
+        1 => format!(
+            "{given_name}.{}{}",
+            family_name.get(..1).unwrap_or_default(),
+            dice.range(1, 99)
+        ),
         2 => format!("{start}{family_name}"),
         _ => format!("{given_name}.{family_name}"),
     };
@@ -195,22 +129,37 @@ fn person(dice: &mut Dice, towns: &[Town], numbers: &mut Numbers, kind: Family, 
             let number = numbers.fresh(dice, "61", false);
             written(dice, &number)
         },
+        generation: "",
         sex: if dice.hits(0.6) { "male" } else { "female" },
         job: dice.pick(list("jobs")),
-        title: if dice.hits(0.12) { format!("{}st baron of {}", dice.range(1, 5), family(dice)) } else { String::new() },
+        title: if dice.hits(0.12) {
+            format!("{}st baron of {}", dice.range(1, 5), family(dice))
+        } else {
+            String::new()
+        },
         given: given_name,
         family: family_name,
         town,
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "what each family writes, one after the other")]
 fn record(dice: &mut Dice, person: &Person, towns: &[Town], kind: Family, habits: &Habits, is_copy: bool) -> Made {
     let none = Rate {
         missing: if kind == Family::Sparse { 0.15 } else { 0.0 },
         wrong: 0.0,
         most: 1,
     };
-    let rate = |rate: Rate| if is_copy { rate } else { Rate { missing: rate.missing.min(none.missing.max(0.02)), ..none } };
+    let rate = |rate: Rate| {
+        if is_copy {
+            rate
+        } else {
+            Rate {
+                missing: rate.missing.min(none.missing.max(0.02)),
+                ..none
+            }
+        }
+    };
     let (name, place, number) = (rate(habits.name), rate(habits.place), rate(habits.number));
     let mut first = person.given.clone();
     let mut last = person.family.clone();
@@ -219,7 +168,11 @@ fn record(dice: &mut Dice, person: &Person, towns: &[Town], kind: Family, habits
             first = short(dice, &first).map_or(first, |short| short.to_lowercase());
         }
         if dice.hits(habits.replaced) {
-            if dice.hits(0.5) { first = given(dice) } else { last = family(dice) }
+            if dice.hits(0.5) {
+                first = given(dice);
+            } else {
+                last = family(dice);
+            }
         }
         if kind == Family::Lives && dice.hits(0.04) {
             first = format!("{}.", first.get(..1).unwrap_or_default());
@@ -234,28 +187,77 @@ fn record(dice: &mut Dice, person: &Person, towns: &[Town], kind: Family, habits
     if kind == Family::Lives {
         let middle = if dice.hits(0.3) { person.middle.as_str() } else { "" };
         let title = if dice.hits(0.7) { person.title.as_str() } else { "" };
-        fields.push((Field::Full, format!("{first} {middle} {last} {title}").replace("  ", " ")));
+        fields.push((
+            Field::Full,
+            format!("{first} {middle} {last} {title}").replace("  ", " "),
+        ));
+    }
+    if dice.hits(0.6) && !last.is_empty() && !person.generation.is_empty() {
+        last = format!("{last} {}", person.generation);
     }
     fields.push((Field::Given, first));
     fields.push((Field::Family, last));
-    births(dice, person, kind, number, if is_copy { habits.renumbered } else { 0.0 }, &mut fields);
+    births(
+        dice,
+        person,
+        kind,
+        number,
+        if is_copy { habits.renumbered } else { 0.0 },
+        &mut fields,
+    );
     let town = &towns[person.town];
     match kind {
         Family::Births => {}
         Family::Sparse => {
             fields.push((Field::City, spoiled(dice, &town.name, place)));
-            fields.push((Field::Email, spoiled(dice, &person.mailbox, Rate { missing: 0.21, ..number })));
+            fields.push((
+                Field::Email,
+                spoiled(
+                    dice,
+                    &person.mailbox,
+                    Rate {
+                        missing: 0.21,
+                        ..number
+                    },
+                ),
+            ));
         }
         Family::Lives => {
             let moved = is_copy && dice.hits(0.15);
             let other = &towns[if moved { dice.below(towns.len()) } else { person.town }];
             fields.push((Field::City, spoiled(dice, &other.name, place)));
-            let code = if moved || is_copy && dice.hits(0.2) { postcode(dice, other) } else { person.postcode.clone() };
-            fields.push((Field::Postcode, spoiled(dice, &code, Rate { missing: 0.22, wrong: 0.03, most: 1 })));
-            let sex = if is_copy && dice.hits(0.04) { "female" } else { person.sex };
+            let code = if moved || is_copy && dice.hits(0.2) {
+                postcode(dice, other)
+            } else {
+                person.postcode.clone()
+            };
+            fields.push((
+                Field::Postcode,
+                spoiled(
+                    dice,
+                    &code,
+                    Rate {
+                        missing: 0.22,
+                        wrong: 0.03,
+                        most: 1,
+                    },
+                ),
+            ));
+            let sex = if is_copy && dice.hits(0.04) {
+                "female"
+            } else {
+                person.sex
+            };
             fields.push((Field::Sex, if dice.hits(0.2) { String::new() } else { sex.to_owned() }));
-            let job = if is_copy && dice.hits(0.1) { dice.pick(list("jobs")) } else { person.job };
-            fields.push((Field::Occupation, if dice.hits(0.5) { String::new() } else { job.to_owned() }));
+            let job = if is_copy && dice.hits(0.1) {
+                dice.pick(list("jobs"))
+            } else {
+                person.job
+            };
+            fields.push((
+                Field::Occupation,
+                if dice.hits(0.5) { String::new() } else { job.to_owned() },
+            ));
         }
         _ => address(dice, person, town, place, habits, is_copy, &mut fields),
     }
@@ -269,12 +271,36 @@ fn record(dice: &mut Dice, person: &Person, towns: &[Town], kind: Family, habits
     }
     if kind == Family::RoughRegister {
         let other = format!("0{} {}", dice.range(1, 9), dice.range(10_000_000, 99_999_999));
-        let phone = if is_copy && dice.hits(habits.renumbered * 2.0) { &other } else { &person.phone };
+        let phone = if is_copy && dice.hits(habits.renumbered * 2.0) {
+            &other
+        } else {
+            &person.phone
+        };
         fields.push((Field::Phone, digits(dice, phone, number)));
     }
     if kind == Family::Households {
-        fields.push((Field::Middle, if dice.hits(0.3) { String::new() } else { person.middle.clone() }));
-        fields.push((Field::Sex, if dice.hits(0.4) { String::new() } else { person.sex.to_owned() }));
+        if dice.hits(0.4) {
+            fields.push((Field::Phone, digits(dice, &person.phone, number)));
+        }
+        if dice.hits(0.3) {
+            fields.push((Field::Email, person.mailbox.clone()));
+        }
+        fields.push((
+            Field::Middle,
+            if dice.hits(0.3) {
+                String::new()
+            } else {
+                person.middle.clone()
+            },
+        ));
+        fields.push((
+            Field::Sex,
+            if dice.hits(0.4) {
+                String::new()
+            } else {
+                person.sex.to_owned()
+            },
+        ));
     }
     let source = match kind {
         Family::Households => ["census", "tax", "pension", "aid", "wages"][dice.below(5)],
@@ -288,7 +314,14 @@ fn record(dice: &mut Dice, person: &Person, towns: &[Town], kind: Family, habits
     }
 }
 
-fn births(dice: &mut Dice, person: &Person, kind: Family, rate: Rate, renumbered: f64, fields: &mut Vec<(Field, String)>) {
+fn births(
+    dice: &mut Dice,
+    person: &Person,
+    kind: Family,
+    rate: Rate,
+    renumbered: f64,
+    fields: &mut Vec<(Field, String)>,
+) {
     let (mut year, mut month, mut day) = person.birth;
     if kind == Family::Sparse && dice.hits(0.45) {
         // Off by days, by months or by years.
@@ -326,11 +359,23 @@ fn address(
         street_name = street(dice).to_lowercase();
     }
     let (number, rest) = street_name.split_once(' ').unwrap_or(("", &street_name));
-    let number = if is_copy && dice.hits(0.15) { dice.range(1, 300).to_string() } else { number.to_owned() };
+    let number = if is_copy && dice.hits(0.15) {
+        dice.range(1, 300).to_string()
+    } else {
+        number.to_owned()
+    };
     let rest = spoiled(dice, rest, rate);
     fields.push((Field::Address, format!("{number} {rest}")));
-    let suburb = if is_copy && dice.hits(habits.replaced / 2.0) { family(dice) } else { town.name.to_lowercase() };
-    let state = if is_copy && dice.hits(habits.state) { typo(dice, "nsw") } else { town.country.to_lowercase() };
+    let suburb = if is_copy && dice.hits(habits.replaced / 2.0) {
+        family(dice)
+    } else {
+        town.name.to_lowercase()
+    };
+    let state = if is_copy && dice.hits(habits.state) {
+        typo(dice, "nsw")
+    } else {
+        town.country.to_lowercase()
+    };
     fields.push((Field::City, spoiled(dice, &suburb, rate)));
     fields.push((Field::Postcode, digits(dice, &person.postcode, rate)));
     fields.push((Field::State, if dice.hits(0.05) { String::new() } else { state }));
@@ -355,60 +400,4 @@ fn digits(dice: &mut Dice, text: &str, rate: Rate) -> String {
         }
     }
     text
-}
-
-/// Organizations as several offices list them.
-pub(super) fn firms(dice: &mut Dice, rows: usize) -> Vec<Made> {
-    let towns = towns(dice, 40);
-    let mut numbers = Numbers::default();
-    let mut made = Vec::with_capacity(rows + 16);
-    let mut count = 0;
-    while made.len() < rows {
-        count += 1;
-        let trade = list("trades")[dice.below(list("trades").len())];
-        // Branches share the name, tenants share the house.
-        let name = match dice.below(3) {
-            0 => format!("{} {trade}", family(dice)),
-            1 => format!("{} {trade} center", list("streets")[dice.below(list("streets").len())]),
-            _ => format!("{} and {} {trade}", family(dice), family(dice)),
-        };
-        let branches = if dice.hits(0.15) { 2 + dice.below(4) } else { 1 };
-        for branch in 0..branches {
-            count += u32::from(branch > 0);
-            let town = towns[dice.below(towns.len())].clone();
-            let (address, phone) = (street(dice), numbers.fresh(dice, "1", false));
-            let code = town.code.clone();
-            let copies = if dice.hits(0.3) { 1 } else { 1 + dice.below(6) };
-            for _ in 0..copies {
-                let mut fields = vec![(Field::Company, firm_name(dice, &name))];
-                let street = if dice.hits(0.15) { typo(dice, &address) } else { address.clone() };
-                fields.push((Field::Address, if dice.hits(0.05) { String::new() } else { street }));
-                fields.push((Field::Postcode, if dice.hits(0.4) { String::new() } else { code.clone() }));
-                fields.push((Field::Phone, if dice.hits(0.3) { String::new() } else { written(dice, &phone) }));
-                if dice.hits(0.1) {
-                    fields.push((Field::City, town.name.clone()));
-                }
-                let source = ["city", "state", "schools", "health"][dice.below(4)];
-                made.push(Made {
-                    id: String::new(),
-                    source,
-                    entity: count,
-                    fields,
-                });
-            }
-        }
-    }
-    made
-}
-
-fn firm_name(dice: &mut Dice, name: &str) -> String {
-    let mut name = name.to_owned();
-    match dice.below(8) {
-        0 => name = format!("{name} inc"),
-        1 => name = format!("{name} {}", dice.pick(&["group", "services", "office", "main", "the"])),
-        2 => name = typo(dice, &name),
-        3 => name = name.split(' ').take(2).collect::<Vec<_>>().join(" "),
-        _ => {}
-    }
-    name
 }
