@@ -11,6 +11,7 @@ mod customer;
 mod dead;
 mod demo;
 mod explain;
+mod identity;
 mod init;
 mod lint;
 mod log;
@@ -163,6 +164,9 @@ enum Verb {
     /// Look at the connectors there are
     #[command(subcommand)]
     Connector(connector::Connector),
+    /// Measure, train and try out the matching of records
+    #[command(subcommand)]
+    Identity(identity::Identity),
     /// Explain an error code
     Explain(explain::Explain),
 }
@@ -185,6 +189,7 @@ impl Verb {
             Self::Customer(verb) => verb.run(context).await,
             Self::Dead(verb) => verb.run(context).await,
             Self::Connector(verb) => verb.run(context).await,
+            Self::Identity(verb) => verb.run(context),
             Self::Explain(verb) => verb.run(context),
         }
     }

@@ -11,6 +11,7 @@ pub mod domain;
 pub mod email;
 mod identifiers;
 mod lists;
+pub mod matcher;
 pub mod name;
 pub mod phone;
 mod resolve;

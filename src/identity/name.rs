@@ -136,7 +136,7 @@ fn joined(words: &[&str]) -> Option<CompactString> {
 
 /// The folded words of a name, without titles, stand-ins and what is in brackets. Empty for what is no name at all: an
 /// e-mail address, a phone number.
-fn words(text: &str) -> Vec<CompactString> {
+pub(super) fn words(text: &str) -> Vec<CompactString> {
     let mut words = Vec::new();
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     if text.len() > LENGTH_MAX || text.contains('@') || digits >= 3 {

@@ -59,6 +59,10 @@ fn every_verb_has_help_with_an_example() {
         &["connector", "list"],
         &["connector", "show"],
         &["connector", "test"],
+        &["identity"],
+        &["identity", "eval"],
+        &["identity", "train"],
+        &["identity", "generate"],
         &["explain"],
     ];
     let dir = tempfile::tempdir().unwrap();
@@ -167,4 +171,41 @@ fn init_writes_once() {
         "{wrong}"
     );
     assert!(!dir.path().join("other.yaml").exists());
+}
+
+#[test]
+fn made_up_records_are_scored_and_their_order_does_not_matter() {
+    let dir = tempfile::tempdir().unwrap();
+    let make = [
+        "identity", "generate", "--rows", "2000", "--seed", "1001", "--out", "people",
+    ];
+    nivel(dir.path()).args(make).assert().success();
+    let eval = [
+        "identity",
+        "eval",
+        "--records",
+        "people.csv",
+        "--truth",
+        "people.truth.csv",
+    ];
+    let scored = nivel(dir.path())
+        .args(eval)
+        .args(["--json", "--out", "a.csv"])
+        .output()
+        .unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&scored.stdout).unwrap();
+    let figure = |name: &str| report["figures"][name].as_f64().unwrap();
+    assert!(figure("f1") > 0.9 && figure("precision") > 0.95, "{report}");
+    nivel(dir.path())
+        .args(eval)
+        .args(["--order", "7", "--out", "b.csv"])
+        .assert()
+        .success();
+    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    assert!(read("a.csv").lines().count() == 2001 && read("a.csv") == read("b.csv"));
+    let wrong = seen(nivel(dir.path()).args(eval).args(["--map", "nickname=given_name"]));
+    assert!(
+        wrong.starts_with("exit 1") && wrong.contains("fields are given_name"),
+        "{wrong}"
+    );
 }
