@@ -21,6 +21,13 @@ const SCARS: &[(u16, &[&str])] = &[
     (13, &["p13_each_row_of_a_batch_stands_for_itself"]),
     (16, &["p16_a_changed_email_makes_no_second_person"]),
     (
+        17,
+        &[
+            "p17_a_new_setup_writes_nothing_until_it_was_approved",
+            "p17_a_mass_of_new_objects_is_held_and_everything_else_goes_on",
+        ],
+    ),
+    (
         18,
         &[
             "p18_a_made_object_is_in_the_crosswalk_with_its_acknowledgement",
@@ -122,6 +129,7 @@ const SCARS: &[(u16, &[&str])] = &[
         ],
     ),
     (39, &["p39_the_deleted_speak_only_when_nobody_else_does"]),
+    (44, &["p44_a_bridge_that_goes_takes_the_merge_with_it"]),
     (48, &["p48_absent_empty_and_value_are_three_things"]),
     (
         59,
