@@ -7,12 +7,13 @@
 )]
 
 mod name;
+mod tools;
 
 use std::collections::BTreeMap;
 
 use self::name::name;
+use self::tools::{by_tool, slug};
 
-use super::super::super::text::fold;
 use super::Made;
 use super::dirt::{Dice, digit_typo, title, typo};
 use super::people::{Number, Numbers, Town, family, given, list, marked, postcode, street, towns, written};
@@ -494,17 +495,4 @@ impl World {
         fields.push((Field::City, city));
         fields.push((Field::Country, self.towns[town].country.to_owned()));
     }
-}
-
-fn by_tool(tool: &str, [crm, shop, support]: [f64; 3]) -> f64 {
-    match tool {
-        "crm" => crm,
-        "shop" => shop,
-        _ => support,
-    }
-}
-
-/// Letters and digits of a name, as they stand in a mailbox.
-fn slug(name: &str) -> String {
-    fold(name).chars().filter(char::is_ascii_alphanumeric).collect()
 }

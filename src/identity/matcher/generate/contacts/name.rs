@@ -2,7 +2,8 @@
 
 use super::super::dirt::{Dice, title, typo};
 use super::super::people::short;
-use super::{Person, by_tool};
+use super::Person;
+use super::tools::by_tool;
 use crate::identity::matcher::Field;
 use crate::identity::text::fold;
 
