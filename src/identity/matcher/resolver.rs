@@ -310,8 +310,14 @@ impl Matcher {
     }
 }
 
-/// Scores a pair; `None` when it is hopeless.
+/// Scores a pair; `None` when it is hopeless. Always taken in the neutral order of the two: a comparison may look at one
+/// side first, and what it says must not depend on who came later.
 pub(super) fn edge(index: &Index, weights: &Weights, a: &Entry, b: &Entry, other: Slot) -> Option<Edge> {
+    let (a, b) = if (a.order, &a.id) <= (b.order, &b.id) {
+        (a, b)
+    } else {
+        (b, a)
+    };
     if is_hopeless(&a.features, &b.features) {
         return None;
     }

@@ -199,3 +199,19 @@ fn an_explanation_adds_up_and_names_the_weakest_link() {
     assert!((bits - why.bits).abs() < 0.05, "{bits} {}", why.bits);
     assert_eq!(matcher.weakest_link(99), None);
 }
+
+/// Found by [`coming_and_going_in_any_way`]: a pair that was hopeless only when one of the two came first.
+#[test]
+fn who_comes_first_does_not_matter() {
+    let records = crowd(260, 671);
+    let pair = [&records[34], &records[72]];
+    let groups_of = |order: [usize; 2]| {
+        let mut matcher = Matcher::new(Weights::shipped());
+        for at in order {
+            matcher.insert(&pair[at].id, features(pair[at]));
+        }
+        while !matcher.settle(10_000) {}
+        groups(&matcher, &pair)
+    };
+    assert_eq!(groups_of([0, 1]), groups_of([1, 0]));
+}
