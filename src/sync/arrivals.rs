@@ -91,8 +91,13 @@ impl Engine {
         };
         // Nobody else may fold meanwhile: views are taken one batch ahead.
         let gate = self.gate.lock().await;
-        self.fold_batches(&numbers, batches(&groups)).await?;
+        let folded = self.fold_batches(&numbers, batches(&groups)).await;
         drop(gate);
+        match folded {
+            // Two batches met in a customer who was there before: one after the other, each sees what the last one did.
+            Err(LedgerError::Stale) => self.fold_in_turn(&numbers, batches(&groups)).await?,
+            folded => folded?,
+        }
         self.bell.notify_waiters();
         match numbers.last() {
             Some(last) => self.ledger.forget_arrivals(*last).await,
@@ -101,7 +106,8 @@ impl Engine {
     }
 
     /// While a batch is folded, the ledger applies the one before it and looks up the one behind it. They have no record
-    /// and no identifier in common, so neither changes what the other sees.
+    /// and no identifier in common, so neither changes what the other sees; except through a customer who was there before
+    /// and knows identifiers of both: then the later commit is refused as stale.
     async fn fold_batches(&self, numbers: &[i64], batches: Vec<Batch>) -> Result<(), LedgerError> {
         let total = numbers.len() as u64;
         let mut done = 0;
@@ -127,6 +133,17 @@ impl Engine {
             self.tell(&Event::Folded { done, total });
         }
         end(applied).await.map(drop)
+    }
+
+    /// Each batch on a view of its own; what was folded already changes nothing.
+    async fn fold_in_turn(&self, numbers: &[i64], batches: Vec<Batch>) -> Result<(), LedgerError> {
+        for batch in batches {
+            let wanted: Vec<i64> = batch.members.iter().map(|at| numbers[*at]).collect();
+            let arrivals = self.ledger.arrivals(&wanted).await?;
+            let objects: Vec<Object<'_>> = arrivals.iter().map(object).collect();
+            self.fold_objects(&objects, Cause::FirstReading, None).await?;
+        }
+        Ok(())
     }
 
     /// Begins to load a batch with the part of the ledger that it touches.
