@@ -7,7 +7,7 @@ use nivel::model::{StreamId, Value};
 
 use crate::scene::{Scene, people};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_batches_may_meet_in_a_customer_who_was_there_before() {
     let scene = Scene::new(&["crm", "desk"]).await;
     let mut known = people(0..1);
