@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::engine::{Engine, Stop};
 use super::fold::{Context, Folded, Object, ask, fold, identifiers};
+use super::frozen::Froze;
 use super::progress::Event;
 use crate::cache;
 use crate::connector::Connection;
@@ -219,12 +220,14 @@ impl Engine {
             commit.advance = advance.cloned();
             let learned = learned(&commit);
             let has_writes = !commit.writes.is_empty();
+            let froze = Froze::of(&commit);
             match self.ledger.apply(commit).await {
                 Err(LedgerError::Stale) => continue,
                 Err(error) => return Err(error),
                 Ok(()) => {}
             }
             drop(gate);
+            froze.tell();
             self.cache.learn(&learned).await;
             if has_writes {
                 self.bell.notify_waiters();

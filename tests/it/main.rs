@@ -20,3 +20,4 @@ mod scene;
 mod tidy;
 mod trial;
 mod webhook;
+mod writeback;
