@@ -292,6 +292,7 @@ mod tests {
             operation: operation.into(),
             is_uncertain: false,
             run: None,
+            removes_at: None,
         }
     }
 

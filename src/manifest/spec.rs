@@ -23,9 +23,11 @@ impl Object {
             kind: self.kind,
             fields: fields.map(|(name, field)| (name.clone(), field.spec())).collect(),
             match_by: self.match_by.iter().map(|name| self.match_name(name)).collect(),
+            can_get: self.get.is_some(),
             can_create: write.is_some_and(|write| !write.create.is_empty() || !write.upsert.is_empty()),
             can_update: write.is_some_and(|write| !write.update.is_empty()),
             can_delete: write.is_some_and(|write| !write.delete.is_empty()),
+            delete_is_final: write.is_some_and(|write| write.delete.iter().any(|op| op.is_final)),
             batch_max: ops.map(|op| op.max).max().unwrap_or(1),
         }
     }

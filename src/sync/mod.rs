@@ -10,12 +10,16 @@ mod arrivals;
 mod engine;
 mod hints;
 mod hook;
+mod links;
 mod operate;
+mod passing;
 mod progress;
 mod pull;
 mod push;
 mod subscribe;
+mod sweep;
 mod undo;
+mod whereabouts;
 
 pub use approval::Approval;
 pub use engine::{Engine, Next, Parts, Stop, Summary, SystemFigures};

@@ -67,6 +67,7 @@ impl Engine {
                 .filter(|write| write.attempts == 1 && write.due_at > approval.at)
             {
                 match write.target.slot {
+                    _ if write.removes_at.is_some() => delivered.deletes += 1,
                     Slot::New(_) => delivered.creates += 1,
                     Slot::Object(_) => delivered.updates += 1,
                 }
@@ -106,14 +107,18 @@ impl Engine {
         writes: Vec<Write>,
     ) -> Result<Aftermath, LedgerError> {
         let view = self.ledger.view(ask_for(&writes, &[])).await?;
+        let (writes, mut answers) = self.hold_back(writes, &view).await?;
         let operations: Vec<Operation> = writes.iter().map(|write| operation(write, &view)).collect();
         let lane = if writes.iter().all(|write| write.attempts > 1) {
             Lane::Retry
         } else {
             Lane::Live
         };
-        let outcomes = write(connection, stream, operations, lane).await;
-        let mut answers: Vec<(Write, Outcome)> = Vec::with_capacity(writes.len());
+        let outcomes = if operations.is_empty() {
+            Vec::new()
+        } else {
+            write(connection, stream, operations, lane).await
+        };
         let mut outcomes = outcomes.into_iter();
         for write in writes {
             // A connection that loses count must not lose a write.
@@ -230,7 +235,11 @@ fn operation(write: &Write, view: &View) -> Operation {
         Slot::Object(remote) => {
             let record = view.records.get(&write.target.stream.record(remote.clone()));
             let known = record.map(|(record, _)| record.fields.clone()).unwrap_or_default();
-            (WriteAction::Update(remote.clone()), known)
+            let action = match write.removes_at {
+                Some(_) => WriteAction::Delete(remote.clone()),
+                None => WriteAction::Update(remote.clone()),
+            };
+            (action, known)
         }
     };
     Operation {

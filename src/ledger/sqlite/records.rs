@@ -90,6 +90,11 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
                 id
             }
         };
+        if record.is_made {
+            self.conn
+                .prepare_cached("UPDATE record SET is_made = 1 WHERE id = ?1")?
+                .execute([id])?;
+        }
         let is_new = present.is_none();
         self.put.insert(&record.id, PutRecord { id, is_new });
         Ok(())
