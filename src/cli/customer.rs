@@ -317,6 +317,7 @@ fn what_text(what: &What) -> String {
             fields.iter().map(change).collect::<Vec<_>>().join("; ")
         }
         What::Deleted => "deleted there".to_owned(),
+        What::Removed => "removed by Nivel, because it was deleted elsewhere".to_owned(),
         What::Restored => "back after a deletion".to_owned(),
         What::Moved(from) => format!("moved here from {from}"),
         What::Merged(other, records) => {

@@ -106,6 +106,8 @@ codes! {
     WriteRaced = "OUT009", Nobody;
     /// The setup was never approved.
     NotApproved = "OUT008", Admin;
+    /// What was deleted elsewhere came back before the deletion was passed on.
+    WriteWithdrawn = "OUT010", Nobody;
     /// The ledger is in use by another process.
     LedgerLocked = "LED001", Admin;
     /// The ledger's disk is full or failing.
@@ -122,6 +124,8 @@ codes! {
     FileRow = "FIL002", Team;
     /// A run was due and did not start.
     RunLate = "SCH001", Admin;
+    /// A full sweep misses more than the brake lets through.
+    SweepHeld = "SCH002", Admin;
     /// A webhook that used to come does not come any more.
     WebhookSilent = "HOK001", Admin;
     /// The port for HTTP cannot be opened.

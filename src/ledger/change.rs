@@ -47,6 +47,8 @@ pub enum What {
     Fields(BTreeMap<FieldName, (Option<Value>, Option<Value>)>),
     /// The system says it is gone.
     Deleted,
+    /// Nivel removed it, because its customer had been deleted everywhere else.
+    Removed,
     /// It is back after a deletion.
     Restored,
     /// It now belongs to this customer and formerly belonged to the given one.

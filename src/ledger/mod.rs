@@ -7,12 +7,14 @@ mod hash;
 mod inbox;
 mod keep;
 mod sqlite;
+mod sweep;
 
 pub use change::{Cause, Change, ChangeRow, What, Wrote};
 pub use hash::{content_hash, content_hash_of};
 pub use inbox::{Dropped, Fate, Inbox, InboxState, Landed, NewEvent, Waiting};
 pub use keep::Keep;
 pub use sqlite::Sqlite;
+pub use sweep::{Sweep, SweepPage, SweepStage};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -127,6 +129,10 @@ pub struct Write {
     /// The run whose news it follows from ([`FIRST_READING`] for the first); `None` when it was no run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<i64>,
+    /// The object is to be removed, and not before this moment: until then it may come back. `None`: it is to be made or
+    /// changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removes_at: Option<UnixMillis>,
 }
 
 /// Stands for a run where writes follow from the first reading of all streams together.
@@ -178,6 +184,8 @@ pub struct StreamState {
     pub problem: Option<Problem>,
     /// When it may be read again, while it is parked (quota, back-off).
     pub parked_until: Option<UnixMillis>,
+    /// Its latest full sweep.
+    pub sweep: Sweep,
 }
 
 /// The cursor part of a commit.
@@ -242,6 +250,11 @@ pub struct Commit {
     pub arrivals: Vec<Arrival>,
     /// Records that turned out to be about somebody known from another one, and customers that turned out to be one.
     pub merges: u64,
+    /// The full sweep that the page belongs to.
+    pub sweep: Option<SweepPage>,
+    /// Objects that were there when they were read, whether they say something new or not. Together with
+    /// [`Commit::records`] they are what the latest sweep of their stream has met; ones that are not known are left out.
+    pub seen: Vec<RecordId>,
 }
 
 impl Commit {
@@ -260,6 +273,8 @@ impl Commit {
             changes: Vec::new(),
             arrivals: Vec::new(),
             merges: 0,
+            sweep: None,
+            seen: Vec::new(),
         }
     }
 }
@@ -303,6 +318,9 @@ pub struct DueWrites {
     pub creates: u64,
     /// Objects to be changed.
     pub updates: u64,
+    /// Objects to be removed, also those whose time has not come, and those that are held: what comes in small pieces
+    /// is a mass all the same.
+    pub deletes: u64,
 }
 
 /// What an operator asks of the process that has the ledger open.
@@ -331,6 +349,8 @@ pub struct Totals {
     pub frozen: u64,
     /// Writes by state.
     pub writes: BTreeMap<WriteState, u64>,
+    /// Of the due and held ones, those that remove an object.
+    pub deletes: u64,
 }
 
 /// The durable store. Every implementation passes the same contract suite (`tests/it/ledger.rs`).
@@ -386,10 +406,32 @@ pub trait Ledger: Inbox {
     /// How much a stream wants that was not tried yet and came due after `since`.
     async fn due(&self, stream: &StreamId, since: UnixMillis) -> Result<DueWrites, Error>;
 
-    /// Holds what [`Ledger::due`] counts, and says why. How many writes that were.
+    /// Holds the creates and changes that [`Ledger::due`] counts, and says why. How many writes that were.
     async fn hold_due(&self, stream: &StreamId, since: UnixMillis, problem: Problem) -> Result<u64, Error>;
 
-    /// Makes held writes due at `now`. How many there were.
+    /// As [`Ledger::hold_due`], for the removals alone.
+    async fn hold_deletes(&self, stream: &StreamId, since: UnixMillis, problem: Problem) -> Result<u64, Error>;
+
+    /// Records of a stream that are not deleted and that no full sweep from number `epoch` on has met, in the order of
+    /// their ids, from behind `after` on.
+    async fn unmet(&self, stream: &StreamId, epoch: u64, after: &str, limit: usize) -> Result<Vec<RecordId>, Error>;
+
+    /// How many records [`Ledger::unmet`] would list.
+    async fn count_unmet(&self, stream: &StreamId, epoch: u64) -> Result<u64, Error>;
+
+    /// Says how far a stream's sweep of that number is; one that is not the latest any more changes nothing.
+    async fn note_sweep(
+        &self,
+        stream: &StreamId,
+        epoch: u64,
+        stage: SweepStage,
+        problem: Option<Problem>,
+    ) -> Result<(), Error>;
+
+    /// Says yes to every sweep that is held. How many there were.
+    async fn approve_sweeps(&self) -> Result<u64, Error>;
+
+    /// Makes held writes due at `now`; removals keep the moment before which they do not happen. How many there were.
     async fn release_held(&self, now: UnixMillis) -> Result<u64, Error>;
 
     /// Records of a stream that are not deleted.

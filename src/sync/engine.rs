@@ -113,6 +113,8 @@ pub struct SystemFigures {
     pub created: u64,
     /// Objects changed.
     pub updated: u64,
+    /// Objects removed, because their customer was deleted elsewhere.
+    pub removed: u64,
     /// Writes given up.
     pub dead: u64,
     /// Why it stopped early; empty when it did not.
@@ -142,7 +144,7 @@ impl Summary {
     pub fn written(&self) -> u64 {
         self.systems
             .values()
-            .map(|figures| figures.created + figures.updated)
+            .map(|figures| figures.created + figures.updated + figures.removed)
             .sum()
     }
 
@@ -380,7 +382,8 @@ impl Engine {
             for (system, aftermath) in self.push_all().await? {
                 let figures = systems.entry(system).or_default();
                 figures.created += aftermath.created;
-                figures.updated += aftermath.done - aftermath.created;
+                figures.updated += aftermath.done - aftermath.created - aftermath.removed;
+                figures.removed += aftermath.removed;
                 figures.dead += aftermath.dead;
                 figures.problems.extend(aftermath.parked.map(|(_, problem)| problem));
                 figures.problems.extend(aftermath.held);

@@ -11,14 +11,18 @@ mod engine;
 mod frozen;
 mod hints;
 mod hook;
+mod links;
 mod look;
 mod operate;
+mod passing;
 mod progress;
 mod pull;
 mod push;
 mod refold;
 mod subscribe;
+mod sweep;
 mod undo;
+mod whereabouts;
 
 pub use approval::{Approval, is_approved};
 pub use engine::{Engine, Next, Parts, Stop, Summary, SystemFigures};

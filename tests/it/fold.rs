@@ -74,7 +74,7 @@ impl Connection for Scripted {
             records,
             next: Cursor(next.to_string()),
             asked_at: UnixMillis(1_000_000),
-            sweep_ended: false,
+            sweep: None,
         })
     }
 
@@ -141,6 +141,7 @@ fn rules(pick: Pick) -> Rules {
         create: Create::Always,
         qualified_by: Vec::new(),
         write: true,
+        ..StreamRules::default()
     };
     let system = |role| SystemRules {
         role,

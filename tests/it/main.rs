@@ -10,6 +10,7 @@ mod conformance;
 mod connector;
 mod crash;
 mod daemon;
+mod deletes;
 mod first_reading;
 mod fold;
 mod ledger;

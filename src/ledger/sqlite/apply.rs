@@ -12,7 +12,7 @@ use super::streams::Streams;
 use super::trouble::Trouble;
 use super::view::ALIAS_HOPS_MAX;
 use super::worker::Desk;
-use super::{arrival, inbox, outbox};
+use super::{arrival, inbox, outbox, sweep};
 use crate::ledger::{Advance, Cause, Commit, WriteChange};
 use crate::model::{Customer, CustomerKey, RecordId, UnixMillis};
 
@@ -39,6 +39,10 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
     for (id, asserted) in &commit.identifiers {
         records.assert(streams, id, asserted.iter(), commit.at)?;
     }
+    if let Some(page) = &commit.sweep {
+        sweep::page(conn, streams, page)?;
+    }
+    sweep::mark(conn, streams, commit)?;
     arrival::put(conn, streams, &commit.arrivals)?;
     for change in &commit.writes {
         put_write(conn, streams, &mut owners, change, commit.at)?;

@@ -73,6 +73,11 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
             None => self.update_or_insert(stream, owners, record, customer)?,
         };
         self.expects_new = put.is_new;
+        if record.is_made {
+            self.conn
+                .prepare_cached("UPDATE record SET is_made = 1 WHERE id = ?1")?
+                .execute([put.id])?;
+        }
         self.put.insert(&record.id, put);
         Ok(())
     }
