@@ -345,6 +345,15 @@ fn what_text(what: &What) -> String {
                 fields.iter().map(set).collect::<Vec<_>>().join("; ")
             )
         }
+        What::GivenBack(fields) => {
+            let set = |(field, (_, back)): (&FieldName, &(Option<Value>, Option<Value>))| {
+                format!("{field} = {}", value(back))
+            };
+            format!(
+                "given back after a split: {}",
+                fields.iter().map(set).collect::<Vec<_>>().join("; ")
+            )
+        }
         What::Died(problem) => format!("write given up: {problem}"),
         What::Frozen(fields) => {
             let names: Vec<_> = fields.iter().map(FieldName::as_str).collect();

@@ -5,6 +5,7 @@
 
 mod check;
 mod files;
+mod identity;
 mod layers;
 mod place;
 mod read;
@@ -30,7 +31,7 @@ pub use rules::{Specs, rules};
 use self::place::Places;
 use crate::error::Problem;
 use crate::manifest::Limit;
-use crate::merge::{Brake, Create, FieldRule, Role};
+use crate::merge::{Brake, Create, FieldRule, MatchRules, Role};
 use crate::model::FieldName;
 
 /// The name of the connector that reads dropped files instead of speaking to a tool.
@@ -200,6 +201,8 @@ pub struct FileConfig {
 pub struct IdentityConfig {
     /// Fields that hold an id the company itself gives to its customers.
     pub external_ids: Vec<FieldName>,
+    /// How far the scored match may go; `None` joins by identifiers alone.
+    pub matching: Option<MatchRules>,
 }
 
 /// How long history is kept.

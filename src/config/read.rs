@@ -10,12 +10,13 @@ use compact_str::CompactString;
 use secrecy::SecretString;
 
 use super::files::{COLUMN, FILES, files};
+use super::identity::IDENTITY;
 use super::layers::Merged;
 use super::reader::{Entry, Reader, Section};
 use super::substitute::secret_from_file;
 use super::words::{duration, rate, suggestion};
 use super::{
-    CacheConfig, Config, FILE_CONNECTOR, HttpConfig, IdentityConfig, LogConfig, LogFormat, Retention, StreamConfig,
+    CacheConfig, Config, FILE_CONNECTOR, HttpConfig, LogConfig, LogFormat, Retention, StreamConfig,
     SystemConfig,
 };
 use crate::error::Problem;
@@ -65,7 +66,6 @@ const STREAM: &[&str] = &["create", "qualified_by", "write"];
 const LIMIT: &[&str] = &["rate", "parallel", "path"];
 const SECRET_FILE: &[&str] = &["file"];
 const FIELD: &[&str] = &["own", "newest", "union", "longest", "on_clear"];
-const IDENTITY: &[&str] = &["external_ids"];
 const RETENTION: &[&str] = &["changes", "runs", "inbox"];
 
 /// Every option there is, by the place it stands in (`*` is a name the admin chose). `config/full.yaml` shows all of them.
@@ -125,9 +125,7 @@ pub(super) fn config(merged: Merged) -> Result<Config, Vec<Problem>> {
         systems: systems(&root),
         fields,
         default_rule,
-        identity: IdentityConfig {
-            external_ids: field_names(&root.section("identity", IDENTITY), "external_ids").unwrap_or_default(),
-        },
+        identity: super::identity::identity(&root.section("identity", IDENTITY)),
         retention: retention(&root),
         places: merged.places.clone(),
     };
@@ -408,7 +406,7 @@ fn secret(entry: &Entry<'_>) -> Option<String> {
     }
 }
 
-fn field_names(section: &Section<'_>, key: &str) -> Option<Vec<FieldName>> {
+pub(super) fn field_names(section: &Section<'_>, key: &str) -> Option<Vec<FieldName>> {
     let names = section.names(key)?;
     Some(names.iter().map(|name| FieldName::from(name.as_str())).collect())
 }

@@ -22,6 +22,8 @@ pub enum Cause {
     Write(CompactString),
     /// A person, by name.
     Operator(CompactString),
+    /// The scored match.
+    Match,
 }
 
 /// One line of the audit trail.
@@ -57,6 +59,8 @@ pub enum What {
     Wrote(Wrote),
     /// An operator took back what Nivel had written to it: name → (ours, what stood there before). The fields are frozen.
     Undone(BTreeMap<FieldName, (Option<Value>, Option<Value>)>),
+    /// A split gave it back what stood there before Nivel wrote another customer's value: name → (ours, what stood there).
+    GivenBack(BTreeMap<FieldName, (Option<Value>, Option<Value>)>),
     /// A write was given up.
     Died(Problem),
     /// The loop breaker froze these fields.

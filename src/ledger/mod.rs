@@ -5,11 +5,13 @@
 mod change;
 mod hash;
 mod inbox;
+mod matching;
 mod sqlite;
 
 pub use change::{Cause, Change, ChangeRow, What, Wrote};
 pub use hash::{content_hash, content_hash_of};
 pub use inbox::{Dropped, Fate, Inbox, InboxState, Landed, NewEvent, Waiting};
+pub use matching::{Known, Matching, Review, ReviewChange};
 pub use sqlite::{Keep, Sqlite};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,6 +66,12 @@ pub struct View {
     pub decisions: Vec<Decision>,
     /// Asked customers that live on under another key: asked → live.
     pub aliases: BTreeMap<CustomerKey, CustomerKey>,
+    /// Customers that the scored match holds together, but not so surely that values may be overwritten: how surely, in
+    /// thousandths of a bit.
+    pub joints: BTreeMap<CustomerKey, i32>,
+    /// Customers who may be the same as another one, as long as nobody has said: with the streams in which that other one
+    /// stands. Nothing is made for them there.
+    pub doubtful: BTreeMap<CustomerKey, BTreeSet<StreamId>>,
 }
 
 /// What a write is aimed at. One row of the outbox per target.
@@ -238,6 +246,13 @@ pub struct Commit {
     pub changes: Vec<Change>,
     /// Objects that are put aside, to be folded later.
     pub arrivals: Vec<Arrival>,
+    /// The scored match has to look at the records of this commit.
+    pub rematch: bool,
+    /// Questions to people that are put or taken back.
+    pub reviews: Vec<ReviewChange>,
+    /// How surely the scored match holds customers together where that is not sure enough to overwrite values; `None`
+    /// where it is, or is not needed.
+    pub joints: BTreeMap<CustomerKey, Option<i32>>,
 }
 
 impl Commit {
@@ -255,6 +270,9 @@ impl Commit {
             writes: Vec::new(),
             changes: Vec::new(),
             arrivals: Vec::new(),
+            rematch: false,
+            reviews: Vec::new(),
+            joints: BTreeMap::new(),
         }
     }
 }
@@ -324,11 +342,17 @@ pub struct Totals {
     pub rejected: u64,
     /// Writes by state.
     pub writes: BTreeMap<WriteState, u64>,
+    /// Records that wait for the scored match.
+    #[serde(default)]
+    pub unmatched: u64,
+    /// Questions that wait for a person.
+    #[serde(default)]
+    pub reviews: u64,
 }
 
 /// The durable store. Every implementation passes the same contract suite (`tests/it/ledger.rs`).
 #[async_trait]
-pub trait Ledger: Inbox {
+pub trait Ledger: Inbox + Matching {
     /// Digest and customer of each record, in the order asked; `None` for unknown ones.
     async fn heads(&self, records: &[RecordId]) -> Result<Vec<Option<Head>>, Error>;
 
@@ -371,7 +395,7 @@ pub trait Ledger: Inbox {
     /// The latest runs, newest first.
     async fn runs(&self, limit: usize) -> Result<Vec<Run>, Error>;
 
-    /// Hands out due writes of one stream, oldest first, and notes the intent: they are leased, their attempt is counted
+    /// Hands out due writes of one stream, none while records wait for the scored match; oldest first, and notes the intent: they are leased, their attempt is counted
     /// and creates are marked uncertain, durably, before this returns. The returned writes say whether a create was
     /// uncertain *before*: then it must be looked up first.
     async fn claim(&self, stream: &StreamId, now: UnixMillis, limit: usize) -> Result<Vec<Write>, Error>;

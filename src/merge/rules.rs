@@ -131,6 +131,27 @@ pub struct SystemRules {
     pub streams: BTreeMap<CompactString, StreamRules>,
 }
 
+/// How far the scored match may go. Chances are in thousandths: 900 is nine of ten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatchRules {
+    /// From this chance on two customers become one.
+    pub merge: u16,
+    /// From this chance on a person is asked; below, they stay apart.
+    pub review: u16,
+    /// From this chance on a value of one record may replace that of another; below, only what is empty is filled.
+    pub overwrite: u16,
+}
+
+impl Default for MatchRules {
+    fn default() -> Self {
+        Self {
+            merge: 900,
+            review: 500,
+            overwrite: 996,
+        }
+    }
+}
+
 /// Everything a fold needs to know about the admin's wishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -142,6 +163,8 @@ pub struct Rules {
     pub default: Option<FieldRule>,
     /// Fields that hold an id the company itself gives to its customers.
     pub external_ids: Vec<FieldName>,
+    /// The scored match; `None` joins by identifiers alone.
+    pub matching: Option<MatchRules>,
 }
 
 impl Rules {

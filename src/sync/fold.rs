@@ -9,7 +9,9 @@ use super::consequence::{Affected, consequences};
 use crate::identity::{self, IdentityRules, Input, Member};
 use crate::ledger::{Ask, Cause, Change, Commit, View, What};
 use crate::merge::{BOUNCES_MAX, Rules, Seen, Survivorship, observe};
-use crate::model::{Customer, CustomerKey, Fields, Identifier, Incoming, Kind, RecordId, StreamId, UnixMillis};
+use crate::model::{
+    Customer, CustomerKey, Fields, Identifier, Incoming, Kind, Record, RecordId, StreamId, UnixMillis,
+};
 
 /// One object as a page returned it. What is folded together may come from several streams.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +88,7 @@ pub fn fold(view: &View, asked: &Ask, objects: &[Object<'_>], context: Context<'
         return Folded::NeedsMore(missing);
     }
     let mut commit = Commit::new(context.cause.clone(), context.now);
+    commit.rematch = context.rules.matching.is_some();
     if sightings.is_empty() {
         return Folded::Done(Box::new(commit));
     }
@@ -262,11 +265,32 @@ fn members(view: &View, sightings: &[Sighting<'_>], rules: &Rules) -> Input {
         customers: view.customers.keys().copied().collect(),
         must: word(true),
         cannot: word(false),
+        followers: followers(view, sightings, rules),
     }
 }
 
+/// Records that bring nobody together. Where only identifiers join, there are none: whoever is gone still tells whose an
+/// object made anew is.
+fn followers(view: &View, sightings: &[Sighting<'_>], rules: &Rules) -> BTreeSet<RecordId> {
+    if rules.matching.is_none() {
+        return BTreeSet::new();
+    }
+    let is_mute = |record: &Record, kind: Kind| !identity::speaks(record, kind);
+    let known = view.records.iter().filter(|(_, (record, customer))| is_mute(record, customer.kind));
+    let mut followers: BTreeSet<RecordId> = known.map(|(id, _)| id.clone()).collect();
+    for Sighting { seen, .. } in sightings {
+        let id = &seen.record.id;
+        if is_mute(&seen.record, rules.kind(&id.stream.system, &id.stream.stream)) {
+            followers.insert(id.clone());
+        } else {
+            followers.remove(id);
+        }
+    }
+    followers
+}
+
 /// `loser` lives on as an alias of `key`.
-fn absorb(view: &View, loser: CustomerKey, key: CustomerKey, commit: &mut Commit) {
+pub(super) fn absorb(view: &View, loser: CustomerKey, key: CustomerKey, commit: &mut Commit) {
     let Some(customer) = view.customers.get(&loser) else {
         return;
     };

@@ -2,6 +2,7 @@
 
 pub mod consequence;
 pub mod fold;
+pub mod matching;
 pub mod schedule;
 pub mod settle;
 
@@ -19,6 +20,7 @@ mod undo;
 
 pub use approval::Approval;
 pub use engine::{Engine, Next, Parts, Stop, Summary, SystemFigures};
+pub use matching::{Decided, Word};
 pub use hook::{Drained, silence};
 pub use operate::{Act, Approved};
 pub use progress::{Event, Progress, Silent};

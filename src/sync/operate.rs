@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::engine::{Engine, Stop};
+use super::matching::Word;
 use super::undo::Scope;
 use crate::error::{Code, Problem};
 use crate::ledger::{Error as LedgerError, WriteState};
+use crate::model::RecordId;
 
 /// Requests that are answered in one go.
 const REQUESTS: usize = 16;
@@ -26,6 +28,20 @@ pub enum Act {
         scope: Scope,
         /// False: only say what it comes to.
         yes: bool,
+    },
+    /// See [`Engine::decide`].
+    Decide(Word),
+    /// See [`Engine::why`].
+    Why {
+        /// The records of a customer.
+        records: Vec<RecordId>,
+    },
+    /// See [`Engine::why_apart`].
+    WhyApart {
+        /// One record.
+        left: RecordId,
+        /// The other record.
+        right: RecordId,
     },
 }
 
@@ -63,6 +79,9 @@ impl Engine {
                 };
                 Ok(json!(undo))
             }
+            Act::Decide(word) => Ok(json!(self.decide(word, by).await?)),
+            Act::Why { records } => Ok(json!(self.why(records).await?)),
+            Act::WhyApart { left, right } => Ok(json!(self.why_apart(left, right).await?)),
         }
     }
 

@@ -15,6 +15,7 @@ mod fold;
 mod ledger;
 mod limits;
 mod loss;
+mod matching;
 mod scars;
 mod scene;
 mod tidy;

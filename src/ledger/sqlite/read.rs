@@ -281,6 +281,8 @@ pub(super) fn totals(desk: &Desk) -> Result<Totals, Trouble> {
         merges,
         rejected: count("SELECT count(*) FROM record WHERE problem IS NOT NULL")?,
         writes: BTreeMap::new(),
+        unmatched: count("SELECT count(DISTINCT record) FROM rematch")?,
+        reviews: count("SELECT count(*) FROM review")?,
     };
     let mut statement = desk
         .conn

@@ -18,6 +18,8 @@ pub(super) struct Records<'conn, 'commit> {
     insert: CachedStatement<'conn>,
     update: CachedStatement<'conn>,
     assert: CachedStatement<'conn>,
+    /// Puts a record on the queue of the scored match, when the commit says so.
+    rematch: Option<CachedStatement<'conn>>,
     put: BTreeMap<&'commit RecordId, PutRecord>,
 }
 
@@ -28,7 +30,8 @@ struct PutRecord {
 }
 
 impl<'conn, 'commit> Records<'conn, 'commit> {
-    pub(super) fn new(conn: &'conn Connection) -> Result<Self, Trouble> {
+    pub(super) fn new(conn: &'conn Connection, rematch: bool) -> Result<Self, Trouble> {
+        let queue = "INSERT INTO rematch (record) VALUES (?1)";
         Ok(Self {
             conn,
             find: conn.prepare_cached("SELECT id, customer FROM record WHERE stream = ?1 AND remote = ?2")?,
@@ -47,6 +50,7 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
                 "INSERT INTO identifier (record, ordinal, digest, kind, value, since, is_current) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1)",
             )?,
+            rematch: rematch.then(|| conn.prepare_cached(queue)).transpose()?,
             put: BTreeMap::new(),
         })
     }
@@ -84,12 +88,18 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
                 if owner != customer {
                     owners.refuse_unseen(owner)?;
                     self.conn
+                        .prepare_cached("INSERT OR IGNORE INTO former (record, customer) VALUES (?1, ?2)")?
+                        .execute((id, owner))?;
+                    self.conn
                         .prepare_cached("UPDATE record SET customer = ?2 WHERE id = ?1")?
                         .execute((id, customer))?;
                 }
                 id
             }
         };
+        if let Some(rematch) = &mut self.rematch {
+            rematch.execute([id])?;
+        }
         let is_new = present.is_none();
         self.put.insert(&record.id, PutRecord { id, is_new });
         Ok(())
