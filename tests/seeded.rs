@@ -14,8 +14,9 @@ use nivel::config::{Config, environment};
 use nivel::error::Problem;
 use nivel::fault;
 use nivel::ledger::{
-    Arrival, Ask, ChangeRow, Commit, Decision, Dropped, DueWrites, Error, Head, Inbox, InboxState, Known, Landed, Ledger,
-    Matching, NewEvent, Request, Review, Run, StreamState, Target, Totals, View, Waiting, Write, WriteChange, WriteState,
+    Arrival, Ask, ChangeRow, Commit, Decision, Dropped, DueWrites, Error, Head, Inbox, InboxState, Known, Landed,
+    Ledger, Matching, NewEvent, Request, Review, Run, StreamState, Target, Totals, View, Waiting, Write, WriteChange,
+    WriteState,
 };
 use nivel::model::{Customer, CustomerKey, Record, RecordId, StreamId, SystemClock, UnixMillis};
 use nivel::sync::{Engine, Silent};

@@ -15,6 +15,7 @@ use super::sync::state_word;
 use crate::error::{Code, Problem};
 use crate::ledger::{InboxState, Run, StreamState, Totals, WriteState};
 use crate::model::{QuotaUse, UnixMillis};
+use crate::sync::MATCH_HELD;
 
 /// A health check must not hang.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -45,6 +46,7 @@ impl Status {
             totals: ledger.totals().await?,
             webhooks: ledger.inbox().await?,
             runs: ledger.runs(self.runs).await?,
+            match_held: ledger.setting(MATCH_HELD).await?.filter(|held| !held.is_empty()),
             quotas: crate::daemon::quotas(&context.config()?, context.clock.now()).await?,
         };
         context.output.show(&report);
@@ -89,6 +91,8 @@ struct Report {
     webhooks: BTreeMap<CompactString, InboxState>,
     runs: Vec<Run>,
     quotas: Vec<QuotaUse>,
+    /// Why the scored match is held, if it is.
+    match_held: Option<String>,
 }
 
 impl Report {
@@ -99,7 +103,7 @@ impl Report {
     fn exit(&self) -> Exit {
         let has_problem = self.streams.values().any(|state| state.problem.is_some())
             || self.webhooks.values().any(|state| !state.problems.is_empty());
-        if has_problem || self.dead() > 0 {
+        if has_problem || self.dead() > 0 || self.match_held.is_some() {
             Exit::Degraded
         } else {
             Exit::Fine
@@ -167,6 +171,26 @@ impl Show for Report {
         }
         if self.dead() > 0 {
             line(&mut text, "`nivel dead list` shows why");
+        }
+        if totals.unmatched > 0 {
+            let waiting = count(totals.unmatched, "record");
+            line(
+                &mut text,
+                format_args!("match: {waiting} to be compared; nothing is written before"),
+            );
+        }
+        if let Some(held) = &self.match_held {
+            line(
+                &mut text,
+                format_args!("match held: {held}; `nivel approve` lets it through"),
+            );
+        }
+        if totals.reviews > 0 {
+            let open = count(totals.reviews, "question");
+            line(
+                &mut text,
+                format_args!("review: {open} wait for a person; `nivel review list`"),
+            );
         }
         if !self.quotas.is_empty() {
             let row = |quota: &QuotaUse| {
@@ -249,6 +273,7 @@ mod tests {
             webhooks: BTreeMap::new(),
             runs: Vec::new(),
             quotas: Vec::new(),
+            match_held: None,
         }
     }
 

@@ -39,7 +39,13 @@ pub(super) fn identity(section: &Section<'_>) -> IdentityConfig {
 fn chance(section: &Section<'_>, key: &str) -> Option<u16> {
     section.parse(key, "a chance between 0.5 and 0.999, such as 0.9", |text| {
         let chance: f64 = text.parse().ok()?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 500 and 999")]
-        (0.5..=0.999).contains(&chance).then(|| (chance * 1000.0).round() as u16)
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is between 500 and 999"
+        )]
+        (0.5..=0.999)
+            .contains(&chance)
+            .then(|| (chance * 1000.0).round() as u16)
     })
 }

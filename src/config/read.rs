@@ -16,8 +16,7 @@ use super::reader::{Entry, Reader, Section};
 use super::substitute::secret_from_file;
 use super::words::{duration, rate, suggestion};
 use super::{
-    CacheConfig, Config, FILE_CONNECTOR, HttpConfig, LogConfig, LogFormat, Retention, StreamConfig,
-    SystemConfig,
+    CacheConfig, Config, FILE_CONNECTOR, HttpConfig, LogConfig, LogFormat, Retention, StreamConfig, SystemConfig,
 };
 use crate::error::Problem;
 use crate::manifest::{Limit, Pattern, Rate, RateLimit};

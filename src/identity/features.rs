@@ -85,7 +85,15 @@ pub fn ties(identifiers: &BTreeSet<Identifier>, record: &Record, external_ids: &
         _ => false,
     };
     // What it had formerly parts nobody.
-    let now = super::identifiers(&record.fields, None, super::IdentityRules { external_ids, region: None }, kind);
+    let now = super::identifiers(
+        &record.fields,
+        None,
+        super::IdentityRules {
+            external_ids,
+            region: None,
+        },
+        kind,
+    );
     let unique = now.iter().filter(is_unique).map(|identifier| {
         let field = match identifier.value.split_once('=') {
             Some((field, _)) if identifier.kind == IdentifierKind::ExternalId => field,
@@ -108,7 +116,7 @@ fn digest(seed: u64, kind: &[u8], text: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Fields, Ours, StreamId, UnixMillis};
+    use crate::model::{Ours, StreamId, UnixMillis};
 
     fn record(fields: &[(&str, &str)]) -> Record {
         let mut record = Record::new(StreamId::new("crm", "person").record("1"), UnixMillis(0));

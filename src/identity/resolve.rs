@@ -103,22 +103,38 @@ pub fn resolve(mut input: Input) -> Resolution {
 
 /// Gives keys to groups that were found elsewhere; who is in none of them follows the others. A record that had a key of
 /// its own before it came to another customer (`former`) speaks for that one, so that a group that parts has its former
-/// key again.
+/// key again. Operators' words (`decided`) were heard when the groups were found; here they count for the followers.
 #[must_use]
 pub fn regroup(
     members: Vec<Member>,
     found: &[Vec<RecordId>],
     former: &BTreeMap<RecordId, CustomerKey>,
+    decided: &[(RecordId, RecordId, bool)],
 ) -> Resolution {
     let mut members = added_up(members);
     let mut sets = Sets::new(members.len());
     let mut is_grouped = BTreeSet::new();
+    let decided: Vec<(usize, usize, bool)> = decided
+        .iter()
+        .filter_map(|(left, right, same)| Some((position(&members, left)?, position(&members, right)?, *same)))
+        .collect();
     for group in found {
         let places: Vec<usize> = group.iter().filter_map(|record| position(&members, record)).collect();
         places.windows(2).for_each(|pair| sets.join(pair[0], pair[1]));
         is_grouped.extend(group);
     }
-    follow(&members, &mut sets, &[], |member| !is_grouped.contains(&member.record));
+    let follows = |member: &Member| !is_grouped.contains(&member.record);
+    let apart: Vec<(usize, usize)> = decided
+        .iter()
+        .filter(|said| !said.2)
+        .map(|said| (said.0, said.1))
+        .collect();
+    for (left, right, _) in decided.iter().filter(|said| said.2) {
+        if follows(&members[*left]) || follows(&members[*right]) {
+            join_where_allowed(&mut sets, &[*left, *right], &apart);
+        }
+    }
+    follow(&members, &mut sets, &apart, follows);
     for member in &mut members {
         let own = former.get(&member.record).filter(|key| key.kind == member.kind);
         member.customer = own.copied().or(member.customer);
@@ -155,7 +171,9 @@ fn follow(members: &[Member], sets: &mut Sets, apart: &[(usize, usize)], follows
         }
         let mut shared: Vec<&Identifier> = member.identifiers.iter().collect();
         shared.sort_by_key(|identifier| IdentifierKind::ALL.iter().position(|kind| *kind == identifier.kind));
-        let by_identifier = shared.into_iter().find_map(|identifier| holders.get(&(member.kind, identifier)));
+        let by_identifier = shared
+            .into_iter()
+            .find_map(|identifier| holders.get(&(member.kind, identifier)));
         let of_customer = member.customer.and_then(|customer| customers.get(&customer));
         match by_identifier.or(of_customer) {
             Some(near) => {

@@ -50,7 +50,9 @@ pub(super) fn identifier_digest(identifier: &Identifier) -> i64 {
 #[must_use]
 /// The kind of a number of [`kind_number`].
 pub(super) fn identifier_kind_of(number: u8) -> Option<IdentifierKind> {
-    IdentifierKind::ALL.into_iter().find(|kind| kind_number(*kind) == number)
+    IdentifierKind::ALL
+        .into_iter()
+        .find(|kind| kind_number(*kind) == number)
 }
 
 pub(super) fn kind_number(kind: IdentifierKind) -> u8 {

@@ -9,5 +9,5 @@ mod survive;
 pub use desire::{Desire, KEY_FIELD, desires};
 pub use name::{full as full_name, settle_written as settle_written_name};
 pub use observe::{BOUNCES_MAX, FieldChange, Seen, observe};
-pub use rules::{MatchRules, Brake, Create, FieldRule, OnClear, Pick, Role, Rules, StreamRules, SystemRules};
+pub use rules::{Brake, Create, FieldRule, MatchRules, OnClear, Pick, Role, Rules, StreamRules, SystemRules};
 pub use survive::{Candidate, Golden, Ranked, Survivorship, candidates, pick, survive};

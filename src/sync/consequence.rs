@@ -85,7 +85,9 @@ fn restrained(
             let object = members.iter().find(|record| desire.object.as_ref() == Some(&record.id));
             if let Some(record) = object {
                 let is_empty = |field: &FieldName| record.fields.value(field.as_str()).is_none();
-                desire.fields.retain(|field, _| is_empty(field) || !record.asserts(field.as_str()));
+                desire
+                    .fields
+                    .retain(|field, _| is_empty(field) || !record.asserts(field.as_str()));
             }
         }
     }

@@ -9,9 +9,7 @@ use super::consequence::{Affected, consequences};
 use crate::identity::{self, IdentityRules, Input, Member};
 use crate::ledger::{Ask, Cause, Change, Commit, View, What};
 use crate::merge::{BOUNCES_MAX, Rules, Seen, Survivorship, observe};
-use crate::model::{
-    Customer, CustomerKey, Fields, Identifier, Incoming, Kind, Record, RecordId, StreamId, UnixMillis,
-};
+use crate::model::{Customer, CustomerKey, Fields, Identifier, Incoming, Kind, Record, RecordId, StreamId, UnixMillis};
 
 /// One object as a page returned it. What is folded together may come from several streams.
 #[derive(Clone, Copy, Debug)]
@@ -154,10 +152,21 @@ fn see_one<'a>(view: &View, sayings: &[(RecordId, &Object<'a>)], rules: &Rules) 
         _ => {
             let kind = rules.kind(&id.stream.system, &id.stream.stream);
             let mut keys = sayings.iter().filter_map(|(_, object)| object.incoming.key.as_ref());
-            Cow::Owned(identify(&seen.record.fields, keys.next_back(), kind, rules))
+            let fields = own_words(&seen.record, rules);
+            Cow::Owned(identify(&fields, keys.next_back(), kind, rules))
         }
     };
     Some(Sighting { seen, identifiers })
+}
+
+/// What a record says that may tell who it is. Where the match looks at evidence, an identifier that Nivel wrote there is
+/// none: it would hold together for ever what evidence had brought together for a while.
+fn own_words<'a>(record: &'a Record, rules: &Rules) -> Cow<'a, Fields> {
+    if rules.matching.is_none() || record.ours.is_empty() {
+        return Cow::Borrowed(&record.fields);
+    }
+    let own = record.fields.0.iter().filter(|(name, _)| record.asserts(name.as_str()));
+    Cow::Owned(Fields(own.map(|(name, value)| (name.clone(), value.clone())).collect()))
 }
 
 /// The same object twice in one page: the later news come on top.
@@ -276,7 +285,10 @@ fn followers(view: &View, sightings: &[Sighting<'_>], rules: &Rules) -> BTreeSet
         return BTreeSet::new();
     }
     let is_mute = |record: &Record, kind: Kind| !identity::speaks(record, kind);
-    let known = view.records.iter().filter(|(_, (record, customer))| is_mute(record, customer.kind));
+    let known = view
+        .records
+        .iter()
+        .filter(|(_, (record, customer))| is_mute(record, customer.kind));
     let mut followers: BTreeSet<RecordId> = known.map(|(id, _)| id.clone()).collect();
     for Sighting { seen, .. } in sightings {
         let id = &seen.record.id;

@@ -20,8 +20,8 @@ mod undo;
 
 pub use approval::Approval;
 pub use engine::{Engine, Next, Parts, Stop, Summary, SystemFigures};
-pub use matching::{Decided, Word};
 pub use hook::{Drained, silence};
+pub use matching::{Decided, HELD as MATCH_HELD, Word};
 pub use operate::{Act, Approved};
 pub use progress::{Event, Progress, Silent};
 pub use subscribe::{Step, Wish, steps};

@@ -7,6 +7,9 @@ use super::resolver::{Decision, Matcher};
 use super::ties::{Bond, bond};
 use super::weights::BIT;
 
+/// Groups with more pairs than this between them are no question that a person could answer.
+const PAIRS_MAX: usize = 4096;
+
 /// Two groups that may be one customer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Doubt {
@@ -32,7 +35,10 @@ impl Matcher {
             let near = near.filter(|edge| !mine.contains(&edge.other));
             others.extend(near.filter_map(|edge| self.named(edge.other)));
         }
-        others.into_iter().filter_map(|other| self.doubt(&mine, other)).collect()
+        others
+            .into_iter()
+            .filter_map(|other| self.doubt(&mine, other))
+            .collect()
     }
 
     /// The first record of a group, which names it.
@@ -46,6 +52,9 @@ impl Matcher {
 
     fn doubt(&self, mine: &[Slot], other: Slot) -> Option<Doubt> {
         let theirs = self.group(other);
+        if mine.len() * theirs.len() > PAIRS_MAX {
+            return None;
+        }
         let mut sum = 0_i64;
         let mut is_vetoed = false;
         let mut best: Option<(i32, (&Entry, Slot), (&Entry, Slot))> = None;

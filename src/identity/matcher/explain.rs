@@ -108,6 +108,16 @@ impl Matcher {
         scored.min_by(|a, b| a.2.total_cmp(&b.2))
     }
 
+    /// Every pair that was compared and is not hopeless, once, with its score in bits.
+    pub fn pairs(&self, mut look: impl FnMut(Slot, Slot, f64)) {
+        for slot in 0..self.index.slots() {
+            let edges = self.index.get(slot).into_iter().flat_map(|entry| &entry.edges);
+            for edge in edges.filter(|edge| slot < edge.other) {
+                look(slot, edge.other, bits(edge.score));
+            }
+        }
+    }
+
     /// The mean over all pairs of two sets of records, in bits: what decides whether they are one.
     #[must_use]
     pub fn between(&self, left: &[Slot], right: &[Slot]) -> f64 {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::sets::Sets;
 use super::cluster::{Component, PINNED};
 use super::index::{ALONE, Entry, Slot};
-use super::super::sets::Sets;
 use super::resolver::{COMPONENT_MAX, COMPONENT_NOW, Decision, Matcher};
 use super::ties::{Bond, bond};
 use super::weights::BIT;
@@ -65,7 +65,10 @@ impl Matcher {
                 .iter()
                 .filter(|edge| edge.score >= cut)
                 .map(|edge| edge.other);
-            for other in near.chain(self.pinned(&entry.id)).chain(self.index.tied(entry, members[at])) {
+            for other in near
+                .chain(self.pinned(&entry.id))
+                .chain(self.index.tied(entry, members[at]))
+            {
                 let seen = &mut self.seen[other as usize];
                 if *seen != self.round && within.is_none_or(|within| within.contains(&other)) {
                     *seen = self.round;
@@ -150,7 +153,7 @@ impl Matcher {
                             component.keep_apart(at, b_at);
                             i64::from(self.pair(a, b, members[b_at])).min(0)
                         }
-                        Bond::Open => i64::from(self.pair(a, b, members[b_at])),
+                        Bond::Open => i64::from(self.joining(a, b, members[b_at])),
                     },
                 };
                 component.set(at, b_at, score);
@@ -187,6 +190,17 @@ impl Matcher {
         }
         let (context, evidence) = self.index.compare(a, b);
         self.weights.base(context, &evidence).min(0)
+    }
+
+    /// As [`Matcher::pair`], for joining. Who follows the groups does not join people by their name alone: in a small
+    /// company every name looks rare.
+    fn joining(&self, a: &Entry, b: &Entry, slot: Slot) -> i32 {
+        let score = self.pair(a, b, slot);
+        let is_bare = || a.edges.iter().any(|edge| edge.other == slot && edge.is_bare);
+        if self.regrouped.is_some() && score >= self.cut && is_bare() {
+            return self.cut - 1;
+        }
+        score
     }
 
     /// Makes records one group.

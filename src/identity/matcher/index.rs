@@ -21,6 +21,8 @@ pub(super) struct Edge {
     /// The counts that weaken it: bits of [`Term`].
     pub(super) terms: u16,
     pub(super) context: Context,
+    /// Nothing but the name speaks for it.
+    pub(super) is_bare: bool,
 }
 
 /// A record with what is known of its neighbours.

@@ -31,6 +31,6 @@ pub use explain::{Explanation, Finding, Link};
 pub use index::Slot;
 pub use record::{Features, Field, UNKNOWN_SOURCE};
 pub use resolver::{Decision, Matcher};
-pub use ties::Ties;
 pub(super) use table::hash as digest;
+pub use ties::Ties;
 pub use weights::{BIT, Context, Weights};

@@ -171,7 +171,10 @@ impl Matcher {
         for edge in &found {
             self.link(edge.other, Edge { other: slot, ..*edge });
         }
-        let is_tied = self.index.get(slot).is_some_and(|entry| !self.index.tied(entry, slot).is_empty());
+        let is_tied = self
+            .index
+            .get(slot)
+            .is_some_and(|entry| !self.index.tied(entry, slot).is_empty());
         let touches = is_tied || found.iter().any(|edge| edge.score >= 0) || self.decided.contains_key(id);
         if let Some(entry) = self.index.get_mut(slot) {
             entry.edges = found;
@@ -371,5 +374,6 @@ pub(super) fn edge(index: &Index, weights: &Weights, a: &Entry, b: &Entry, other
         score: base + index.penalty(weights, context, evidence.terms, &a.features, &b.features),
         terms: evidence.terms,
         context,
+        is_bare: evidence.is_bare,
     })
 }

@@ -194,11 +194,7 @@ fn reviews(desk: &mut Desk, limit: usize) -> Result<Vec<Review>, Trouble> {
 
 fn review(desk: &mut Desk, id: i64) -> Result<Option<Review>, Trouble> {
     let Desk { conn, streams } = desk;
-    let mut statement = conn.prepare_cached(concat!(
-        "SELECT ",
-        review_columns!(),
-        " FROM review v WHERE v.id = ?1"
-    ))?;
+    let mut statement = conn.prepare_cached(concat!("SELECT ", review_columns!(), " FROM review v WHERE v.id = ?1"))?;
     let mut rows = statement.query([id])?;
     rows.next()?.map(|row| read_review(conn, streams, row)).transpose()
 }
@@ -339,9 +335,8 @@ pub(super) fn look(
     customers: &BTreeMap<i64, CustomerKey>,
     view: &mut View,
 ) -> Result<(), Trouble> {
-    let is_there = |sql: &'static str| -> Result<bool, Trouble> {
-        Ok(conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
-    };
+    let is_there =
+        |sql: &'static str| -> Result<bool, Trouble> { Ok(conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?) };
     // Nearly always there is none at all.
     if is_there("SELECT EXISTS (SELECT 1 FROM joint)")? {
         let mut statement = conn.prepare_cached("SELECT score FROM joint WHERE customer = ?1")?;

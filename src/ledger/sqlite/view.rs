@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::{matching, outbox};
 use super::row::{self, customer_columns, record_columns};
 use super::streams::Streams;
 use super::trouble::Trouble;
 use super::worker::Desk;
+use super::{matching, outbox};
 use crate::ledger::hash::{identifier_digest, kind_number as identifier_kind};
 use crate::ledger::{Ask, Decision, Head, View};
 use crate::model::{Customer, CustomerKey, Identifier, RecordId};

@@ -77,7 +77,10 @@ impl Engine {
             pairs: decisions.len() as u64,
             ..Decided::default()
         };
-        if let Word::Split { records, yes: false, .. } = word {
+        if let Word::Split {
+            records, yes: false, ..
+        } = word
+        {
             let view = self.look_at_all(&concerned).await?;
             let trail = self.trails(&view).await?;
             let leaves = |id: &RecordId| usize::from(records.contains(id));
@@ -96,13 +99,24 @@ impl Engine {
             }
         }
         if matches!(word, Word::Split { .. } | Word::Review { same: false, .. }) {
-            let trail = self.trails(&view).await?;
-            let home = |id: &RecordId| view.records.get(id).map(|(_, customer)| *customer);
-            decided.back.back = given_back(&view, &trail, home);
-            self.carry_out_undo(&mut decided.back, by, Then::Theirs).await?;
+            decided.back = self.give_back(&concerned, by).await?;
         }
         tracing::info!(by, pairs = decided.pairs, "an operator decided who is who");
         Ok(decided)
+    }
+
+    /// Gives the tools back what stood there before Nivel wrote what somebody else had said, for records of customers that
+    /// parted.
+    pub(super) async fn give_back(&self, records: &[RecordId], by: &str) -> Result<Undo, LedgerError> {
+        let view = self.look_at_all(records).await?;
+        let trail = self.trails(&view).await?;
+        let home = |id: &RecordId| view.records.get(id).map(|(_, customer)| *customer);
+        let mut undo = Undo {
+            back: given_back(&view, &trail, home),
+            ..Undo::default()
+        };
+        self.carry_out_undo(&mut undo, by, Then::Theirs).await?;
+        Ok(undo)
     }
 
     /// The decisions that a word amounts to, and every record of the customers it is about.
@@ -136,7 +150,8 @@ impl Engine {
                 // One word that joins, and none left that parts.
                 let pairs = cross(&left, &right, true);
                 let parted = |decision: &Decision| {
-                    apart.contains(&(&decision.left, &decision.right)) || apart.contains(&(&decision.right, &decision.left))
+                    apart.contains(&(&decision.left, &decision.right))
+                        || apart.contains(&(&decision.right, &decision.left))
                 };
                 let mut joining: Vec<Decision> = pairs.iter().filter(|pair| parted(pair)).cloned().collect();
                 joining.extend(pairs.first().cloned());
@@ -146,7 +161,9 @@ impl Engine {
             Word::Split { records, .. } => {
                 let (leaving, staying): (Vec<_>, Vec<_>) = left.into_iter().partition(|id| records.contains(id));
                 if leaving.is_empty() || staying.is_empty() {
-                    return Err(nothing("name some of the customer's records, and not all of them".to_owned()));
+                    return Err(nothing(
+                        "name some of the customer's records, and not all of them".to_owned(),
+                    ));
                 }
                 cross(&leaving, &staying, false)
             }
@@ -167,7 +184,10 @@ impl Engine {
         let view = self.ledger.view(ask).await?;
         let key = view.aliases.get(&customer).copied().unwrap_or(customer);
         let hers = view.records.iter().filter(|(_, (_, home))| *home == key);
-        let records: Vec<RecordId> = hers.map(|(id, _)| id.clone()).collect();
+        let mut hers: Vec<&Record> = hers.map(|(_, (record, _))| record).collect();
+        // Those that speak for themselves first: a word about the others joins nobody.
+        hers.sort_by_key(|record| !identity::speaks(record, key.kind));
+        let records: Vec<RecordId> = hers.into_iter().map(|record| record.id.clone()).collect();
         if records.is_empty() {
             return Err(nothing(format!("there is no customer `{customer}`")));
         }
@@ -209,9 +229,12 @@ impl Engine {
                     groups.push(group);
                 }
             }
-            self.carry_out(state, &groups, cause).await?;
+            drop(self.carry_out(state, &groups, cause).await?);
         }
-        self.match_with(rules, &mut memory).await?;
+        // Questions that are answered by it, and what else follows.
+        if self.pass(&mut memory, Vec::new()).await?.is_none() {
+            self.match_with(rules, &mut memory).await?;
+        }
         Ok(())
     }
 
@@ -248,7 +271,9 @@ fn nothing(why: String) -> LedgerError {
 }
 
 fn cross(left: &[RecordId], right: &[RecordId], same: bool) -> Vec<Decision> {
-    let pairs = left.iter().flat_map(|left| right.iter().map(move |right| (left, right)));
+    let pairs = left
+        .iter()
+        .flat_map(|left| right.iter().map(move |right| (left, right)));
     pairs
         .map(|(left, right)| Decision {
             left: left.clone(),

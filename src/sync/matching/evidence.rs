@@ -69,7 +69,10 @@ pub fn path(state: &State, view: &View, rules: &Rules, records: &[RecordId]) -> 
     };
     let links = state.links(first);
     path.along = records.iter().filter(|id| !state.knows(id)).cloned().collect();
-    let scored = links.iter().enumerate().filter_map(|(at, (_, _, bits))| Some((at, (*bits)?)));
+    let scored = links
+        .iter()
+        .enumerate()
+        .filter_map(|(at, (_, _, bits))| Some((at, (*bits)?)));
     path.weakest = scored.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at);
     if let Some(weakest) = path.weakest {
         let (one, other) = sides(&links, weakest, first);
@@ -88,11 +91,7 @@ pub fn path(state: &State, view: &View, rules: &Rules, records: &[RecordId]) -> 
 }
 
 /// The records on both sides of one link of a tree.
-fn sides(
-    links: &[(RecordId, RecordId, Option<f64>)],
-    cut: usize,
-    first: &RecordId,
-) -> (Vec<RecordId>, Vec<RecordId>) {
+fn sides(links: &[(RecordId, RecordId, Option<f64>)], cut: usize, first: &RecordId) -> (Vec<RecordId>, Vec<RecordId>) {
     let mut near: BTreeSet<&RecordId> = [first].into();
     let mut far = BTreeSet::new();
     // Each link leads from a record that is reached to one more.
@@ -124,7 +123,10 @@ pub fn pair(state: &State, view: &View, rules: &Rules, left: &RecordId, right: &
 fn shared(view: &View, rules: &Rules, left: &RecordId, right: &RecordId) -> Vec<String> {
     let of = |id: &RecordId| -> BTreeSet<Identifier> {
         let members = members(view, rules).into_iter();
-        members.filter(|member| member.record == *id).flat_map(|member| member.identifiers).collect()
+        members
+            .filter(|member| member.record == *id)
+            .flat_map(|member| member.identifiers)
+            .collect()
     };
     of(left).intersection(&of(right)).map(ToString::to_string).collect()
 }
@@ -158,7 +160,8 @@ impl Engine {
     /// When the ledger cannot be read.
     pub async fn why(&self, records: &[RecordId]) -> Result<Path, LedgerError> {
         let view = self.seen(records).await?;
-        self.with_evidence(&view, |state| path(state, &view, &self.rules, records)).await
+        self.with_evidence(&view, |state| path(state, &view, &self.rules, records))
+            .await
     }
 
     /// What two records have to do with each other.
@@ -167,7 +170,8 @@ impl Engine {
     /// When the ledger cannot be read.
     pub async fn why_apart(&self, left: &RecordId, right: &RecordId) -> Result<Pair, LedgerError> {
         let view = self.seen(&[left.clone(), right.clone()]).await?;
-        self.with_evidence(&view, |state| pair(state, &view, &self.rules, left, right)).await
+        self.with_evidence(&view, |state| pair(state, &view, &self.rules, left, right))
+            .await
     }
 
     async fn seen(&self, records: &[RecordId]) -> Result<View, LedgerError> {

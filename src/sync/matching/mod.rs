@@ -20,7 +20,7 @@ use self::state::State;
 use super::engine::Engine;
 use super::pull::learned;
 use crate::error::{Code, Problem};
-use crate::ledger::{Ask, Cause, Commit, Error as LedgerError, Known, Review, ReviewChange, View};
+use crate::ledger::{Ask, Cause, Commit, Error as LedgerError, Known, Review, ReviewChange, View, What};
 use crate::merge::{Brake, MatchRules};
 use crate::model::RecordId;
 
@@ -37,8 +37,8 @@ const TRIES: usize = 16;
 
 /// The first pass over all records is done: from then on masses of changes are held.
 const DONE: &str = "match_done";
-/// Why the match is held; empty when it is not.
-const HELD: &str = "match_held";
+/// Under this name stands in the ledger's settings why the match is held; empty when it is not.
+pub const HELD: &str = "match_held";
 
 /// The scored match of an engine.
 #[derive(Debug, Default)]
@@ -149,8 +149,12 @@ impl Engine {
             return Ok(Some(problem));
         }
         memory.wave += touched;
+        let mut parted = Vec::new();
         for groups in changes.groups.chunks(GROUPS) {
-            self.carry_out(&mut state, groups, Cause::Match).await?;
+            parted.extend(self.carry_out(&mut state, groups, Cause::Match).await?);
+        }
+        if !parted.is_empty() && self.approval().await?.is_some() {
+            self.give_back(&parted, "match").await?;
         }
         self.ask_people(changes.looked_at, changes.questions).await?;
         memory.state = Some(state);
@@ -172,8 +176,9 @@ impl Engine {
         if wave <= limit {
             return Ok(None);
         }
-        let message =
-            format!("the scored match would change {wave} customers at once, more than the brake lets through ({limit})");
+        let message = format!(
+            "the scored match would change {wave} customers at once, more than the brake lets through ({limit})"
+        );
         let problem = Problem::new(Code::WritesHeld, message)
             .about("match")
             .hint("nothing is written meanwhile; look at who would change, then `nivel approve` lets it through");
@@ -200,14 +205,20 @@ impl Engine {
         self.ledger.set_setting(HELD, "").await
     }
 
-    /// Makes customers of groups: one commit. What no longer differs from the ledger is left alone.
-    async fn carry_out(&self, state: &mut State, groups: &[Wanted], cause: Cause) -> Result<(), LedgerError> {
+    /// Makes customers of groups: one commit. What no longer differs from the ledger is left alone. The records of
+    /// customers that parted.
+    async fn carry_out(
+        &self,
+        state: &mut State,
+        groups: &[Wanted],
+        cause: Cause,
+    ) -> Result<Vec<RecordId>, LedgerError> {
         let _gate = self.gate.lock().await;
         for _ in 0..TRIES {
             let (view, wanted) = self.whole(state, groups).await?;
             let commit = self.regrouped(&view, &wanted, cause.clone()).await?;
             if is_empty(&commit) {
-                return Ok(());
+                return Ok(Vec::new());
             }
             match self.commit_groups(commit).await {
                 Ok(commit) => {
@@ -215,7 +226,7 @@ impl Engine {
                         state.moved(&record.id, *customer);
                     }
                     state.joined(&commit.joints);
-                    return Ok(());
+                    return Ok(parted(&view, &commit));
                 }
                 Err(LedgerError::Stale) => {}
                 Err(error) => return Err(error),
@@ -310,6 +321,17 @@ impl Engine {
     }
 }
 
+/// The records of customers from whom a commit takes some away.
+fn parted(view: &View, commit: &Commit) -> Vec<RecordId> {
+    let left = commit.changes.iter().filter_map(|change| match change.what {
+        What::Moved(from) => Some(from),
+        _ => None,
+    });
+    let left: BTreeSet<_> = left.collect();
+    let hers = view.records.iter().filter(|(_, (_, customer))| left.contains(customer));
+    hers.map(|(id, _)| id.clone()).collect()
+}
+
 /// Nothing in it would change the ledger.
 fn is_empty(commit: &Commit) -> bool {
     commit.records.is_empty() && commit.customers.is_empty() && commit.writes.is_empty() && commit.joints.is_empty()
@@ -325,7 +347,10 @@ async fn aside(
         state
     });
     done.await.map_err(|error| {
-        LedgerError::Broken(Problem::new(Code::Bug, format!("the scored match was cut off: {error}")))
+        LedgerError::Broken(Problem::new(
+            Code::Bug,
+            format!("the scored match was cut off: {error}"),
+        ))
     })
 }
 

@@ -50,12 +50,17 @@ pub fn regroup(view: &View, regroup: Regroup<'_>) -> Commit {
         .iter()
         .map(|(record, customer)| (record.clone(), customer.key))
         .collect();
-    let resolution = identity::regroup(members(view, regroup.rules), &found, &former);
+    let decided = view.decisions.iter();
+    let decided: Vec<_> = decided
+        .map(|said| (said.left.clone(), said.right.clone(), said.same))
+        .collect();
+    let resolution = identity::regroup(members(view, regroup.rules), &found, &former, &decided);
     let mut commit = Commit::new(regroup.cause, regroup.now);
     let mut plan = Plan::of(view, resolution.groups, regroup.mint);
     plan.leave_nobody_behind(view);
     // A former key that is used again: the alias is a customer once more.
-    let is_revived = |customer: &&Customer| plan.keys.contains(&customer.key) && !view.customers.contains_key(&customer.key);
+    let is_revived =
+        |customer: &&Customer| plan.keys.contains(&customer.key) && !view.customers.contains_key(&customer.key);
     let revived: Vec<&Customer> = regroup.former.values().filter(is_revived).collect();
     let mut view = Cow::Borrowed(view);
     for customer in revived {
@@ -176,7 +181,9 @@ impl Plan {
                     *counts.entry(*to).or_default() += 1;
                 }
             }
-            let heir = counts.into_iter().max_by_key(|(to, count)| (*count, std::cmp::Reverse(*to)));
+            let heir = counts
+                .into_iter()
+                .max_by_key(|(to, count)| (*count, std::cmp::Reverse(*to)));
             if let Some((heir, _)) = heir {
                 self.absorbed.insert(*key, heir);
             }

@@ -10,6 +10,9 @@ use crate::ledger::{Decision, Known, Review};
 use crate::merge::{MatchRules, Rules};
 use crate::model::{CustomerKey, FieldName, RecordId, StreamId, UnixMillis};
 
+/// Groups larger than this are not looked at link by link.
+const GROUP_MAX: usize = 64;
+
 /// The memory of the scored match.
 #[derive(Debug)]
 pub struct State {
@@ -171,7 +174,9 @@ impl State {
             }
             let group = self.matcher.group(slot);
             done.extend(&group);
-            changes.looked_at.extend(group.iter().filter_map(|slot| self.record(*slot)));
+            changes
+                .looked_at
+                .extend(group.iter().filter_map(|slot| self.record(*slot)));
             let wanted = self.wanted(&group, group.iter().any(|slot| refold.contains(slot)));
             if wanted.refold || !self.agrees(&group, &wanted) {
                 changes.groups.push(wanted);
@@ -207,7 +212,8 @@ impl State {
 
     /// The score of the weakest link of a group, when it is too weak to overwrite values.
     fn unsure(&self, group: &[Slot]) -> Option<i32> {
-        let slot = group.first().filter(|_| group.len() > 1)?;
+        // Larger ones hang together by identifiers.
+        let slot = group.first().filter(|_| (2..=GROUP_MAX).contains(&group.len()))?;
         let (_, _, bits) = self.matcher.weakest_link(*slot)?;
         let chance = f64::from(self.rules.overwrite) / 1000.0;
         (bits < bits_of(chance)).then(|| thousandths(bits))
@@ -233,7 +239,9 @@ impl State {
                 right,
                 score: thousandths(doubt.bits),
                 is_vetoed: doubt.is_vetoed,
-                evidence: evidence.and_then(|why| serde_json::to_string(&why).ok()).unwrap_or_default(),
+                evidence: evidence
+                    .and_then(|why| serde_json::to_string(&why).ok())
+                    .unwrap_or_default(),
                 opened_at: now,
             });
         }
@@ -260,7 +268,11 @@ impl State {
     /// True when the ledger has the group of a record as it shall be, as far as was told here.
     #[must_use]
     pub fn is_settled(&self, wanted: &Wanted) -> bool {
-        let slots: Vec<Slot> = wanted.records.iter().filter_map(|id| self.matcher.find(&id.to_string())).collect();
+        let slots: Vec<Slot> = wanted
+            .records
+            .iter()
+            .filter_map(|id| self.matcher.find(&id.to_string()))
+            .collect();
         slots.len() == wanted.records.len() && self.agrees(&slots, wanted)
     }
 
