@@ -110,6 +110,31 @@ impl Report {
         }
     }
 
+    /// Where the scored match stands.
+    fn match_lines(&self, text: &mut String) {
+        let totals = &self.totals;
+        if totals.unmatched > 0 {
+            let waiting = count(totals.unmatched, "record");
+            line(
+                text,
+                format_args!("match: {waiting} to be compared; nothing is written before"),
+            );
+        }
+        if let Some(held) = &self.match_held {
+            line(
+                text,
+                format_args!("match held: {held}; `nivel approve` lets it through"),
+            );
+        }
+        if totals.reviews > 0 {
+            let open = count(totals.reviews, "question");
+            line(
+                text,
+                format_args!("review: {open} wait for a person; `nivel review list`"),
+            );
+        }
+    }
+
     fn stream_row(&self, name: &str, state: &StreamState) -> [String; 4] {
         let parked = state.parked_until.filter(|until| *until > self.at);
         let word = match (&state.problem, parked, state.initial_done_at) {
@@ -172,26 +197,7 @@ impl Show for Report {
         if self.dead() > 0 {
             line(&mut text, "`nivel dead list` shows why");
         }
-        if totals.unmatched > 0 {
-            let waiting = count(totals.unmatched, "record");
-            line(
-                &mut text,
-                format_args!("match: {waiting} to be compared; nothing is written before"),
-            );
-        }
-        if let Some(held) = &self.match_held {
-            line(
-                &mut text,
-                format_args!("match held: {held}; `nivel approve` lets it through"),
-            );
-        }
-        if totals.reviews > 0 {
-            let open = count(totals.reviews, "question");
-            line(
-                &mut text,
-                format_args!("review: {open} wait for a person; `nivel review list`"),
-            );
-        }
+        self.match_lines(&mut text);
         if !self.quotas.is_empty() {
             let row = |quota: &QuotaUse| {
                 let used = format!("{} of {}", quota.spent, quota.max);

@@ -15,8 +15,8 @@ pub(super) fn identity(section: &Section<'_>) -> IdentityConfig {
     let merge = chance(section, "merge").unwrap_or(usual.merge);
     let rules = MatchRules {
         merge,
-        review: chance(section, "review").unwrap_or(usual.review.min(merge)),
-        overwrite: chance(section, "overwrite").unwrap_or(usual.overwrite.max(merge)),
+        review: chance(section, "review").unwrap_or_else(|| usual.review.min(merge)),
+        overwrite: chance(section, "overwrite").unwrap_or_else(|| usual.overwrite.max(merge)),
     };
     if rules.review > rules.merge {
         section.wrong("review", "`review` is above `merge`: nobody would ever be asked", "");

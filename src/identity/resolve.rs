@@ -135,9 +135,16 @@ pub fn regroup(
         }
     }
     follow(&members, &mut sets, &apart, follows);
-    for member in &mut members {
+    let own = |member: &Member| {
         let own = former.get(&member.record).filter(|key| key.kind == member.kind);
-        member.customer = own.copied().or(member.customer);
+        own.copied().or(member.customer)
+    };
+    // Who goes along with others has no say in which key they have.
+    let leaders = members.iter().filter(|member| !follows(member));
+    let claimed: BTreeSet<CustomerKey> = leaders.filter_map(own).collect();
+    for member in &mut members {
+        let key = own(member);
+        member.customer = key.filter(|key| !follows(member) || !claimed.contains(key));
     }
     Resolution {
         groups: keyed(&members, &mut sets, &BTreeSet::new()),

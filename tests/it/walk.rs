@@ -42,7 +42,8 @@ async fn somebody(trial: &Trial) -> (String, BTreeMap<String, BTreeMap<String, J
 async fn a_customer_is_split_and_made_one_again_and_the_tools_follow() {
     let trial = Trial::new(7, 40).await;
     trial.reconfigure(|text| format!("{text}identity: {{match: scored}}\n"));
-    json(&trial, &["plan"]).await;
+    // Read, and nothing written: a plan that waits for its yes.
+    trial.nivel(&["plan"], None).await;
     let (key, before) = somebody(&trial).await;
     let summary = trial.sync().await;
     assert_eq!(trial.sync().await["written"], 0, "{summary}");

@@ -235,19 +235,7 @@ impl Show for Report {
                 cost.max_us / 1000.0,
             ),
         );
-        let row = |band: &Band| {
-            let right = band.right as f64 / band.pairs.max(1) as f64;
-            let from = format!("{:.2}", band.from);
-            [
-                from,
-                band.pairs.to_string(),
-                format!("{:.3}", band.said),
-                format!("{right:.3}"),
-            ]
-        };
-        let rows = self.bands.iter().filter(|band| band.pairs > 0).map(row);
-        let head = ["chance from", "pairs", "said on the mean", "are one"];
-        line(&mut text, format_args!("\n{}", table(head, rows)));
+        line(&mut text, format_args!("\n{}", bands_table(&self.bands)));
         for example in &self.examples {
             line(
                 &mut text,
@@ -265,6 +253,21 @@ impl Show for Report {
         }
         text
     }
+}
+
+/// What chances mean: whether nine of ten that are said to be one with 0.9 are.
+fn bands_table(bands: &[Band]) -> String {
+    let row = |band: &Band| {
+        let right = band.right as f64 / band.pairs.max(1) as f64;
+        [
+            format!("{:.2}", band.from),
+            band.pairs.to_string(),
+            format!("{:.3}", band.said),
+            format!("{right:.3}"),
+        ]
+    };
+    let rows = bands.iter().filter(|band| band.pairs > 0).map(row);
+    table(["chance from", "pairs", "said on the mean", "are one"], rows)
 }
 
 /// A path as people read it.

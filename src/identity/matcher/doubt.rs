@@ -1,5 +1,6 @@
 //! Groups of which nobody can say whether they are one: what a person is asked.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::index::{ALONE, Entry, Slot};
@@ -57,32 +58,19 @@ impl Matcher {
         }
         let mut sum = 0_i64;
         let mut is_vetoed = false;
-        let mut best: Option<(i32, (&Entry, Slot), (&Entry, Slot))> = None;
+        let mut best = None;
         for (a_at, b_at) in mine.iter().flat_map(|a| theirs.iter().map(|b| (*a, *b))) {
             let (a, b) = (self.index.get(a_at)?, self.index.get(b_at)?);
-            if self.decision(&a.id, &b.id).is_some_and(|said| said == Decision::Apart) {
+            if self.decision(&a.id, &b.id) == Some(Decision::Apart) {
                 return None;
             }
             is_vetoed |= bond(a, b) == Bond::Vetoed;
             let score = self.pair(a, b, b_at);
             sum += i64::from(score);
-            let (left, right) = if (a.order, &a.id) <= (b.order, &b.id) {
-                ((a, a_at), (b, b_at))
-            } else {
-                ((b, b_at), (a, a_at))
-            };
-            let neutral = |pair: &((&Entry, Slot), (&Entry, Slot))| {
-                let ((a, _), (b, _)) = pair;
-                (a.order, a.id.clone(), b.order, b.id.clone())
-            };
-            let is_better = best.as_ref().is_none_or(|(most, l, r)| {
-                score > *most || (score == *most && neutral(&(left, right)) < neutral(&(*l, *r)))
-            });
-            if is_better {
-                best = Some((score, left, right));
-            }
+            let (a, b) = (named(a, a_at), named(b, b_at));
+            best = best.max(Some((score, Reverse((a.min(b), a.max(b))))));
         }
-        let (_, (_, left), (_, right)) = best?;
+        let (_, Reverse(((.., left), (.., right)))) = best?;
         let count = i64::try_from(mine.len() * theirs.len()).unwrap_or(i64::MAX);
         let mean = sum / count.max(1);
         #[expect(clippy::cast_precision_loss, reason = "scores are small")]
@@ -94,4 +82,9 @@ impl Matcher {
             is_vetoed,
         })
     }
+}
+
+/// A record in the neutral order.
+fn named(entry: &Entry, slot: Slot) -> (u64, &str, Slot) {
+    (entry.order, &entry.id, slot)
 }

@@ -9,7 +9,7 @@ use super::regroup::members;
 use super::state::{State, bits_of};
 use crate::identity::matcher::Explanation;
 use crate::ledger::{Ask, Error as LedgerError, Known, View};
-use crate::merge::{MatchRules, Rules};
+use crate::merge::Rules;
 use crate::model::{Identifier, RecordId};
 use crate::sync::engine::Engine;
 
@@ -134,7 +134,7 @@ fn shared(view: &View, rules: &Rules, left: &RecordId, right: &RecordId) -> Vec<
 /// The records of a view alone: enough to see which of them share identifiers, not how common what they say is.
 #[must_use]
 pub fn apart_from_others(view: &View, rules: &Rules) -> State {
-    let matching = rules.matching.unwrap_or_else(MatchRules::default);
+    let matching = rules.matching.unwrap_or_default();
     let mut state = State::new(rules, matching, BTreeSet::new());
     for member in members(view, rules) {
         if let (Some((record, _)), Some(customer)) = (view.records.get(&member.record), member.customer) {

@@ -88,10 +88,30 @@ pub fn regroup(view: &View, regroup: Regroup<'_>) -> Commit {
             });
         }
     }
-    for wanted in regroup.wanted {
+    note_joints(&mut view, regroup.wanted, &plan, &mut affected, &mut commit);
+    consequences(
+        &view,
+        &affected,
+        regroup.rules,
+        regroup.survivorship,
+        regroup.now,
+        &mut commit,
+    );
+    commit
+}
+
+/// How surely each group holds, in the view and in the commit; and whose wishes are reckoned anew.
+fn note_joints(
+    view: &mut Cow<'_, View>,
+    wanted: &[Wanted],
+    plan: &Plan,
+    affected: &mut Affected<'_>,
+    commit: &mut Commit,
+) {
+    for wanted in wanted {
         let key = wanted.records.first().and_then(|id| plan.homes.get(id));
         let Some(key) = key.copied() else { continue };
-        let is_news = view.joints.get(&key).is_some() != wanted.unsure.is_some();
+        let is_news = view.joints.contains_key(&key) != wanted.unsure.is_some();
         if wanted.refold || is_news {
             affected.customers.insert(key);
         }
@@ -112,15 +132,6 @@ pub fn regroup(view: &View, regroup: Regroup<'_>) -> Commit {
             commit.joints.insert(*loser, None);
         }
     }
-    consequences(
-        &view,
-        &affected,
-        regroup.rules,
-        regroup.survivorship,
-        regroup.now,
-        &mut commit,
-    );
-    commit
 }
 
 /// Everybody of the view.
