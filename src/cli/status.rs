@@ -15,6 +15,7 @@ use super::sync::state_word;
 use crate::error::{Code, Problem};
 use crate::ledger::{InboxState, Run, StreamState, Totals, WriteState};
 use crate::model::{QuotaUse, UnixMillis};
+use crate::sync::MATCH_HELD;
 
 /// A health check must not hang.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -52,6 +53,7 @@ impl Status {
             totals: ledger.totals().await?,
             webhooks: ledger.inbox().await?,
             runs: ledger.runs(self.runs).await?,
+            match_held: ledger.setting(MATCH_HELD).await?.filter(|held| !held.is_empty()),
             quotas: crate::daemon::quotas(&config, context.clock.now()).await?,
         };
         context.output.show(&report);
@@ -98,6 +100,8 @@ struct Report {
     webhooks: BTreeMap<CompactString, InboxState>,
     runs: Vec<Run>,
     quotas: Vec<QuotaUse>,
+    /// Why the scored match is held, if it is.
+    match_held: Option<String>,
 }
 
 impl Report {
@@ -109,10 +113,41 @@ impl Report {
         let has_problem = self.streams.values().any(|state| state.problem.is_some())
             || self.webhooks.values().any(|state| !state.problems.is_empty());
         let is_held = self.totals.writes.get(&WriteState::Held).is_some_and(|held| *held > 0);
-        if has_problem || self.dead() > 0 || self.needs_approval || is_held || self.totals.frozen > 0 {
+        if has_problem
+            || self.dead() > 0
+            || self.needs_approval
+            || is_held
+            || self.totals.frozen > 0
+            || self.match_held.is_some()
+        {
             Exit::Degraded
         } else {
             Exit::Fine
+        }
+    }
+
+    /// Where the scored match stands.
+    fn match_lines(&self, text: &mut String) {
+        let totals = &self.totals;
+        if totals.unmatched > 0 {
+            let waiting = count(totals.unmatched, "record");
+            line(
+                text,
+                format_args!("match: {waiting} to be compared; nothing is written before"),
+            );
+        }
+        if let Some(held) = &self.match_held {
+            line(
+                text,
+                format_args!("match held: {held}; `nivel approve` lets it through"),
+            );
+        }
+        if totals.reviews > 0 {
+            let open = count(totals.reviews, "question");
+            line(
+                text,
+                format_args!("review: {open} wait for a person; `nivel review list`"),
+            );
         }
     }
 
@@ -194,6 +229,7 @@ impl Show for Report {
         if self.needs_approval {
             line(&mut text, super::sync::not_approved());
         }
+        self.match_lines(&mut text);
         if !self.quotas.is_empty() {
             let row = |quota: &QuotaUse| {
                 let used = format!("{} of {}", quota.spent, quota.max);
@@ -276,6 +312,7 @@ mod tests {
             webhooks: BTreeMap::new(),
             runs: Vec::new(),
             quotas: Vec::new(),
+            match_held: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod consequence;
 pub mod fold;
+pub mod matching;
 pub mod schedule;
 pub mod settle;
 
@@ -28,6 +29,7 @@ pub use approval::{Approval, is_approved};
 pub use engine::{Engine, Next, Parts, Stop, Summary, SystemFigures};
 pub use frozen::{Frozen, frozen};
 pub use hook::{Drained, silence};
+pub use matching::{Decided, HELD as MATCH_HELD, Word};
 pub use operate::{Act, Approved};
 pub use progress::{Event, Progress, Silent};
 pub use subscribe::{Step, Wish, steps};

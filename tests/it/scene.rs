@@ -347,7 +347,7 @@ impl Scene {
 fn spec() -> StreamSpec {
     let field = |name: &str| (FieldName::from(name), FieldSpec::default());
     StreamSpec {
-        fields: ["email", "phone", "full_name"].map(field).into(),
+        fields: ["email", "phone", "full_name", "company"].map(field).into(),
         match_by: vec!["email".into()],
         can_create: true,
         can_update: true,

@@ -36,6 +36,8 @@ const PURE: &[&str] = &[
     "src/handoff",
     "src/sync/fold",
     "src/sync/settle",
+    "src/sync/matching/regroup",
+    "src/sync/matching/state",
     "src/sync/schedule",
     "src/connector/breaker",
     "src/connector/limits/lanes",

@@ -82,6 +82,7 @@ pub fn settle(
         fresh: BTreeMap::new(),
         commit: Commit::new(Cause::Write(operation), now),
         aftermath: Aftermath::default(),
+        is_matched: rules.matching.is_some(),
     };
     for (write, outcome) in answers {
         // A customer that is not there any more was erased meanwhile; nothing is left to settle.
@@ -132,6 +133,8 @@ struct Settling {
     fresh: BTreeMap<RecordId, Record>,
     commit: Commit,
     aftermath: Aftermath,
+    /// The scored match must hear of records that are gone.
+    is_matched: bool,
 }
 
 impl Settling {
@@ -312,6 +315,7 @@ impl Settling {
         if let Some(mut record) = self.known(id).cloned() {
             record.deleted_at = Some(self.now);
             self.fresh.insert(id.clone(), record);
+            self.commit.rematch = self.is_matched;
         }
     }
 
