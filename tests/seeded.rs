@@ -14,9 +14,9 @@ use nivel::config::{Config, environment};
 use nivel::error::Problem;
 use nivel::fault;
 use nivel::ledger::{
-    Arrival, Ask, ChangeRow, Commit, Decision, Dropped, DueWrites, Error, Head, Inbox, InboxState, Known, Landed,
-    Ledger, Matching, NewEvent, Request, Review, Run, StreamState, Target, Totals, View, Waiting, Write, WriteChange,
-    WriteState,
+    Arrival, Ask, ChangeRow, Commit, Decision, Dropped, DueWrites, Error, Head, Inbox, InboxState, Keep, Known, Landed,
+    Ledger, Matching, NewEvent, Request, Review, Run, StreamState, SweepStage, Target, Totals, View, Waiting, Write,
+    WriteChange, WriteState,
 };
 use nivel::model::{Customer, CustomerKey, Record, RecordId, StreamId, SystemClock, UnixMillis};
 use nivel::sync::{Engine, Silent};
@@ -83,6 +83,32 @@ impl Ledger for Seeded {
         self.inner.hold_due(stream, since, problem).await
     }
 
+    async fn hold_deletes(&self, stream: &StreamId, since: UnixMillis, problem: Problem) -> Result<u64, Error> {
+        self.inner.hold_deletes(stream, since, problem).await
+    }
+
+    async fn unmet(&self, stream: &StreamId, epoch: u64, after: &str, limit: usize) -> Result<Vec<RecordId>, Error> {
+        self.inner.unmet(stream, epoch, after, limit).await
+    }
+
+    async fn count_unmet(&self, stream: &StreamId, epoch: u64) -> Result<u64, Error> {
+        self.inner.count_unmet(stream, epoch).await
+    }
+
+    async fn note_sweep(
+        &self,
+        stream: &StreamId,
+        epoch: u64,
+        stage: SweepStage,
+        problem: Option<Problem>,
+    ) -> Result<(), Error> {
+        self.inner.note_sweep(stream, epoch, stage, problem).await
+    }
+
+    async fn approve_sweeps(&self) -> Result<u64, Error> {
+        self.inner.approve_sweeps().await
+    }
+
     async fn release_held(&self, now: UnixMillis) -> Result<u64, Error> {
         self.inner.release_held(now).await
     }
@@ -101,6 +127,14 @@ impl Ledger for Seeded {
 
     async fn answer_request(&self, number: i64, at: UnixMillis, answer: &str) -> Result<(), Error> {
         self.inner.answer_request(number, at, answer).await
+    }
+
+    async fn frozen(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<(Record, CustomerKey)>, Error> {
+        self.inner.frozen(after, limit).await
+    }
+
+    async fn trim(&self, now: UnixMillis, keep: Keep) -> Result<u64, Error> {
+        self.inner.trim(now, keep).await
     }
 
     async fn arrival_links(&self, after: i64, limit: usize) -> Result<Vec<(i64, Vec<u64>)>, Error> {

@@ -339,6 +339,7 @@ fn what_text(what: &What) -> String {
             fields.iter().map(change).collect::<Vec<_>>().join("; ")
         }
         What::Deleted => "deleted there".to_owned(),
+        What::Removed => "removed by Nivel, because it was deleted elsewhere".to_owned(),
         What::Restored => "back after a deletion".to_owned(),
         What::Moved(from) => format!("moved here from {from}"),
         What::Merged(other, records) => {
@@ -379,7 +380,11 @@ fn what_text(what: &What) -> String {
         What::Died(problem) => format!("write given up: {problem}"),
         What::Frozen(fields) => {
             let names: Vec<_> = fields.iter().map(FieldName::as_str).collect();
-            format!("changes back and forth, frozen: {}", names.join(", "))
+            format!("not written any more, frozen: {}", names.join(", "))
+        }
+        What::Released(fields) => {
+            let names: Vec<_> = fields.iter().map(FieldName::as_str).collect();
+            format!("written again, released: {}", names.join(", "))
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use compact_str::CompactString;
 use secrecy::SecretString;
 
+use super::deletes::{self, DELETES, ON_DELETE};
 use super::files::{COLUMN, FILES, files};
 use super::identity::IDENTITY;
 use super::layers::Merged;
@@ -34,6 +35,7 @@ const ROOT: &[&str] = &[
     "log",
     "systems",
     "fields",
+    "deletes",
     "identity",
     "retention",
 ];
@@ -55,13 +57,17 @@ const SYSTEM: &[&str] = &[
     "brake",
     "lag",
     "overlap",
+    "full",
+    "on_delete",
+    "own",
+    "allow",
     "streams",
     "limits",
     "use",
     "reserve",
     "webhook",
 ];
-const STREAM: &[&str] = &["create", "qualified_by", "write"];
+const STREAM: &[&str] = &["create", "qualified_by", "write", "full", "on_delete"];
 const LIMIT: &[&str] = &["rate", "parallel", "path"];
 const SECRET_FILE: &[&str] = &["file"];
 const FIELD: &[&str] = &["own", "newest", "union", "longest", "on_clear"];
@@ -81,6 +87,7 @@ pub const OPTIONS: &[(&str, &[&str])] = &[
     ("systems.*.config.columns.*", COLUMN),
     ("systems.*.config.*", SECRET_FILE),
     ("fields.*", FIELD),
+    ("deletes", DELETES),
     ("identity", IDENTITY),
     ("retention", RETENTION),
 ];
@@ -124,6 +131,7 @@ pub(super) fn config(merged: Merged) -> Result<Config, Vec<Problem>> {
         systems: systems(&root),
         fields,
         default_rule,
+        quarantine: deletes::quarantine(&root),
         identity: super::identity::identity(&root.section("identity", IDENTITY)),
         retention: retention(&root),
         places: merged.places.clone(),
@@ -275,6 +283,10 @@ fn system(entry: &Entry<'_>) -> Option<SystemConfig> {
             .unwrap_or_default(),
         lag: time(&section, "lag"),
         overlap: time(&section, "overlap"),
+        full: deletes::full(&section),
+        on_delete: section.word("on_delete", ON_DELETE).unwrap_or_default(),
+        own: section.flag("own").unwrap_or(false),
+        allows_final_deletes: deletes::allows_final_deletes(&section),
         streams: section
             .entries("streams")
             .into_iter()
@@ -329,6 +341,8 @@ fn stream(entry: &Entry<'_>) -> StreamConfig {
         create: section.word("create", CREATE),
         qualified_by: field_names(&section, "qualified_by"),
         write: section.flag("write"),
+        full: deletes::full(&section),
+        on_delete: section.word("on_delete", ON_DELETE),
     }
 }
 

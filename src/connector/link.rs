@@ -87,6 +87,8 @@ pub(super) struct Link {
     credential: Credential,
     veil: Veil,
     limits: Limits,
+    /// The limits as declared.
+    declared: Vec<Rule>,
     /// What the headers say about the limits.
     meters: Vec<Meter>,
     breaker: Mutex<Breaker>,
@@ -117,7 +119,7 @@ impl Link {
             .enumerate()
             .filter_map(|(index, rate)| Meter::of(index, rate));
         let meters = meters.collect();
-        let rules = rates.map(|rate| rule(rate, settings.share)).collect();
+        let rules: Vec<Rule> = rates.map(|rate| rule(rate, settings.share)).collect();
         let oauth = OAuth::of(manifest, settings)?;
         let credential = Credential::new(manifest.auth.clone(), oauth, names.clone(), Arc::clone(&settings.clock));
         Ok(Self {
@@ -125,6 +127,7 @@ impl Link {
             http,
             credential,
             veil: Veil::new(&settings.config),
+            declared: rules.clone(),
             limits: limiter(limits, rules, settings),
             meters,
             breaker: Mutex::default(),
@@ -141,6 +144,11 @@ impl Link {
     /// The names every expression may use.
     pub(super) fn names(&self) -> Context {
         self.names.clone()
+    }
+
+    /// The limits as declared, with our share of them.
+    pub(super) fn rules(&self) -> &[Rule] {
+        &self.declared
     }
 
     /// The failure without any secret in its words.

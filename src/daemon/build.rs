@@ -17,6 +17,7 @@ use crate::connector::{self, Connection, Connections};
 use crate::error::{Code, Problem};
 use crate::ledger::{self, Ledger, Sqlite};
 use crate::manifest::{self, Manifest, SettingType};
+use crate::merge::Rules;
 use crate::model::{Clock, Late, QuotaStore, QuotaUse, SharedBudget, TokenStore, UnixMillis};
 use crate::sync::{Engine, Parts, Progress};
 
@@ -38,11 +39,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, progress: Arc<dyn Prog
 pub async fn parts(config: &Config, clock: Arc<dyn Clock>, progress: Arc<dyn Progress>) -> Result<Parts, Vec<Problem>> {
     let backing = Backing::new(&clock);
     let connections = connect_to(config, &backing)?;
-    let specs = connections
-        .iter()
-        .map(|(name, connection)| (name.clone(), connection.streams().clone()))
-        .collect();
-    let rules = crate::config::rules(config, &specs);
+    let rules = rules_of(config, &connections);
     let ledger = sqlite(config, &clock).map_err(|problem| vec![problem])?;
     let cache = open_cache(config, ledger.as_ref())
         .await
@@ -57,6 +54,23 @@ pub async fn parts(config: &Config, clock: Arc<dyn Clock>, progress: Arc<dyn Pro
         clock,
         progress,
     })
+}
+
+/// The rules of the config, as an engine follows them. Speaks to no system.
+///
+/// # Errors
+/// Every problem of the config.
+pub fn rules(config: &Config, clock: &Arc<dyn Clock>) -> Result<Rules, Vec<Problem>> {
+    let connections = connect(config, clock)?;
+    Ok(rules_of(config, &connections))
+}
+
+fn rules_of(config: &Config, connections: &Connections) -> Rules {
+    let specs = connections
+        .iter()
+        .map(|(name, connection)| (name.clone(), connection.streams().clone()))
+        .collect();
+    crate::config::rules(config, &specs)
 }
 
 /// What stands behind the connections. They are made first, so that a wrong config leaves no ledger behind.
@@ -240,6 +254,14 @@ pub fn facts(manifest: &Manifest) -> ConnectorFacts {
             .iter()
             .map(|(name, object)| (name.clone(), fields(object)))
             .collect(),
+        removals: manifest
+            .objects
+            .iter()
+            .filter_map(|(name, object)| {
+                let spec = object.spec();
+                spec.can_delete.then(|| (name.clone(), spec.delete_is_final))
+            })
+            .collect(),
     }
 }
 
@@ -323,6 +345,8 @@ fn settings(
     settings.limits = (!system.limits.is_empty()).then(|| system.limits.clone());
     settings.lag = system.lag;
     settings.overlap = system.overlap;
+    let sweeps = |stream: &CompactString| Some((stream.clone(), Config::sweeps_of(system, stream)?));
+    settings.full = manifest.objects.keys().filter_map(sweeps).collect();
     settings.share = f64::from(system.use_percent) / 100.0;
     settings.reserve = f64::from(system.reserve_percent) / 100.0;
     settings.budget = Arc::clone(&backing.budget);

@@ -86,6 +86,8 @@ codes! {
     RecordUnmappable = "REC001", Team;
     /// A record changes back and forth and was frozen.
     RecordLoops = "REC002", Admin;
+    /// The tool said that a field was written and did not keep it.
+    FieldNotKept = "REC003", Admin;
     /// The tool does not accept the record.
     WriteRefused = "OUT001", Team;
     /// The answer to a write does not mention it.
@@ -100,8 +102,12 @@ codes! {
     CreateUnknown = "OUT006", Nobody;
     /// More is wanted at once than the brake lets through.
     WritesHeld = "OUT007", Admin;
+    /// Somebody changed in the tool what was to be written.
+    WriteRaced = "OUT009", Nobody;
     /// The setup was never approved.
     NotApproved = "OUT008", Admin;
+    /// What was deleted elsewhere came back before the deletion was passed on.
+    WriteWithdrawn = "OUT010", Nobody;
     /// The ledger is in use by another process.
     LedgerLocked = "LED001", Admin;
     /// The ledger's disk is full or failing.
@@ -118,6 +124,8 @@ codes! {
     FileRow = "FIL002", Team;
     /// A run was due and did not start.
     RunLate = "SCH001", Admin;
+    /// A full sweep misses more than the brake lets through.
+    SweepHeld = "SCH002", Admin;
     /// A webhook that used to come does not come any more.
     WebhookSilent = "HOK001", Admin;
     /// The port for HTTP cannot be opened.

@@ -24,6 +24,8 @@ pub enum Cause {
     Operator(CompactString),
     /// The scored match.
     Match,
+    /// The admin's rules changed.
+    Rules,
 }
 
 /// One line of the audit trail.
@@ -47,6 +49,8 @@ pub enum What {
     Fields(BTreeMap<FieldName, (Option<Value>, Option<Value>)>),
     /// The system says it is gone.
     Deleted,
+    /// Nivel removed it, because its customer had been deleted everywhere else.
+    Removed,
     /// It is back after a deletion.
     Restored,
     /// It now belongs to this customer and formerly belonged to the given one.
@@ -63,8 +67,10 @@ pub enum What {
     GivenBack(BTreeMap<FieldName, (Option<Value>, Option<Value>)>),
     /// A write was given up.
     Died(Problem),
-    /// The loop breaker froze these fields.
+    /// These fields are not written any more: the tool kept changing them back, or did not keep them.
     Frozen(Vec<FieldName>),
+    /// An operator lets Nivel write these frozen fields again.
+    Released(Vec<FieldName>),
 }
 
 /// What Nivel wrote to an object.

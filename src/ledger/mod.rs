@@ -5,14 +5,18 @@
 mod change;
 mod hash;
 mod inbox;
+mod keep;
 mod matching;
 mod sqlite;
+mod sweep;
 
 pub use change::{Cause, Change, ChangeRow, What, Wrote};
 pub use hash::{content_hash, content_hash_of};
 pub use inbox::{Dropped, Fate, Inbox, InboxState, Landed, NewEvent, Waiting};
+pub use keep::Keep;
 pub use matching::{Known, Matching, Review, ReviewChange};
-pub use sqlite::{Keep, Sqlite};
+pub use sqlite::Sqlite;
+pub use sweep::{Sweep, SweepPage, SweepStage};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -133,6 +137,10 @@ pub struct Write {
     /// The run whose news it follows from ([`FIRST_READING`] for the first); `None` when it was no run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<i64>,
+    /// The object is to be removed, and not before this moment: until then it may come back. `None`: it is to be made or
+    /// changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removes_at: Option<UnixMillis>,
 }
 
 /// Stands for a run where writes follow from the first reading of all streams together.
@@ -184,6 +192,8 @@ pub struct StreamState {
     pub problem: Option<Problem>,
     /// When it may be read again, while it is parked (quota, back-off).
     pub parked_until: Option<UnixMillis>,
+    /// Its latest full sweep.
+    pub sweep: Sweep,
 }
 
 /// The cursor part of a commit.
@@ -246,6 +256,13 @@ pub struct Commit {
     pub changes: Vec<Change>,
     /// Objects that are put aside, to be folded later.
     pub arrivals: Vec<Arrival>,
+    /// Records that turned out to be about somebody known from another one, and customers that turned out to be one.
+    pub merges: u64,
+    /// The full sweep that the page belongs to.
+    pub sweep: Option<SweepPage>,
+    /// Objects that were there when they were read, whether they say something new or not. Together with
+    /// [`Commit::records`] they are what the latest sweep of their stream has met; ones that are not known are left out.
+    pub seen: Vec<RecordId>,
     /// The scored match has to look at the records of this commit.
     pub rematch: bool,
     /// Questions to people that are put or taken back.
@@ -270,6 +287,9 @@ impl Commit {
             writes: Vec::new(),
             changes: Vec::new(),
             arrivals: Vec::new(),
+            merges: 0,
+            sweep: None,
+            seen: Vec::new(),
             rematch: false,
             reviews: Vec::new(),
             joints: BTreeMap::new(),
@@ -316,6 +336,9 @@ pub struct DueWrites {
     pub creates: u64,
     /// Objects to be changed.
     pub updates: u64,
+    /// Objects to be removed, also those whose time has not come, and those that are held: what comes in small pieces
+    /// is a mass all the same.
+    pub deletes: u64,
 }
 
 /// What an operator asks of the process that has the ledger open.
@@ -336,12 +359,16 @@ pub struct Totals {
     pub records: u64,
     /// Live customers (not aliases).
     pub customers: u64,
-    /// Keys that live on as aliases.
+    /// How often a record turned out to be about a customer who was known from another one, or two customers to be one.
     pub merges: u64,
     /// Records with a problem.
     pub rejected: u64,
+    /// Records with a field that Nivel does not write any more, until somebody releases it.
+    pub frozen: u64,
     /// Writes by state.
     pub writes: BTreeMap<WriteState, u64>,
+    /// Of the due and held ones, those that remove an object.
+    pub deletes: u64,
     /// Records that wait for the scored match.
     #[serde(default)]
     pub unmatched: u64,
@@ -403,10 +430,32 @@ pub trait Ledger: Inbox + Matching {
     /// How much a stream wants that was not tried yet and came due after `since`.
     async fn due(&self, stream: &StreamId, since: UnixMillis) -> Result<DueWrites, Error>;
 
-    /// Holds what [`Ledger::due`] counts, and says why. How many writes that were.
+    /// Holds the creates and changes that [`Ledger::due`] counts, and says why. How many writes that were.
     async fn hold_due(&self, stream: &StreamId, since: UnixMillis, problem: Problem) -> Result<u64, Error>;
 
-    /// Makes held writes due at `now`. How many there were.
+    /// As [`Ledger::hold_due`], for the removals alone.
+    async fn hold_deletes(&self, stream: &StreamId, since: UnixMillis, problem: Problem) -> Result<u64, Error>;
+
+    /// Records of a stream that are not deleted and that no full sweep from number `epoch` on has met, in the order of
+    /// their ids, from behind `after` on.
+    async fn unmet(&self, stream: &StreamId, epoch: u64, after: &str, limit: usize) -> Result<Vec<RecordId>, Error>;
+
+    /// How many records [`Ledger::unmet`] would list.
+    async fn count_unmet(&self, stream: &StreamId, epoch: u64) -> Result<u64, Error>;
+
+    /// Says how far a stream's sweep of that number is; one that is not the latest any more changes nothing.
+    async fn note_sweep(
+        &self,
+        stream: &StreamId,
+        epoch: u64,
+        stage: SweepStage,
+        problem: Option<Problem>,
+    ) -> Result<(), Error>;
+
+    /// Says yes to every sweep that is held. How many there were.
+    async fn approve_sweeps(&self) -> Result<u64, Error>;
+
+    /// Makes held writes due at `now`; removals keep the moment before which they do not happen. How many there were.
     async fn release_held(&self, now: UnixMillis) -> Result<u64, Error>;
 
     /// Records of a stream that are not deleted.
@@ -434,6 +483,9 @@ pub trait Ledger: Inbox + Matching {
     /// Records with a problem, keyset-paged.
     async fn rejected(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<Record>, Error>;
 
+    /// Records with a frozen field, with whose they are, keyset-paged.
+    async fn frozen(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<(Record, CustomerKey)>, Error>;
+
     /// The audit trail of a customer (with that of her aliases), newest first.
     async fn changes(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<ChangeRow>, Error>;
 
@@ -455,6 +507,9 @@ pub trait Ledger: Inbox + Matching {
 
     /// Notes what came of a request.
     async fn answer_request(&self, number: i64, at: UnixMillis, answer: &str) -> Result<(), Error>;
+
+    /// Removes history that is older than it has to be kept. How many rows that were.
+    async fn trim(&self, now: UnixMillis, keep: Keep) -> Result<u64, Error>;
 
     /// Totals for `status` and the figures of a run.
     async fn totals(&self) -> Result<Totals, Error>;

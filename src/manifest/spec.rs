@@ -5,7 +5,7 @@ use compact_str::CompactString;
 use super::field::{Field, FieldType};
 use super::object::Object;
 use super::value;
-use super::write::{Op, WriteOps};
+use super::write::{Before, Op, WriteOps};
 use crate::model::{FieldName, FieldSpec, StreamSpec, WriteMode};
 
 impl Object {
@@ -23,11 +23,25 @@ impl Object {
             kind: self.kind,
             fields: fields.map(|(name, field)| (name.clone(), field.spec())).collect(),
             match_by: self.match_by.iter().map(|name| self.match_name(name)).collect(),
+            can_get: self.get.is_some(),
             can_create: write.is_some_and(|write| !write.create.is_empty() || !write.upsert.is_empty()),
             can_update: write.is_some_and(|write| !write.update.is_empty()),
             can_delete: write.is_some_and(|write| !write.delete.is_empty()),
+            delete_is_final: write.is_some_and(|write| write.delete.iter().any(|op| op.is_final)),
             batch_max: ops.map(|op| op.max).max().unwrap_or(1),
+            reads_before: self.before() == Before::Read,
+            reads_back: write.is_some_and(|write| write.read_back),
         }
+    }
+
+    /// How a change by somebody else is noticed before it is overwritten.
+    #[must_use]
+    pub fn before(&self) -> Before {
+        let said = self.write.as_ref().and_then(|write| write.before);
+        said.unwrap_or_else(|| match self.get {
+            Some(_) => Before::Read,
+            None => Before::Nothing,
+        })
     }
 
     /// The field where the tool keeps our customer key.

@@ -4,11 +4,11 @@
 //! says. Comparison is by field and by value, never by time or by "who did it", so it also works when the tool's
 //! automations act under Nivel's own account.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::name;
-use crate::model::{Bounce, FieldName, Incoming, Observed, Ours, Record, RecordId, UnixMillis, Value};
+use crate::model::{Bounce, FieldName, Freeze, Incoming, Observed, Ours, Record, RecordId, UnixMillis, Value};
 
 /// A field's value before and after; `None` is "no value".
 pub type FieldChange = (Option<Value>, Option<Value>);
@@ -16,8 +16,11 @@ pub type FieldChange = (Option<Value>, Option<Value>);
 /// How long the loop breaker remembers.
 const BOUNCE_MEMORY: Duration = Duration::from_hours(24);
 
-/// After this many times within a day, that a tool changed what Nivel had written to a field, the field is frozen.
-pub const BOUNCES_MAX: u32 = 5;
+/// By how much two times of one tool for the same moment may differ.
+const CUT_TO_SECONDS: Duration = Duration::from_secs(2);
+
+/// No tool's list shows an object for longer than this after it was deleted.
+const INDEX_LATE_MAX: Duration = Duration::from_mins(15);
 
 /// What an object newly says.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +35,8 @@ pub struct Seen {
     pub restored: bool,
     /// Fields that changed.
     pub fields: BTreeMap<FieldName, FieldChange>,
+    /// Of these, the ones that changed once too often: the loop breaker froze them.
+    pub frozen: BTreeSet<FieldName>,
 }
 
 /// Compares an object, as a page asked for at `asked_at` returned it, with its record. `None`: it says nothing new.
@@ -40,8 +45,7 @@ pub fn observe(old: Option<&Record>, id: &RecordId, incoming: &Incoming, asked_a
     let Some(old) = old else {
         return Some(first_seen(id, incoming, asked_at));
     };
-    let is_older = matches!((old.updated_at, incoming.updated_at), (Some(known), Some(now)) if now < known);
-    if is_older && !incoming.deleted {
+    if is_old_news(old, incoming, asked_at) {
         return None;
     }
     let came_before_deletion = old.deleted_at.is_some_and(|gone| asked_at < gone);
@@ -51,6 +55,7 @@ pub fn observe(old: Option<&Record>, id: &RecordId, incoming: &Incoming, asked_a
         deleted: incoming.deleted && old.deleted_at.is_none(),
         restored: !incoming.deleted && old.deleted_at.is_some() && !came_before_deletion,
         fields: BTreeMap::new(),
+        frozen: BTreeSet::new(),
     };
     if seen.deleted {
         seen.record.deleted_at = Some(incoming.updated_at.unwrap_or(asked_at));
@@ -76,6 +81,23 @@ pub fn observe(old: Option<&Record>, id: &RecordId, incoming: &Incoming, asked_a
     has_news.then_some(seen)
 }
 
+/// True when the record says something newer already.
+fn is_old_news(old: &Record, incoming: &Incoming, asked_at: UnixMillis) -> bool {
+    let (Some(known), Some(now)) = (old.updated_at, incoming.updated_at) else {
+        return false;
+    };
+    if now >= known {
+        return false;
+    }
+    match (incoming.deleted, old.deleted_at) {
+        // It was seen alive later. Times of deletions may be cut to seconds.
+        (true, _) => known.since(now) > CUT_TO_SECONDS,
+        // What is there long after it was deleted was brought back, whatever its own time says.
+        (false, Some(gone)) => asked_at.since(gone) <= INDEX_LATE_MAX,
+        (false, None) => true,
+    }
+}
+
 fn first_seen(id: &RecordId, incoming: &Incoming, asked_at: UnixMillis) -> Seen {
     let at = incoming.updated_at.unwrap_or(asked_at);
     let mut record = Record::new(id.clone(), at);
@@ -99,6 +121,7 @@ fn first_seen(id: &RecordId, incoming: &Incoming, asked_at: UnixMillis) -> Seen 
         deleted: false,
         restored: false,
         fields: BTreeMap::new(),
+        frozen: BTreeSet::new(),
     }
 }
 
@@ -154,23 +177,31 @@ fn take_field(seen: &mut Seen, name: &FieldName, value: Option<&Value>, at: Unix
         return;
     }
     let change = (known.cloned(), value.cloned());
-    if record.ours.remove(name.as_str()).is_some() {
-        note_bounce(record, name, at);
+    if record.ours.remove(name.as_str()).is_some() && note_bounce(record, name, at) {
+        seen.frozen.insert(name.clone());
     }
     record.fields.0.insert(name.clone(), value.cloned());
     record.observed.set(name, at);
     seen.fields.insert(name.clone(), change);
 }
 
-fn note_bounce(record: &mut Record, name: &FieldName, at: UnixMillis) {
-    let bounce = record
-        .bounces
-        .entry(name.clone())
-        .or_insert(Bounce { count: 0, since: at });
+/// Counts; true when it was once too often.
+fn note_bounce(record: &mut Record, name: &FieldName, at: UnixMillis) -> bool {
+    let first = Bounce {
+        count: 0,
+        since: at,
+        why: Freeze::Loop,
+    };
+    let bounce = record.bounces.entry(name.clone()).or_insert(first);
+    // What is frozen stays so until somebody releases it.
+    if bounce.is_frozen() {
+        return false;
+    }
     if at.since(bounce.since) > BOUNCE_MEMORY {
-        *bounce = Bounce { count: 0, since: at };
+        *bounce = first;
     }
     bounce.count += 1;
+    bounce.is_frozen()
 }
 
 #[cfg(test)]
@@ -354,5 +385,32 @@ mod tests {
         assert_eq!(observe(Some(&seen.record), &id(), &gone, UnixMillis(8)), None);
         let back = observe(Some(&seen.record), &id(), &incoming(Some("1"), 9), UnixMillis(9)).unwrap();
         assert!(back.restored && back.record.deleted_at.is_none());
+    }
+
+    #[test]
+    fn what_is_there_long_after_its_deletion_was_brought_back() {
+        let mut gone = incoming(None, 60_000);
+        gone.deleted = true;
+        let seen = observe(Some(&known("1", 5_000)), &id(), &gone, UnixMillis(61_000)).unwrap();
+        let there = incoming(Some("1"), 5_000);
+        let soon = observe(Some(&seen.record), &id(), &there, UnixMillis(120_000));
+        assert_eq!(soon, None, "a late list");
+        let late = observe(Some(&seen.record), &id(), &there, UnixMillis(1_000_000)).unwrap();
+        assert!(late.restored);
+    }
+
+    #[test]
+    fn a_deletion_before_a_later_sign_of_life_is_old_news() {
+        let record = known("1", 60_000);
+        let mut gone = incoming(None, 57_000);
+        gone.deleted = true;
+        assert_eq!(observe(Some(&record), &id(), &gone, UnixMillis(61_000)), None);
+        gone.updated_at = Some(UnixMillis(59_000));
+        assert!(
+            observe(Some(&record), &id(), &gone, UnixMillis(61_000))
+                .unwrap()
+                .deleted,
+            "cut to seconds"
+        );
     }
 }

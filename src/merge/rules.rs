@@ -1,6 +1,7 @@
 //! The rules the admin owns: who may say what, and where objects may be made.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -86,6 +87,17 @@ pub enum Create {
     Always,
 }
 
+/// What becomes of a stream's objects when their customer was deleted everywhere else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDelete {
+    /// They stay.
+    #[default]
+    Keep,
+    /// They are removed, as the tool removes things: to its recycle bin, to its archive, or for good.
+    Delete,
+}
+
 /// The rules of one stream of a system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamRules {
@@ -97,6 +109,21 @@ pub struct StreamRules {
     pub qualified_by: Vec<FieldName>,
     /// False when Nivel must not write there at all.
     pub write: bool,
+    /// What becomes of objects when their customer was deleted elsewhere.
+    pub on_delete: OnDelete,
+    /// True when that holds also for objects that Nivel did not make.
+    pub own: bool,
+    /// True when objects may be removed for good.
+    pub allows_final_deletes: bool,
+}
+
+impl StreamRules {
+    /// True when Nivel may remove objects there at all.
+    #[must_use]
+    pub fn may_remove(&self) -> bool {
+        let is_allowed = !self.spec.delete_is_final || self.allows_final_deletes;
+        self.write && self.on_delete == OnDelete::Delete && self.spec.can_delete && is_allowed
+    }
 }
 
 /// How much may be written to a stream in one go before somebody must look at it.
@@ -165,9 +192,20 @@ pub struct Rules {
     pub external_ids: Vec<FieldName>,
     /// The scored match; `None` joins by identifiers alone.
     pub matching: Option<MatchRules>,
+    /// How long a deletion waits before other tools hear of it; see [`Rules::quarantine`].
+    pub quarantine: Option<Duration>,
 }
 
+/// How long a deletion waits when nothing else is said.
+const QUARANTINE: Duration = Duration::from_hours(24);
+
 impl Rules {
+    /// How long a deletion waits before other tools hear of it.
+    #[must_use]
+    pub fn quarantine(&self) -> Duration {
+        self.quarantine.unwrap_or(QUARANTINE)
+    }
+
     /// System names in the default order of trust: by role, then by name.
     #[must_use]
     pub fn by_trust(&self) -> Vec<CompactString> {

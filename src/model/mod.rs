@@ -12,10 +12,10 @@ mod token;
 
 pub use budget::{Bucket, Late, QuotaAsk, QuotaGrant, QuotaSlots, QuotaStore, QuotaUse, SharedBudget, Taken};
 pub use customer::{Customer, CustomerKey, Kind, Lineage, Origin};
-pub use exchange::{Cursor, Done, Incoming, Operation, Outcome, Page, Wanted, WriteAction};
+pub use exchange::{Cursor, Done, Incoming, Operation, Outcome, Page, SweepMark, Wanted, WriteAction};
 pub use field::{FieldName, Fields, Value};
 pub use identifier::{Identifier, IdentifierKind};
-pub use record::{Bounce, Observed, Ours, Record, RecordId, StreamId};
-pub use spec::{FieldSpec, StreamSpec, WriteMode};
+pub use record::{BOUNCES_MAX, Bounce, Freeze, Observed, Ours, Record, RecordId, StreamId};
+pub use spec::{FieldSpec, StreamSpec, Sweeps, WriteMode};
 pub use time::{Clock, SystemClock, TestClock, UnixMillis};
 pub use token::{SealedToken, TokenStore};

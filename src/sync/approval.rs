@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::engine::Engine;
 use crate::error::{Code, Problem};
-use crate::ledger::{DueWrites, Error as LedgerError};
+use crate::ledger::{DueWrites, Error as LedgerError, Ledger};
 use crate::merge::{Brake, Rules};
 use crate::model::{StreamId, UnixMillis};
 
@@ -67,17 +67,43 @@ pub(super) fn limit(brake: &Brake, records: u64) -> u64 {
         .min(brake.count)
 }
 
+/// Fewer removals, or objects that are gone, than this are never held; less than with changes, because what is gone by
+/// mistake is hard to bring back.
+const GONE_AT_LEAST: u64 = 5;
+
+/// As [`limit`], for removals and for what a sweep did not meet.
+pub(super) fn limit_of_gone(brake: &Brake, records: u64) -> u64 {
+    let strict = Brake {
+        at_least: brake.at_least.min(GONE_AT_LEAST),
+        ..brake.clone()
+    };
+    limit(&strict, records)
+}
+
 /// Why a stream is held, if it wants more than the limit.
 fn too_many(wanted: DueWrites, limit: u64) -> Option<Problem> {
-    let (number, what) = if wanted.creates > limit {
-        (wanted.creates, "new objects")
-    } else if wanted.updates > limit {
-        (wanted.updates, "changes")
-    } else {
-        return None;
-    };
+    let kinds = [(wanted.creates, "new objects"), (wanted.updates, "changes")];
+    let (number, what) = kinds.into_iter().find(|(number, _)| *number > limit)?;
+    Some(held(number, what, limit))
+}
+
+fn held(number: u64, what: &str, limit: u64) -> Problem {
     let message = format!("{number} {what} at once, more than the brake lets through ({limit})");
-    Some(Problem::new(Code::WritesHeld, message).hint("`nivel plan` shows them, `nivel approve` lets them out"))
+    Problem::new(Code::WritesHeld, message).hint("`nivel plan` shows them, `nivel approve` lets them out")
+}
+
+async fn approval(ledger: &dyn Ledger, setup: &str) -> Result<Option<Approval>, LedgerError> {
+    let stored = ledger.setting(SETTING).await?;
+    let stored = stored.and_then(|text| serde_json::from_str::<Approval>(&text).ok());
+    Ok(stored.filter(|approval| approval.setup == setup))
+}
+
+/// Whether somebody has said yes to these rules, as a ledger that somebody else may be at work with says.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub async fn is_approved(ledger: &dyn Ledger, rules: &Rules) -> Result<bool, LedgerError> {
+    Ok(approval(ledger, &setup_of(rules)).await?.is_some())
 }
 
 impl Engine {
@@ -86,9 +112,7 @@ impl Engine {
     /// # Errors
     /// When the ledger cannot be read.
     pub async fn approval(&self) -> Result<Option<Approval>, LedgerError> {
-        let stored = self.ledger.setting(SETTING).await?;
-        let stored = stored.and_then(|text| serde_json::from_str::<Approval>(&text).ok());
-        Ok(stored.filter(|approval| approval.setup == self.setup))
+        approval(self.ledger.as_ref(), &self.setup).await
     }
 
     /// Says yes to everything that is wanted now, and to the setup it follows from; lets out what is held. How many
@@ -104,6 +128,7 @@ impl Engine {
         };
         self.release_match().await?;
         let released = self.ledger.release_held(approval.at).await?;
+        self.ledger.approve_sweeps().await?;
         self.say(&approval).await?;
         tracing::info!(by, released, "what is wanted was approved");
         self.bell.notify_waiters();
@@ -140,17 +165,31 @@ impl Engine {
         delivered: DueWrites,
     ) -> Result<Option<Problem>, LedgerError> {
         let due = self.ledger.due(stream, approval.at).await?;
+        if due == DueWrites::default() {
+            return Ok(None);
+        }
         let wanted = DueWrites {
             creates: due.creates + delivered.creates,
             updates: due.updates + delivered.updates,
+            deletes: due.deletes + delivered.deletes,
         };
         let brake = self.rules.brake(&stream.system);
-        if due == DueWrites::default() || wanted.creates.max(wanted.updates) <= brake.at_least {
+        if wanted.creates.max(wanted.updates) <= brake.at_least && wanted.deletes <= GONE_AT_LEAST {
             return Ok(None);
         }
-        let limit = limit(brake, self.ledger.count_records(stream).await?);
-        let Some(problem) = too_many(wanted, limit) else {
-            return Ok(None);
+        let records = self.ledger.count_records(stream).await?;
+        let mut why = None;
+        let gone_limit = limit_of_gone(brake, records);
+        if due.deletes > 0 && wanted.deletes > gone_limit {
+            let problem = held(wanted.deletes, "removals", gone_limit).about(stream);
+            let held = self.ledger.hold_deletes(stream, approval.at, problem.clone()).await?;
+            if held > 0 {
+                tracing::warn!(%stream, held, %problem, "removals are held");
+            }
+            why = Some(problem);
+        }
+        let Some(problem) = too_many(wanted, limit(brake, records)) else {
+            return Ok(why);
         };
         let problem = problem.about(stream);
         let held = self.ledger.hold_due(stream, approval.at, problem.clone()).await?;
@@ -176,7 +215,11 @@ mod tests {
         ] {
             assert_eq!(limit(&brake, records), expected, "{records} records");
         }
-        let wanted = |creates, updates| DueWrites { creates, updates };
+        let wanted = |creates, updates| DueWrites {
+            creates,
+            updates,
+            deletes: 0,
+        };
         assert!(too_many(wanted(30, 30), 30).is_none());
         assert!(
             too_many(wanted(31, 0), 30)

@@ -85,6 +85,13 @@ impl Stop {
     }
 }
 
+/// How things stood when a pass began.
+#[derive(Clone, Copy, Debug)]
+struct Began {
+    at: UnixMillis,
+    merges: u64,
+}
+
 /// When to look at an outbox again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -109,6 +116,8 @@ pub struct SystemFigures {
     pub created: u64,
     /// Objects changed.
     pub updated: u64,
+    /// Objects removed, because their customer was deleted elsewhere.
+    pub removed: u64,
     /// Writes given up.
     pub dead: u64,
     /// Why it stopped early; empty when it did not.
@@ -122,7 +131,7 @@ pub struct Summary {
     pub systems: BTreeMap<CompactString, SystemFigures>,
     /// Live customers in the ledger.
     pub customers: u64,
-    /// Customers that were merged into another.
+    /// Records that turned out in this pass to be about somebody known from another one, and customers to be one.
     pub merges: u64,
     /// Writes that wait, by state.
     pub waiting: BTreeMap<WriteState, u64>,
@@ -138,7 +147,7 @@ impl Summary {
     pub fn written(&self) -> u64 {
         self.systems
             .values()
-            .map(|figures| figures.created + figures.updated)
+            .map(|figures| figures.created + figures.updated + figures.removed)
             .sum()
     }
 
@@ -150,6 +159,7 @@ impl Summary {
             mine.changed += figures.changed;
             mine.rejected += figures.rejected;
         }
+        self.merges += earlier.merges;
         self.took_ms += earlier.took_ms;
     }
 
@@ -372,10 +382,10 @@ impl Engine {
     /// # Errors
     /// When the ledger cannot be used.
     pub async fn sync(&self, approved_by: Option<&str>) -> Result<Summary, LedgerError> {
-        let started = self.clock.now();
-        self.release_leases().await?;
+        let began = self.begin().await?;
         let mut systems = self.pull_all().await?;
         self.drain_inboxes().await?;
+        self.refold().await?;
         self.match_records().await?;
         if let Some(by) = approved_by {
             self.approve(by).await?;
@@ -384,13 +394,14 @@ impl Engine {
             for (system, aftermath) in self.push_all().await? {
                 let figures = systems.entry(system).or_default();
                 figures.created += aftermath.created;
-                figures.updated += aftermath.done - aftermath.created;
+                figures.updated += aftermath.done - aftermath.created - aftermath.removed;
+                figures.removed += aftermath.removed;
                 figures.dead += aftermath.dead;
                 figures.problems.extend(aftermath.parked.map(|(_, problem)| problem));
                 figures.problems.extend(aftermath.held);
             }
         }
-        self.summary(systems, started).await
+        self.summary(systems, began).await
     }
 
     /// Reads every stream and says what would be written, without writing.
@@ -398,24 +409,32 @@ impl Engine {
     /// # Errors
     /// When the ledger cannot be used.
     pub async fn plan(&self) -> Result<Summary, LedgerError> {
-        let started = self.clock.now();
-        self.release_leases().await?;
+        let began = self.begin().await?;
         let systems = self.pull_all().await?;
+        self.refold().await?;
         self.match_records().await?;
-        self.summary(systems, started).await
+        self.summary(systems, began).await
+    }
+
+    async fn begin(&self) -> Result<Began, LedgerError> {
+        let at = self.clock.now();
+        self.release_leases().await?;
+        self.note_rules().await?;
+        let merges = self.ledger.totals().await?.merges;
+        Ok(Began { at, merges })
     }
 
     async fn summary(
         &self,
         systems: BTreeMap<CompactString, SystemFigures>,
-        started: UnixMillis,
+        began: Began,
     ) -> Result<Summary, LedgerError> {
         let totals = self.ledger.totals().await?;
-        let took = self.clock.now().since(started);
+        let took = self.clock.now().since(began.at);
         Ok(Summary {
             systems,
             customers: totals.customers,
-            merges: totals.merges,
+            merges: totals.merges.saturating_sub(began.merges),
             waiting: totals.writes,
             needs_approval: self.approval().await?.is_none(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),

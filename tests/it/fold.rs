@@ -74,7 +74,7 @@ impl Connection for Scripted {
             records,
             next: Cursor(next.to_string()),
             asked_at: UnixMillis(1_000_000),
-            sweep_ended: false,
+            sweep: None,
         })
     }
 
@@ -99,6 +99,7 @@ impl Connection for Scripted {
                 updated_at: None,
                 version: None,
                 created,
+                unkept: BTreeMap::new(),
             })
         };
         let outcomes = operations.iter().enumerate().map(done).collect();
@@ -140,6 +141,7 @@ pub(crate) fn rules(pick: Pick) -> Rules {
         create: Create::Always,
         qualified_by: Vec::new(),
         write: true,
+        ..StreamRules::default()
     };
     let system = |role| SystemRules {
         role,

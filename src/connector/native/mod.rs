@@ -6,6 +6,7 @@
 //! | `window`, `paging` | what is read next (pure) |
 //! | `read` | one page: request, answer, records, next cursor |
 //! | `lookup` | objects by id or by a field |
+//! | `effort` | how many calls writes take |
 //! | `subscribe` | subscriptions of webhooks |
 //! | `write`, `plan`, `account` | operations: grouped, sent, and each found again in the answer |
 
@@ -16,15 +17,17 @@ use async_trait::async_trait;
 use compact_str::CompactString;
 use serde_json::{Map, Value as Json};
 
+use super::effort::Effort;
 use super::link::{Link, Purpose};
 use super::render::{Draft, from_expression};
 use super::settings::ConnectionSettings;
 use super::{Connection, Hook, Subscription};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{Context, Deletes, Manifest, Many, Mapper, Modified, Object, Path, Request};
-use crate::model::{Cursor, FieldName, Incoming, Operation, Outcome, Page, StreamSpec, UnixMillis, Value};
+use crate::model::{Cursor, FieldName, Incoming, Operation, Outcome, Page, StreamSpec, Sweeps, UnixMillis, Value};
 
 mod account;
+mod effort;
 mod lookup;
 mod paging;
 mod place;
@@ -45,6 +48,7 @@ pub(super) struct Native {
     streams: BTreeMap<CompactString, Stream>,
     specs: BTreeMap<CompactString, StreamSpec>,
     removals_every: std::time::Duration,
+    full: BTreeMap<CompactString, Sweeps>,
     calls: usize,
     hook: Option<Hook>,
 }
@@ -93,6 +97,7 @@ impl Native {
             streams,
             specs,
             removals_every: settings.removals_every,
+            full: settings.full,
             calls: settings.calls.max(1),
             system: settings.system,
         })
@@ -239,6 +244,11 @@ impl Connection for Native {
         };
         let about = |outcome: Outcome| outcome.map_err(|failure| self.about(stream, failure));
         outcomes.into_iter().map(about).collect()
+    }
+
+    fn effort(&self, stream: &str, creates: u64, updates: u64) -> Effort {
+        let found = self.streams.get(stream);
+        found.map_or_else(Effort::default, |stream| self.effort_of(stream, creates, updates))
     }
 
     fn hook(&self) -> Option<&Hook> {

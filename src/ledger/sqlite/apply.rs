@@ -12,7 +12,7 @@ use super::streams::Streams;
 use super::trouble::Trouble;
 use super::view::ALIAS_HOPS_MAX;
 use super::worker::Desk;
-use super::{arrival, inbox, matching, outbox};
+use super::{arrival, inbox, matching, outbox, sweep};
 use crate::ledger::{Advance, Cause, Commit, WriteChange};
 use crate::model::{Customer, CustomerKey, RecordId, UnixMillis};
 
@@ -39,6 +39,10 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
     for (id, asserted) in &commit.identifiers {
         records.assert(streams, id, asserted.iter(), commit.at)?;
     }
+    if let Some(page) = &commit.sweep {
+        sweep::page(conn, streams, page)?;
+    }
+    sweep::mark(conn, streams, commit)?;
     arrival::put(conn, streams, &commit.arrivals)?;
     matching::put_reviews(conn, streams, &commit.reviews)?;
     matching::put_joints(conn, &mut owners, &commit.joints)?;
@@ -47,6 +51,10 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
     }
     if let Cause::Webhook(events) = &commit.cause {
         inbox::fold(conn, events, commit.at)?;
+    }
+    if commit.merges > 0 {
+        conn.prepare_cached("UPDATE tally SET count = count + ?1 WHERE name = 'merges'")?
+            .execute([signed(commit.merges)])?;
     }
     put_changes(conn, &mut owners, commit)
 }

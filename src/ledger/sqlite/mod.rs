@@ -16,6 +16,7 @@ mod request;
 mod row;
 mod schema;
 mod streams;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -31,13 +32,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
-pub use note::Keep;
 use trouble::Trouble;
 use worker::{Desk, Workers, with_suffix};
 
 use super::{
-    Arrival, Ask, ChangeRow, Commit, Decision, DueWrites, Error, Head, Ledger, Request, Run, StreamState, Target,
-    Totals, View, Write, WriteState,
+    Arrival, Ask, ChangeRow, Commit, Decision, DueWrites, Error, Head, Keep, Ledger, Request, Run, StreamState,
+    SweepStage, Target, Totals, View, Write, WriteState,
 };
 use crate::error::{Code, Problem};
 use crate::model::{Clock, Customer, CustomerKey, Record, RecordId, StreamId, UnixMillis};
@@ -113,22 +113,6 @@ impl Sqlite {
             readers: Workers::readers(vec![Desk::new(connect()?)], path).map_err(no_thread)?,
             _lock: None,
         })
-    }
-
-    /// Removes history that is older than it has to be kept. How many rows that were.
-    ///
-    /// # Errors
-    /// As every commit.
-    pub async fn trim(&self, now: UnixMillis, keep: Keep) -> Result<u64, Error> {
-        let mut removed = 0;
-        loop {
-            // In small steps: commits come in between.
-            let step = self.writer.run(move |desk| note::trim(desk, now, keep)).await?;
-            if step == 0 {
-                return Ok(removed);
-            }
-            removed += step;
-        }
     }
 }
 
@@ -279,6 +263,44 @@ impl Ledger for Sqlite {
             .await
     }
 
+    async fn hold_deletes(&self, stream: &StreamId, since: UnixMillis, problem: Problem) -> Result<u64, Error> {
+        let stream = stream.clone();
+        self.writer
+            .run(move |desk| brake::hold_deletes(desk, &stream, since, &problem))
+            .await
+    }
+
+    async fn unmet(&self, stream: &StreamId, epoch: u64, after: &str, limit: usize) -> Result<Vec<RecordId>, Error> {
+        let (stream, after) = (stream.clone(), after.to_owned());
+        self.readers
+            .look(move |desk| sweep::unmet(desk, &stream, epoch, &after, limit))
+            .await
+    }
+
+    async fn count_unmet(&self, stream: &StreamId, epoch: u64) -> Result<u64, Error> {
+        let stream = stream.clone();
+        self.readers
+            .look(move |desk| sweep::count_unmet(desk, &stream, epoch))
+            .await
+    }
+
+    async fn note_sweep(
+        &self,
+        stream: &StreamId,
+        epoch: u64,
+        stage: SweepStage,
+        problem: Option<Problem>,
+    ) -> Result<(), Error> {
+        let stream = stream.clone();
+        self.writer
+            .run(move |desk| sweep::note(desk, &stream, epoch, stage, problem.as_ref()))
+            .await
+    }
+
+    async fn approve_sweeps(&self) -> Result<u64, Error> {
+        self.writer.run(|desk| sweep::approve(desk)).await
+    }
+
     async fn release_held(&self, now: UnixMillis) -> Result<u64, Error> {
         self.writer.run(move |desk| brake::release(desk, now)).await
     }
@@ -328,6 +350,13 @@ impl Ledger for Sqlite {
             .await
     }
 
+    async fn frozen(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<(Record, CustomerKey)>, Error> {
+        let after = after.cloned();
+        self.readers
+            .look(move |desk| read::frozen(desk, after.as_ref(), limit))
+            .await
+    }
+
     async fn changes(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<ChangeRow>, Error> {
         let customer = *customer;
         self.readers
@@ -369,6 +398,18 @@ impl Ledger for Sqlite {
         self.writer
             .run(move |desk| request::answer(desk, number, at, &answer))
             .await
+    }
+
+    async fn trim(&self, now: UnixMillis, keep: Keep) -> Result<u64, Error> {
+        let mut removed = 0;
+        loop {
+            // In small steps: commits come in between.
+            let step = self.writer.run(move |desk| note::trim(desk, now, keep)).await?;
+            if step == 0 {
+                return Ok(removed);
+            }
+            removed += step;
+        }
     }
 
     async fn totals(&self) -> Result<Totals, Error> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::error::{Class, Code, Failure, Problem};
 use crate::ledger::{Cause, Change, Commit, Slot, View, What, Write, WriteChange, WriteState, Wrote};
 use crate::merge::{Rules, Survivorship, settle_written_name};
-use crate::model::{CustomerKey, Done, FieldName, Ours, Outcome, Record, RecordId, UnixMillis};
+use crate::model::{Bounce, CustomerKey, Done, FieldName, Freeze, Ours, Outcome, Record, RecordId, UnixMillis};
 use crate::sync::consequence::{Affected, consequences};
 
 /// How long after each failed try the next one comes. After the last, the write is dead and waits for a person.
@@ -31,6 +31,8 @@ pub struct Aftermath {
     pub done: u64,
     /// Of these, the ones that made an object.
     pub created: u64,
+    /// Of these, the ones that removed one.
+    pub removed: u64,
     /// Operations that will be tried again.
     pub again: u64,
     /// Operations that were given up.
@@ -45,6 +47,7 @@ impl std::ops::AddAssign for Aftermath {
     fn add_assign(&mut self, other: Self) {
         self.done += other.done;
         self.created += other.created;
+        self.removed += other.removed;
         self.again += other.again;
         self.dead += other.dead;
         self.parked = other.parked.or_else(|| self.parked.take());
@@ -157,6 +160,11 @@ impl Settling {
     }
 
     fn acknowledge(&mut self, write: &Write, owner: CustomerKey, done: &Done) {
+        if write.removes_at.is_some() {
+            self.aftermath.done += 1;
+            self.aftermath.removed += 1;
+            return self.gone(write, owner, What::Removed);
+        }
         let id = write.target.stream.record(done.remote.clone());
         if let Some(holder) = self.homes.get(&id).copied().filter(|holder| *holder != owner) {
             self.bury(write, owner, taken(&id, holder, owner));
@@ -167,7 +175,7 @@ impl Settling {
             .cloned()
             .unwrap_or_else(|| Record::new(id.clone(), self.now));
         let stood = |name: &FieldName| known.fields.value(name.as_str()).cloned();
-        let fields = write.fields.iter();
+        let fields = write.fields.iter().filter(|(name, _)| !done.unkept.contains_key(*name));
         let wrote = Wrote {
             run: write.run,
             fields: fields
@@ -181,6 +189,10 @@ impl Settling {
         };
         let record = written(known, write, done, self.now);
         self.note(owner, Some(id.clone()), what);
+        if !done.unkept.is_empty() {
+            let fields = done.unkept.keys().cloned().collect();
+            self.note(owner, Some(id.clone()), What::Frozen(fields));
+        }
         self.fresh.insert(id.clone(), record);
         self.homes.insert(id, owner);
         // What was written is what her golden record says, and an echo never outranks the one who said it: it stays.
@@ -201,6 +213,8 @@ impl Settling {
                 self.aftermath.parked = Some((until, failure.problem.clone()));
                 self.again(write, failure, until, write.attempts.saturating_sub(1));
             }
+            // A race that was lost once is folded already, and compared again at once.
+            Class::Conflict if write.attempts <= 1 => self.again(write, failure, self.now, write.attempts),
             Class::Transient | Class::Conflict => self.again_or_bury(write, owner, failure),
             Class::Exists | Class::Merged => self.adopt(write, owner, failure),
             Class::Gone => self.lose(write, owner),
@@ -278,10 +292,14 @@ impl Settling {
 
     /// The object to change is gone: its record says so from now on, and it is not made again.
     fn lose(&mut self, write: &Write, owner: CustomerKey) {
+        self.gone(write, owner, What::Deleted);
+    }
+
+    fn gone(&mut self, write: &Write, owner: CustomerKey, what: What) {
         if let Slot::Object(remote) = &write.target.slot {
             let id = write.target.stream.record(remote.clone());
             self.mark_deleted(&id);
-            self.note(owner, Some(id), What::Deleted);
+            self.note(owner, Some(id), what);
         }
         self.move_on(owner);
         self.drop_row(write);
@@ -345,9 +363,24 @@ fn default_wait(class: Class) -> Duration {
     }
 }
 
-/// The record after a write arrived: what was written stands there, and it is ours.
+/// The record after a write arrived: what was written stands there, and it is ours. What the tool did not keep is frozen:
+/// it would be written again and again, and what stands there instead must not pass for somebody's word.
 fn written(mut record: Record, write: &Write, done: &Done, now: UnixMillis) -> Record {
-    for (name, wanted) in &write.fields {
+    for (name, says) in &done.unkept {
+        if record.fields.value(name.as_str()) != says.as_ref() {
+            record.fields.0.insert(name.clone(), says.clone());
+            record.observed.set(name, now);
+            let ours = Ours {
+                value: says.clone(),
+                placeholder: false,
+            };
+            record.ours.insert(name.clone(), ours);
+        }
+        record
+            .bounces
+            .insert(name.clone(), Bounce::frozen(Freeze::NotKept, now));
+    }
+    for (name, wanted) in write.fields.iter().filter(|(name, _)| !done.unkept.contains_key(*name)) {
         if !wanted.placeholder {
             record.fields.0.insert(name.clone(), wanted.value.clone());
             record.observed.set(name, now);
@@ -364,6 +397,7 @@ fn written(mut record: Record, write: &Write, done: &Done, now: UnixMillis) -> R
         write.fields.get(part).is_some_and(|wanted| !wanted.placeholder)
     });
     record.is_unread |= done.created;
+    record.is_made |= done.created;
     record.written_at = Some(now);
     record.updated_at = done.updated_at.or(record.updated_at);
     record.version = done.version.clone().or(record.version);

@@ -4,6 +4,7 @@ mod arrival;
 mod brake;
 mod matching;
 mod outbox;
+mod sweep;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,7 @@ use async_trait::async_trait;
 use nivel::error::{Code, Problem};
 use nivel::ledger::{
     Advance, Arrival, Ask, Cause, Change, ChangeRow, Commit, Decision, DueWrites, Error, Head, Ledger, Request, Run,
-    Slot, StreamState, Target, Totals, View, Write, WriteChange, WriteState, content_hash,
+    Slot, StreamState, SweepStage, Target, Totals, View, Write, WriteChange, WriteState, content_hash,
 };
 use nivel::model::{Customer, CustomerKey, Identifier, Record, RecordId, StreamId, UnixMillis};
 
@@ -28,7 +29,9 @@ pub(super) struct State {
     streams: BTreeMap<StreamId, StreamState>,
     runs: Vec<Run>,
     settings: BTreeMap<String, String>,
+    merges: u64,
     arrivals: BTreeMap<i64, Arrival>,
+    met: BTreeMap<RecordId, u64>,
     pub(super) inbox: super::inbox::Kept,
 }
 
@@ -41,6 +44,15 @@ struct Row {
 
 #[derive(Default)]
 pub(super) struct Model(pub(super) Mutex<State>);
+
+fn is_frozen(record: &Record) -> bool {
+    record.bounces.values().any(nivel::model::Bounce::is_frozen)
+}
+
+/// When a write may be handed out.
+fn ready_at(write: &Write) -> UnixMillis {
+    write.due_at.max(write.removes_at.unwrap_or(write.due_at))
+}
 
 fn bug(message: &str) -> Error {
     Error::Broken(Problem::new(Code::Bug, message))
@@ -80,8 +92,12 @@ impl State {
             if former.is_some_and(|former| former != *key && !of_commit.contains(&former)) {
                 return Err(Error::Stale);
             }
-            self.records.insert(record.id.clone(), (record.clone(), *key));
+            let was_made = self.records.get(&record.id).is_some_and(|(old, _)| old.is_made);
+            let mut record = record.clone();
+            record.is_made |= was_made;
+            self.records.insert(record.id.clone(), (record, *key));
         }
+        self.sweep(commit);
         let is_alias = |key: &CustomerKey| self.customers[key].merged_into.is_some();
         if self.records.values().any(|(_, key)| is_alias(key)) {
             return Err(Error::Stale);
@@ -108,6 +124,7 @@ impl State {
                 WriteChange::RemoveGeneration(target, generation) => self.acknowledge(target, *generation, commit.at),
             }
         }
+        self.merges += commit.merges;
         for change in &commit.changes {
             if !self.customers.contains_key(&change.customer) {
                 return Err(bug("no such customer"));
@@ -261,7 +278,7 @@ impl Ledger for Model {
     async fn claim(&self, stream: &StreamId, now: UnixMillis, limit: usize) -> Result<Vec<Write>, Error> {
         let mut state = self.0.lock().unwrap();
         let is_due =
-            |write: &&Write| write.state == WriteState::Due && write.due_at <= now && write.target.stream == *stream;
+            |write: &&Write| write.state == WriteState::Due && ready_at(write) <= now && write.target.stream == *stream;
         let mut due: Vec<Write> = state.pending().filter(is_due).cloned().collect();
         due.sort_by(|a, b| (a.due_at, &a.target).cmp(&(b.due_at, &b.target)));
         due.truncate(limit);
@@ -297,6 +314,39 @@ impl Ledger for Model {
 
     async fn hold_due(&self, stream: &StreamId, since: UnixMillis, problem: Problem) -> Result<u64, Error> {
         Ok(self.0.lock().unwrap().hold_due(stream, since, &problem))
+    }
+
+    async fn hold_deletes(&self, stream: &StreamId, since: UnixMillis, problem: Problem) -> Result<u64, Error> {
+        Ok(self.0.lock().unwrap().hold_deletes(stream, since, &problem))
+    }
+
+    async fn unmet(&self, stream: &StreamId, epoch: u64, after: &str, limit: usize) -> Result<Vec<RecordId>, Error> {
+        let unmet = self.0.lock().unwrap().unmet(stream, epoch).into_iter();
+        Ok(unmet.filter(|id| id.remote.as_str() > after).take(limit).collect())
+    }
+
+    async fn count_unmet(&self, stream: &StreamId, epoch: u64) -> Result<u64, Error> {
+        Ok(self.0.lock().unwrap().unmet(stream, epoch).len() as u64)
+    }
+
+    async fn note_sweep(
+        &self,
+        stream: &StreamId,
+        epoch: u64,
+        stage: SweepStage,
+        problem: Option<Problem>,
+    ) -> Result<(), Error> {
+        let mut state = self.0.lock().unwrap();
+        let latest = state.streams.get_mut(stream).map(|stream| &mut stream.sweep);
+        if let Some(sweep) = latest.filter(|sweep| sweep.epoch == epoch) {
+            sweep.stage = stage;
+            sweep.problem = problem;
+        }
+        Ok(())
+    }
+
+    async fn approve_sweeps(&self) -> Result<u64, Error> {
+        Ok(self.0.lock().unwrap().approve_sweeps())
     }
 
     async fn release_held(&self, now: UnixMillis) -> Result<u64, Error> {
@@ -338,7 +388,7 @@ impl Ledger for Model {
         let due = state
             .pending()
             .filter(|write| write.state == WriteState::Due && write.target.stream == *stream);
-        Ok(due.map(|write| write.due_at).min())
+        Ok(due.map(ready_at).min())
     }
 
     async fn customer(&self, key: &CustomerKey) -> Result<Option<Customer>, Error> {
@@ -390,6 +440,13 @@ impl Ledger for Model {
         Ok(rest.take(limit).cloned().collect())
     }
 
+    async fn frozen(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<(Record, CustomerKey)>, Error> {
+        let state = self.0.lock().unwrap();
+        let frozen = state.records.values().filter(|(record, _)| is_frozen(record));
+        let rest = frozen.filter(|(record, _)| after.is_none_or(|after| record.id > *after));
+        Ok(rest.take(limit).cloned().collect())
+    }
+
     async fn changes(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<ChangeRow>, Error> {
         let state = self.0.lock().unwrap();
         let Some(live) = state.live(customer) else {
@@ -422,6 +479,10 @@ impl Ledger for Model {
         Ok(())
     }
 
+    async fn trim(&self, _now: UnixMillis, _keep: nivel::ledger::Keep) -> Result<u64, Error> {
+        Ok(0)
+    }
+
     async fn totals(&self) -> Result<Totals, Error> {
         let state = self.0.lock().unwrap();
         let count = |is: &dyn Fn(&Record) -> bool| {
@@ -430,16 +491,17 @@ impl Ledger for Model {
         let mut totals = Totals {
             records: count(&|record| record.deleted_at.is_none()),
             rejected: count(&|record| record.problem.is_some()),
+            frozen: count(&is_frozen),
+            merges: state.merges,
             ..Totals::default()
         };
         for customer in state.customers.values() {
-            match customer.merged_into {
-                None => totals.customers += 1,
-                Some(_) => totals.merges += 1,
-            }
+            totals.customers += u64::from(customer.merged_into.is_none());
         }
         for write in state.pending() {
             *totals.writes.entry(write.state).or_default() += 1;
+            let waits = matches!(write.state, WriteState::Due | WriteState::Held);
+            totals.deletes += u64::from(waits && write.removes_at.is_some());
         }
         Ok(totals)
     }

@@ -52,6 +52,7 @@ impl State {
             } else if present.state == WriteState::Leased {
                 row.next_operation = Some(write.operation.clone());
                 present.fields = fresh.fields;
+                present.removes_at = fresh.removes_at;
                 present.customer = fresh.customer;
                 present.generation = newer;
                 return Ok(());
