@@ -45,8 +45,10 @@ impl Status {
             Ok(rules) => !crate::sync::is_approved(ledger.as_ref(), &rules).await?,
             Err(_) => false,
         };
+        let ids: Vec<_> = streams.keys().cloned().collect();
         let report = Report {
             needs_approval,
+            vanished: crate::sync::vanished(ledger.as_ref(), &ids).await?,
             at: context.clock.now(),
             streams: streams.into_iter().map(|(id, state)| (id.to_string(), state)).collect(),
             totals: ledger.totals().await?,
@@ -93,6 +95,8 @@ struct Report {
     /// Nobody has said yes to the present setup: nothing is written.
     needs_approval: bool,
     streams: BTreeMap<String, StreamState>,
+    /// Mapped fields that are in no object of their stream any more.
+    vanished: Vec<Problem>,
     totals: Totals,
     /// By system: received = waiting + all fates.
     webhooks: BTreeMap<CompactString, InboxState>,
@@ -109,7 +113,13 @@ impl Report {
         let has_problem = self.streams.values().any(|state| state.problem.is_some())
             || self.webhooks.values().any(|state| !state.problems.is_empty());
         let is_held = self.totals.writes.get(&WriteState::Held).is_some_and(|held| *held > 0);
-        if has_problem || self.dead() > 0 || self.needs_approval || is_held || self.totals.frozen > 0 {
+        if has_problem
+            || self.dead() > 0
+            || self.needs_approval
+            || is_held
+            || self.totals.frozen > 0
+            || !self.vanished.is_empty()
+        {
             Exit::Degraded
         } else {
             Exit::Fine
@@ -154,6 +164,9 @@ impl Show for Report {
                 &mut text,
                 table(["stream", "state", "read to its end", "problem"], rows),
             );
+        }
+        for problem in &self.vanished {
+            line(&mut text, problem);
         }
         let totals = &self.totals;
         line(
@@ -267,6 +280,7 @@ mod tests {
         Report {
             at,
             needs_approval: false,
+            vanished: Vec::new(),
             streams: [("crm/person".to_owned(), well)].into(),
             totals: Totals {
                 records: 3,

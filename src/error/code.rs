@@ -104,6 +104,8 @@ codes! {
     WritesHeld = "OUT007", Admin;
     /// Somebody changed in the tool what was to be written.
     WriteRaced = "OUT009", Nobody;
+    /// A value is not in the list that the tool has for the field.
+    NotInList = "OUT010", Team;
     /// The setup was never approved.
     NotApproved = "OUT008", Admin;
     /// The ledger is in use by another process.
@@ -122,6 +124,8 @@ codes! {
     FileRow = "FIL002", Team;
     /// A run was due and did not start.
     RunLate = "SCH001", Admin;
+    /// A mapped field is in none of the tool's objects any more.
+    FieldVanished = "SCH002", Admin;
     /// A webhook that used to come does not come any more.
     WebhookSilent = "HOK001", Admin;
     /// The port for HTTP cannot be opened.

@@ -7,6 +7,7 @@ pub mod settle;
 
 mod approval;
 mod arrivals;
+mod drift;
 mod engine;
 mod frozen;
 mod hints;
@@ -21,6 +22,7 @@ mod subscribe;
 mod undo;
 
 pub use approval::{Approval, is_approved};
+pub use drift::vanished;
 pub use engine::{Engine, Next, Parts, Stop, Summary, SystemFigures};
 pub use frozen::{Frozen, frozen};
 pub use hook::{Drained, silence};
