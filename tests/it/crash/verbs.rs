@@ -5,12 +5,15 @@ use futures::stream::{self, StreamExt};
 use nivel::sandbox::ToolName;
 use serde_json::{Value, json};
 
-use super::{AT_ONCE, seed};
+use super::seed;
 use crate::trial::Trial;
 
 /// No verb of so few people has more effects.
 const EFFECTS_MAX: u64 = 120;
 const PEOPLE: usize = 4;
+
+/// They mostly wait for jobs of the tools.
+const AT_ONCE: usize = 8;
 
 fn objects(trial: &Trial) -> Vec<usize> {
     ToolName::ALL
@@ -57,7 +60,14 @@ async fn undone(fault: String) -> bool {
     let old = same.phone.clone();
     let phones = json!([{"value": "+358401234599", "primary": true, "label": "work"}]);
     crm.edit(&person.id, &json!({"phones": phones})).unwrap();
-    told(&trial, &["sync", "--approve"]).await;
+    // The tool counts seconds, and tells the present one only when it is over.
+    let mut synced = json!(null);
+    for _ in 0..60 {
+        synced = told(&trial, &["sync", "--approve"]).await;
+        if synced["written"] != 0 {
+            break;
+        }
+    }
     let runs = told(&trial, &["undo"]).await;
     let run = runs
         .as_object()
@@ -65,7 +75,7 @@ async fn undone(fault: String) -> bool {
         .keys()
         .filter(|run| *run != "0")
         .max_by_key(|run| run.parse::<u64>().unwrap());
-    let run = run.unwrap();
+    let run = run.unwrap_or_else(|| panic!("{synced} {runs}"));
     let undo = ["undo", "--run", run.as_str(), "--yes"];
     let was_there = !trial.nivel(&undo, Some(&fault)).await.status.success();
     told(&trial, &undo).await;
