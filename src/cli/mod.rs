@@ -12,6 +12,7 @@ mod dead;
 mod decided;
 mod demo;
 mod explain;
+mod fields;
 mod frozen;
 mod identity;
 mod init;

@@ -46,8 +46,10 @@ impl Status {
             Ok(rules) => !crate::sync::is_approved(ledger.as_ref(), &rules).await?,
             Err(_) => false,
         };
+        let ids: Vec<_> = streams.keys().cloned().collect();
         let report = Report {
             needs_approval,
+            vanished: crate::sync::vanished(ledger.as_ref(), &ids).await?,
             at: context.clock.now(),
             streams: streams.into_iter().map(|(id, state)| (id.to_string(), state)).collect(),
             totals: ledger.totals().await?,
@@ -95,6 +97,8 @@ struct Report {
     /// Nobody has said yes to the present setup: nothing is written.
     needs_approval: bool,
     streams: BTreeMap<String, StreamState>,
+    /// Mapped fields that are in no object of their stream any more.
+    vanished: Vec<Problem>,
     totals: Totals,
     /// By system: received = waiting + all fates.
     webhooks: BTreeMap<CompactString, InboxState>,
@@ -119,10 +123,43 @@ impl Report {
             || is_held
             || self.totals.frozen > 0
             || self.match_held.is_some()
+            || !self.vanished.is_empty()
         {
             Exit::Degraded
         } else {
             Exit::Fine
+        }
+    }
+
+    fn write_lines(&self, text: &mut String) {
+        let totals = &self.totals;
+        let writes = totals.writes.iter().filter(|(_, number)| **number > 0);
+        let writes: Vec<String> = writes
+            .map(|(state, number)| format!("{number} {}", state_word(*state)))
+            .collect();
+        if writes.is_empty() {
+            line(text, "no write waits");
+        } else {
+            line(text, format_args!("writes: {}", writes.join(" · ")));
+        }
+        if self.dead() > 0 {
+            line(text, "`nivel dead list` shows why");
+        }
+        if totals.writes.get(&WriteState::Held).is_some_and(|held| *held > 0) {
+            line(
+                text,
+                "held writes wait for a yes: `nivel plan` shows them, `nivel approve` lets them out",
+            );
+        }
+        if totals.frozen > 0 {
+            let records = count(totals.frozen, "record");
+            line(
+                text,
+                format_args!("{records} with frozen fields: `nivel dead frozen` shows why"),
+            );
+        }
+        if self.needs_approval {
+            line(text, super::sync::not_approved());
         }
     }
 
@@ -190,6 +227,9 @@ impl Show for Report {
                 table(["stream", "state", "read to its end", "problem"], rows),
             );
         }
+        for problem in &self.vanished {
+            line(&mut text, problem);
+        }
         let totals = &self.totals;
         line(
             &mut text,
@@ -201,34 +241,7 @@ impl Show for Report {
                 totals.rejected
             ),
         );
-        let writes = totals.writes.iter().filter(|(_, number)| **number > 0);
-        let writes: Vec<String> = writes
-            .map(|(state, number)| format!("{number} {}", state_word(*state)))
-            .collect();
-        if writes.is_empty() {
-            line(&mut text, "no write waits");
-        } else {
-            line(&mut text, format_args!("writes: {}", writes.join(" · ")));
-        }
-        if self.dead() > 0 {
-            line(&mut text, "`nivel dead list` shows why");
-        }
-        if totals.writes.get(&WriteState::Held).is_some_and(|held| *held > 0) {
-            line(
-                &mut text,
-                "held writes wait for a yes: `nivel plan` shows them, `nivel approve` lets them out",
-            );
-        }
-        if totals.frozen > 0 {
-            let records = count(totals.frozen, "record");
-            line(
-                &mut text,
-                format_args!("{records} with frozen fields: `nivel dead frozen` shows why"),
-            );
-        }
-        if self.needs_approval {
-            line(&mut text, super::sync::not_approved());
-        }
+        self.write_lines(&mut text);
         self.match_lines(&mut text);
         if !self.quotas.is_empty() {
             let row = |quota: &QuotaUse| {
@@ -303,6 +316,7 @@ mod tests {
         Report {
             at,
             needs_approval: false,
+            vanished: Vec::new(),
             streams: [("crm/person".to_owned(), well)].into(),
             totals: Totals {
                 records: 3,

@@ -8,6 +8,7 @@ pub mod settle;
 
 mod approval;
 mod arrivals;
+mod drift;
 mod engine;
 mod frozen;
 mod hints;
@@ -26,6 +27,7 @@ mod undo;
 mod whereabouts;
 
 pub use approval::{Approval, is_approved};
+pub use drift::vanished;
 pub use engine::{Engine, Next, Parts, Stop, Summary, SystemFigures};
 pub use frozen::{Frozen, frozen};
 pub use hook::{Drained, silence};

@@ -73,6 +73,12 @@ impl Tool {
             .insert(field.into(), Value::text(text));
     }
 
+    /// A user of the tool empties one field.
+    pub(crate) fn clear(&self, remote: &str, field: &str) {
+        let mut objects = self.objects.lock().unwrap();
+        objects.get_mut(remote).unwrap().0.insert(field.into(), None);
+    }
+
     /// From now on the tool takes a field and does not keep it.
     pub(crate) fn drops(&self, field: &str) {
         self.drops.lock().unwrap().push(field.into());
