@@ -12,6 +12,7 @@ mod expr;
 mod field;
 mod filters;
 mod hook;
+mod joined;
 mod lint;
 mod lint_sense;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use hook::{
     Call, Decode, Encoding, EventKind, EventOp, EventTime, Events, Handshake, Hash, Merge, Rekey, SignedAt, Split,
     Subscriptions, Verify, Webhook, Zone,
 };
+pub use joined::{Merged, joined_in};
 pub use lint::lint;
 pub use map::Mapper;
 pub use oauth::{Assertion, ClientAuth, GrantKind, OAuth2, TokenBody};

@@ -209,6 +209,7 @@ mod tests {
             deleted: false,
             key: None,
             problem: None,
+            joined: None,
         }
     }
 

@@ -128,6 +128,7 @@ impl Engine {
             };
             answers.push((write, outcome));
         }
+        self.follow_gone(connection, stream, &mut answers, &view).await?;
         self.learn_existing(connection, stream, &answers).await?;
         self.settle_answers(answers, view).await
     }

@@ -16,6 +16,7 @@ mod fold;
 mod ledger;
 mod limits;
 mod loss;
+mod merges;
 mod scars;
 mod scene;
 mod tidy;
