@@ -14,8 +14,9 @@ use nivel::config::{Config, environment};
 use nivel::error::Problem;
 use nivel::fault;
 use nivel::ledger::{
-    Arrival, Ask, ChangeRow, Commit, Decision, Dropped, DueWrites, Error, Head, Inbox, InboxState, Landed, Ledger,
-    NewEvent, Request, Run, StreamState, SweepStage, Target, Totals, View, Waiting, Write, WriteChange, WriteState,
+    Arrival, Ask, ChangeRow, Commit, Decision, Dropped, DueWrites, Error, Head, Inbox, InboxState, Keep, Landed,
+    Ledger, NewEvent, Request, Run, StreamState, SweepStage, Target, Totals, View, Waiting, Write, WriteChange,
+    WriteState,
 };
 use nivel::model::{Customer, CustomerKey, Record, RecordId, StreamId, SystemClock, UnixMillis};
 use nivel::sync::{Engine, Silent};
@@ -126,6 +127,14 @@ impl Ledger for Seeded {
 
     async fn answer_request(&self, number: i64, at: UnixMillis, answer: &str) -> Result<(), Error> {
         self.inner.answer_request(number, at, answer).await
+    }
+
+    async fn frozen(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<(Record, CustomerKey)>, Error> {
+        self.inner.frozen(after, limit).await
+    }
+
+    async fn trim(&self, now: UnixMillis, keep: Keep) -> Result<u64, Error> {
+        self.inner.trim(now, keep).await
     }
 
     async fn arrival_links(&self, after: i64, limit: usize) -> Result<Vec<(i64, Vec<u64>)>, Error> {

@@ -326,7 +326,9 @@ fn support(server: &Server, method: &Method, path: &str, query: &str, body: &Byt
             let found = store.with_email(term.trim_start_matches("email:").trim_matches('"'));
             listed(server, &[found], "{\"users\":[", "]}")
         }
-        ("POST", "users/create_or_update_many") | ("PUT", "users/update_many") => job(server, body),
+        ("POST", "users/create_or_update_many" | "users/create_many") | ("PUT", "users/update_many") => {
+            job(server, body)
+        }
         ("POST", "users/create_or_update" | "users") => {
             let one: One<'_> = serde_json::from_slice(body).ok()?;
             let (id, is_new) = one.user.resolve(server);

@@ -349,7 +349,11 @@ fn what_text(what: &What) -> String {
         What::Died(problem) => format!("write given up: {problem}"),
         What::Frozen(fields) => {
             let names: Vec<_> = fields.iter().map(FieldName::as_str).collect();
-            format!("changes back and forth, frozen: {}", names.join(", "))
+            format!("not written any more, frozen: {}", names.join(", "))
+        }
+        What::Released(fields) => {
+            let names: Vec<_> = fields.iter().map(FieldName::as_str).collect();
+            format!("written again, released: {}", names.join(", "))
         }
     }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::Failed;
 use super::app::Context;
+use super::frozen;
 use super::output::{Exit, Show, count, line, table};
 use super::plan::target_text;
 use crate::error::{Code, Problem};
@@ -23,6 +24,10 @@ pub(super) enum Dead {
     Retry(Which),
     /// Drop dead writes; they are made anew when the customer changes
     Drop(Which),
+    /// List fields that are frozen: they went round in circles, were not kept by the tool, or were undone
+    Frozen(frozen::List),
+    /// Let Nivel write a frozen field again
+    Release(frozen::Release),
 }
 
 /// List dead writes
@@ -60,6 +65,8 @@ pub(super) struct Which {
 impl Dead {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failed> {
         let ledger = match self {
+            Self::Frozen(verb) => return verb.run(context).await,
+            Self::Release(verb) => return verb.run(context).await,
             Self::List(_) | Self::Show(_) => context.ledger()?,
             Self::Retry(_) | Self::Drop(_) => context.ledger_to_change()?,
         };
@@ -88,6 +95,7 @@ impl Dead {
                 };
                 act(context, ledger, args, "due again; the next sync tries", again).await
             }
+            Self::Frozen(_) | Self::Release(_) => Ok(Exit::Fine),
             Self::Drop(args) => {
                 let drop = |write: Write| WriteChange::RemoveGeneration(write.target, write.generation);
                 act(context, ledger, args, "dropped", drop).await

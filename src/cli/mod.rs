@@ -11,6 +11,7 @@ mod customer;
 mod dead;
 mod demo;
 mod explain;
+mod frozen;
 mod identity;
 mod init;
 mod lint;

@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
+use compact_str::CompactString;
 use serde::Serialize;
 
 use super::Failed;
 use super::app::Context;
 use super::output::{Exit, Show, count, line, table};
 use super::progress::watch;
+use super::status::span;
 use super::sync::exit_of;
+use crate::connector::effort::Effort;
 use crate::ledger::{Ledger, Slot, Target, Wanted, Write, WriteState};
 use crate::model::{FieldName, Fields};
-use crate::sync::Summary;
+use crate::sync::{Engine, Summary};
 
 /// Writes are read from the ledger in pages of this size.
 const PAGE: usize = 500;
@@ -38,7 +42,8 @@ impl Plan {
             .await
             .map_err(Failed::from_all)?;
         let summary = engine.plan().await?;
-        let planned = planned(engine.ledger().as_ref(), self.details, summary).await?;
+        let mut planned = planned(engine.ledger().as_ref(), self.details, summary).await?;
+        planned.cost = cost(&engine, &planned);
         drop(engine);
         let exit = exit_of(&planned.read);
         context.output.show(&planned);
@@ -62,10 +67,56 @@ struct Detail {
     fields: BTreeMap<FieldName, (Option<String>, Option<String>)>,
 }
 
+/// What the planned writes cost one system.
+#[derive(Clone, Debug, Serialize)]
+struct Cost {
+    #[serde(flatten)]
+    effort: Effort,
+    /// How long they take at least, in seconds.
+    seconds: u64,
+}
+
+/// What everything that is planned costs, system by system.
+fn cost(engine: &Engine, planned: &Planned) -> BTreeMap<CompactString, Cost> {
+    let mut all: BTreeMap<CompactString, Effort> = BTreeMap::new();
+    for stream in engine.streams() {
+        let figures = planned.streams.get(&stream.to_string());
+        let connection = engine.connections().get(&stream.system);
+        if let (Some(figures), Some(connection)) = (figures, connection) {
+            let effort = connection.effort(&stream.stream, figures.creates, figures.updates);
+            all.entry(stream.system.clone()).or_default().add(effort);
+        }
+    }
+    all.retain(|_, effort| !effort.calls.is_empty());
+    let cost = |effort: Effort| Cost {
+        seconds: effort.seconds(),
+        effort,
+    };
+    all.into_iter().map(|(system, effort)| (system, cost(effort))).collect()
+}
+
+impl Cost {
+    fn row(&self, system: &str) -> [String; 4] {
+        let calls = self.effort.calls.iter().map(|(op, number)| format!("{number} {op}"));
+        let limits = self.effort.limits.iter().map(|limit| {
+            let window = span(Duration::from_secs(limit.span_s));
+            format!("{} of {} in {window}", limit.cost, limit.max)
+        });
+        [
+            system.to_owned(),
+            calls.collect::<Vec<_>>().join(", "),
+            limits.collect::<Vec<_>>().join(", "),
+            span(Duration::from_secs(self.seconds)),
+        ]
+    }
+}
+
 /// Everything that waits to be written.
 #[derive(Clone, Debug, Default, Serialize)]
 struct Planned {
     streams: BTreeMap<String, Figures>,
+    /// By system.
+    cost: BTreeMap<CompactString, Cost>,
     details: Vec<Detail>,
     read: Summary,
 }
@@ -167,6 +218,11 @@ impl Show for Planned {
                 table(["stream", "creates", "updates", "fields"], self.streams.iter().map(row)),
             );
         }
+        if !self.cost.is_empty() {
+            let rows = self.cost.iter().map(|(system, cost)| cost.row(system));
+            let head = ["system", "calls", "of its limits", "takes at least"];
+            line(&mut text, format_args!("\n{}", table(head, rows)));
+        }
         for detail in &self.details {
             line(&mut text, format_args!("\n{}  for {}", detail.target, detail.customer));
             for (field, (old, new)) in &detail.fields {
@@ -188,10 +244,19 @@ impl Show for Planned {
             );
         }
         let customers = count(self.read.customers, "customer");
+        let merges = count(self.read.merges, "merge");
         line(
             &mut text,
-            format_args!("\n{customers} · nothing was written; `nivel sync` writes"),
+            format_args!("\n{customers} · {merges} · nothing was written"),
         );
+        if self.read.needs_approval {
+            line(
+                &mut text,
+                "`nivel approve` says yes to it; then `nivel sync`, or the daemon, writes",
+            );
+        } else {
+            line(&mut text, "`nivel sync`, or the daemon, writes");
+        }
         text
     }
 }
@@ -247,7 +312,8 @@ crm/person/7  for per_00000000000000000000000000000001
 
 … and 1 more (--details 2)
 
-0 customers · nothing was written; `nivel sync` writes
+0 customers · 0 merges · nothing was written
+`nivel sync`, or the daemon, writes
 ";
         assert_eq!(planned.text(), wanted);
         assert!(Planned::default().text().starts_with("nothing to write"));

@@ -39,13 +39,20 @@ impl Status {
         }
         let ledger = context.ledger()?;
         let streams = ledger.streams().await?;
+        let config = context.config()?;
+        // A connector that cannot be loaded is `nivel check`'s to tell; the ledger says all the rest.
+        let needs_approval = match crate::daemon::rules(&config, &context.clock) {
+            Ok(rules) => !crate::sync::is_approved(ledger.as_ref(), &rules).await?,
+            Err(_) => false,
+        };
         let report = Report {
+            needs_approval,
             at: context.clock.now(),
             streams: streams.into_iter().map(|(id, state)| (id.to_string(), state)).collect(),
             totals: ledger.totals().await?,
             webhooks: ledger.inbox().await?,
             runs: ledger.runs(self.runs).await?,
-            quotas: crate::daemon::quotas(&context.config()?, context.clock.now()).await?,
+            quotas: crate::daemon::quotas(&config, context.clock.now()).await?,
         };
         context.output.show(&report);
         Ok(report.exit())
@@ -83,6 +90,8 @@ async fn probe(context: &Context) -> Result<Exit, Failed> {
 #[derive(Clone, Debug, Serialize)]
 struct Report {
     at: UnixMillis,
+    /// Nobody has said yes to the present setup: nothing is written.
+    needs_approval: bool,
     streams: BTreeMap<String, StreamState>,
     totals: Totals,
     /// By system: received = waiting + all fates.
@@ -99,7 +108,8 @@ impl Report {
     fn exit(&self) -> Exit {
         let has_problem = self.streams.values().any(|state| state.problem.is_some())
             || self.webhooks.values().any(|state| !state.problems.is_empty());
-        if has_problem || self.dead() > 0 {
+        let is_held = self.totals.writes.get(&WriteState::Held).is_some_and(|held| *held > 0);
+        if has_problem || self.dead() > 0 || self.needs_approval || is_held || self.totals.frozen > 0 {
             Exit::Degraded
         } else {
             Exit::Fine
@@ -167,6 +177,22 @@ impl Show for Report {
         }
         if self.dead() > 0 {
             line(&mut text, "`nivel dead list` shows why");
+        }
+        if totals.writes.get(&WriteState::Held).is_some_and(|held| *held > 0) {
+            line(
+                &mut text,
+                "held writes wait for a yes: `nivel plan` shows them, `nivel approve` lets them out",
+            );
+        }
+        if totals.frozen > 0 {
+            let records = count(totals.frozen, "record");
+            line(
+                &mut text,
+                format_args!("{records} with frozen fields: `nivel dead frozen` shows why"),
+            );
+        }
+        if self.needs_approval {
+            line(&mut text, super::sync::not_approved());
         }
         if !self.quotas.is_empty() {
             let row = |quota: &QuotaUse| {
@@ -240,6 +266,7 @@ mod tests {
         };
         Report {
             at,
+            needs_approval: false,
             streams: [("crm/person".to_owned(), well)].into(),
             totals: Totals {
                 records: 3,

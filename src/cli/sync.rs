@@ -34,6 +34,7 @@ impl Sync {
             .map_err(Failed::from_all)?;
         let by = context.operator();
         let summary = engine.sync(self.approve.then_some(by.as_str())).await?;
+        crate::daemon::trim(&config, &engine).await?;
         drop(engine);
         let exit = exit_of(&summary);
         context.output.show(&Report::from(summary));

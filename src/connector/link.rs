@@ -29,8 +29,10 @@ const THROTTLES_MAX: u32 = 4;
 const WAIT_MAX: Duration = Duration::from_secs(120);
 /// The wait after a throttle answer that names none, where the manifest's words find none either.
 const WAIT_DEFAULT: Duration = Duration::from_secs(2);
-/// The tool's clock is believed when it differs from ours by more than the resolution of its `Date` header and the way.
-const SKEW_MIN_MS: i64 = 2000;
+/// The resolution of a `Date` header.
+const DATE_STEP_MS: i64 = 1000;
+/// How late a `Date` header may be: many servers write it anew once a second, and later when they are busy.
+const DATE_LATE_MS: i64 = 1000;
 /// Requests at once when the manifest says nothing.
 const PARALLEL_DEFAULT: usize = 8;
 
@@ -85,6 +87,8 @@ pub(super) struct Link {
     credential: Credential,
     veil: Veil,
     limits: Limits,
+    /// The limits as declared.
+    declared: Vec<Rule>,
     /// What the headers say about the limits.
     meters: Vec<Meter>,
     breaker: Mutex<Breaker>,
@@ -115,7 +119,7 @@ impl Link {
             .enumerate()
             .filter_map(|(index, rate)| Meter::of(index, rate));
         let meters = meters.collect();
-        let rules = rates.map(|rate| rule(rate, settings.share)).collect();
+        let rules: Vec<Rule> = rates.map(|rate| rule(rate, settings.share)).collect();
         let oauth = OAuth::of(manifest, settings)?;
         let credential = Credential::new(manifest.auth.clone(), oauth, names.clone(), Arc::clone(&settings.clock));
         Ok(Self {
@@ -123,6 +127,7 @@ impl Link {
             http,
             credential,
             veil: Veil::new(&settings.config),
+            declared: rules.clone(),
             limits: limiter(limits, rules, settings),
             meters,
             breaker: Mutex::default(),
@@ -139,6 +144,11 @@ impl Link {
     /// The names every expression may use.
     pub(super) fn names(&self) -> Context {
         self.names.clone()
+    }
+
+    /// The limits as declared, with our share of them.
+    pub(super) fn rules(&self) -> &[Rule] {
+        &self.declared
     }
 
     /// The failure without any secret in its words.
@@ -233,8 +243,7 @@ impl Link {
     /// Takes the tool's clock and what is left of its limits from an answer.
     async fn learn(&self, answer: &Answer, call: &Call<'_>) {
         if let Some(theirs) = answer.server_time() {
-            let difference = theirs.0.saturating_sub(self.clock.now().0);
-            let skew = if difference.abs() > SKEW_MIN_MS { difference } else { 0 };
+            let skew = skew_ms(theirs, answer.asked_at, self.clock.now());
             self.skew_ms.store(skew, Ordering::Relaxed);
         }
         for meter in &self.meters {
@@ -389,9 +398,36 @@ pub(super) fn next_link(header: &str) -> Option<&str> {
     None
 }
 
+/// By how many milliseconds the tool's clock is ahead of ours (negative: behind), as far as an answer proves it. The
+/// answer was made at some moment between the asking and its arrival, so a slow answer proves nothing about a clock.
+/// When there is a difference, its earlier end is taken: a cursor must not lie after what the tool has reached.
+fn skew_ms(theirs: UnixMillis, asked: UnixMillis, arrived: UnixMillis) -> i64 {
+    let least = theirs.0.saturating_sub(arrived.0);
+    let most = theirs
+        .0
+        .saturating_add(DATE_STEP_MS + DATE_LATE_MS)
+        .saturating_sub(asked.0);
+    if least > 0 || most < 0 { least } else { 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_answer_proves_nothing_about_a_clock() {
+        for (theirs, asked, arrived, skew) in [
+            (10_000, 10_100, 10_200, 0),
+            (10_000, 10_100, 14_900, 0),
+            (10_000, 11_999, 12_100, 0),
+            (10_000, 12_001, 12_100, -2_100),
+            (10_000, 70_000, 70_500, -60_500),
+            (70_000, 10_000, 10_500, 59_500),
+        ] {
+            let found = skew_ms(UnixMillis(theirs), UnixMillis(asked), UnixMillis(arrived));
+            assert_eq!(found, skew, "{theirs} {asked} {arrived}");
+        }
+    }
 
     #[test]
     fn the_next_link_is_found() {

@@ -47,7 +47,7 @@ impl Meter {
 
     /// What the answer says; `None` when it says nothing of use.
     pub(super) fn read(&self, answer: &Answer, now: UnixMillis) -> Option<Told> {
-        let number = |reading: &Option<Reading>| count(&text(reading.as_ref()?, answer));
+        let number = |reading: &Option<Reading>| count(&self::reading(reading.as_ref()?, answer));
         let told = Told {
             remaining: number(&self.remaining),
             used: number(&self.used),
@@ -55,13 +55,14 @@ impl Meter {
             reset: self
                 .reset
                 .as_ref()
-                .and_then(|reading| until(&text(reading, answer), answer, now)),
+                .and_then(|reading| until(&self::reading(reading, answer), answer, now)),
         };
         (told.left().is_some() || told.total.is_some()).then_some(told)
     }
 }
 
-fn text(reading: &Reading, answer: &Answer) -> String {
+/// What the headers of an answer say at a place; empty when nothing.
+pub(super) fn reading(reading: &Reading, answer: &Answer) -> String {
     match reading {
         Reading::Header(name) => match HeaderName::try_from(name.as_str()) {
             Ok(name) => answer.header(name.as_str()).to_owned(),

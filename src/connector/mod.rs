@@ -15,6 +15,7 @@ pub mod auth;
 pub mod breaker;
 pub mod classify;
 pub mod conformance;
+pub mod effort;
 pub mod file;
 mod hook;
 pub mod http;
@@ -52,6 +53,11 @@ pub trait Connection: Send + Sync {
 
     /// Carries out operations, split into as many requests as the system needs, and accounts for every one of them.
     async fn write(&self, stream: &str, operations: &[Operation]) -> Vec<Outcome>;
+
+    /// What it costs to make and change so many objects of a stream; nothing where nothing is known.
+    fn effort(&self, _stream: &str, _creates: u64, _updates: u64) -> effort::Effort {
+        effort::Effort::default()
+    }
 
     /// How the system's webhooks are proven and read; `None` when it sends none.
     fn hook(&self) -> Option<&Hook> {

@@ -17,6 +17,7 @@ use crate::connector::{self, Connection, Connections};
 use crate::error::{Code, Problem};
 use crate::ledger::{self, Ledger, Sqlite};
 use crate::manifest::{self, Manifest, SettingType};
+use crate::merge::Rules;
 use crate::model::{Clock, Late, QuotaStore, QuotaUse, SharedBudget, TokenStore, UnixMillis};
 use crate::sync::{Engine, Parts, Progress};
 
@@ -38,11 +39,7 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>, progress: Arc<dyn Prog
 pub async fn parts(config: &Config, clock: Arc<dyn Clock>, progress: Arc<dyn Progress>) -> Result<Parts, Vec<Problem>> {
     let backing = Backing::new(&clock);
     let connections = connect_to(config, &backing)?;
-    let specs = connections
-        .iter()
-        .map(|(name, connection)| (name.clone(), connection.streams().clone()))
-        .collect();
-    let rules = crate::config::rules(config, &specs);
+    let rules = rules_of(config, &connections);
     let ledger = sqlite(config, &clock).map_err(|problem| vec![problem])?;
     let cache = open_cache(config, ledger.as_ref())
         .await
@@ -57,6 +54,23 @@ pub async fn parts(config: &Config, clock: Arc<dyn Clock>, progress: Arc<dyn Pro
         clock,
         progress,
     })
+}
+
+/// The rules of the config, as an engine follows them. Speaks to no system.
+///
+/// # Errors
+/// Every problem of the config.
+pub fn rules(config: &Config, clock: &Arc<dyn Clock>) -> Result<Rules, Vec<Problem>> {
+    let connections = connect(config, clock)?;
+    Ok(rules_of(config, &connections))
+}
+
+fn rules_of(config: &Config, connections: &Connections) -> Rules {
+    let specs = connections
+        .iter()
+        .map(|(name, connection)| (name.clone(), connection.streams().clone()))
+        .collect();
+    crate::config::rules(config, &specs)
 }
 
 /// What stands behind the connections. They are made first, so that a wrong config leaves no ledger behind.

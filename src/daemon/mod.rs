@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use build::{
     answer_to, connect, connect_to_check, facts, leave_request, ledger, ledger_to_read, manifests, open, parts, quotas,
+    rules,
 };
 pub use lint::{lint_files, lint_shipped, test_connectors};
 pub use vault::{GrantLine, Vault};
@@ -23,6 +24,15 @@ use crate::error::Problem;
 use crate::http::{self, Readiness};
 use crate::model::Clock;
 use crate::sync::{Progress, Silent};
+
+/// Removes history that is older than the config wants it kept. How many rows that were.
+///
+/// # Errors
+/// When the ledger cannot be written.
+pub async fn trim(config: &Config, engine: &crate::sync::Engine) -> Result<u64, Problem> {
+    let trimmed = engine.ledger().trim(engine.now(), supervise::keep(config)).await;
+    trimmed.map_err(build::problem_of)
+}
 
 /// Runs until the process is asked to end (SIGTERM, Ctrl-C); see [`run_until`].
 ///
@@ -80,6 +90,10 @@ pub async fn run_until(
     let engine = Arc::new(open(config, Arc::clone(&clock), progress).await?);
     engine
         .release_leases()
+        .await
+        .map_err(|error| vec![build::problem_of(error)])?;
+    engine
+        .note_rules()
         .await
         .map_err(|error| vec![build::problem_of(error)])?;
     let ready = Readiness::starting();

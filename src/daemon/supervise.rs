@@ -13,7 +13,7 @@ use super::hooks;
 use crate::config::{Config, SystemConfig};
 use crate::error::{Code, Problem};
 use crate::http::Readiness;
-use crate::ledger::Error as LedgerError;
+use crate::ledger::{Error as LedgerError, Keep};
 use crate::model::StreamId;
 use crate::sync::schedule::{Board, Schedule};
 use crate::sync::{Engine, Next};
@@ -32,6 +32,9 @@ const GRACE: Duration = Duration::from_secs(20);
 
 /// How often a long wait, and the runs that are due, are looked at.
 const LOOK: Duration = Duration::from_secs(30);
+
+/// How often history that is past its time is removed.
+const RETAIN_EVERY: Duration = Duration::from_secs(3600);
 
 /// What readiness says while the ledger cannot be written.
 const LEDGER: &str = "ledger";
@@ -59,6 +62,8 @@ pub(super) async fn supervise(
         stop.clone(),
     ));
     pulls.spawn(serve_operators(Arc::clone(&engine), stop.clone()));
+    pulls.spawn(refold(Arc::clone(&engine), ready.clone(), stop.clone()));
+    pulls.spawn(retain(Arc::clone(&engine), keep(config), stop.clone()));
     for (system, settings) in &config.systems {
         let job = Job {
             engine: Arc::clone(&engine),
@@ -181,6 +186,48 @@ async fn serve_operators(engine: Arc<Engine>, stop: CancellationToken) {
         }
         if let Err(error) = engine.serve_requests().await {
             tracing::warn!(%error, "operators' requests cannot be read");
+        }
+    }
+}
+
+/// Reckons customers anew by changed rules, once every stream was read.
+async fn refold(engine: Arc<Engine>, ready: Readiness, stop: CancellationToken) {
+    loop {
+        match engine.is_initial_read_done().await {
+            Ok(false) => {}
+            Ok(true) => match engine.refold().await {
+                Ok(_) => return,
+                Err(error) => wait_for_ledger(&engine, error, &ready, &stop).await,
+            },
+            Err(error) => wait_for_ledger(&engine, error, &ready, &stop).await,
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PUSH_POLL) => {}
+        }
+    }
+}
+
+/// How long the config wants history kept.
+pub(super) fn keep(config: &Config) -> Keep {
+    Keep {
+        changes: config.retention.changes,
+        runs: config.retention.runs,
+        inbox: config.retention.inbox,
+    }
+}
+
+/// Removes history that is past its time, at the start and every hour.
+async fn retain(engine: Arc<Engine>, keep: Keep, stop: CancellationToken) {
+    loop {
+        match engine.ledger().trim(engine.now(), keep).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(rows, "history past its time was removed"),
+            Err(error) => tracing::warn!(%error, "history cannot be removed"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(RETAIN_EVERY) => {}
         }
     }
 }

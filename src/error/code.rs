@@ -86,6 +86,8 @@ codes! {
     RecordUnmappable = "REC001", Team;
     /// A record changes back and forth and was frozen.
     RecordLoops = "REC002", Admin;
+    /// The tool said that a field was written and did not keep it.
+    FieldNotKept = "REC003", Admin;
     /// The tool does not accept the record.
     WriteRefused = "OUT001", Team;
     /// The answer to a write does not mention it.
@@ -100,10 +102,12 @@ codes! {
     CreateUnknown = "OUT006", Nobody;
     /// More is wanted at once than the brake lets through.
     WritesHeld = "OUT007", Admin;
+    /// Somebody changed in the tool what was to be written.
+    WriteRaced = "OUT009", Nobody;
     /// The setup was never approved.
     NotApproved = "OUT008", Admin;
     /// What was deleted elsewhere came back before the deletion was passed on.
-    WriteWithdrawn = "OUT009", Nobody;
+    WriteWithdrawn = "OUT010", Nobody;
     /// The ledger is in use by another process.
     LedgerLocked = "LED001", Admin;
     /// The ledger's disk is full or failing.

@@ -22,6 +22,8 @@ pub enum Cause {
     Write(CompactString),
     /// A person, by name.
     Operator(CompactString),
+    /// The admin's rules changed.
+    Rules,
 }
 
 /// One line of the audit trail.
@@ -61,8 +63,10 @@ pub enum What {
     Undone(BTreeMap<FieldName, (Option<Value>, Option<Value>)>),
     /// A write was given up.
     Died(Problem),
-    /// The loop breaker froze these fields.
+    /// These fields are not written any more: the tool kept changing them back, or did not keep them.
     Frozen(Vec<FieldName>),
+    /// An operator lets Nivel write these frozen fields again.
+    Released(Vec<FieldName>),
 }
 
 /// What Nivel wrote to an object.

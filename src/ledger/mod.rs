@@ -5,13 +5,15 @@
 mod change;
 mod hash;
 mod inbox;
+mod keep;
 mod sqlite;
 mod sweep;
 
 pub use change::{Cause, Change, ChangeRow, What, Wrote};
 pub use hash::{content_hash, content_hash_of};
 pub use inbox::{Dropped, Fate, Inbox, InboxState, Landed, NewEvent, Waiting};
-pub use sqlite::{Keep, Sqlite};
+pub use keep::Keep;
+pub use sqlite::Sqlite;
 pub use sweep::{Sweep, SweepPage, SweepStage};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -246,6 +248,8 @@ pub struct Commit {
     pub changes: Vec<Change>,
     /// Objects that are put aside, to be folded later.
     pub arrivals: Vec<Arrival>,
+    /// Records that turned out to be about somebody known from another one, and customers that turned out to be one.
+    pub merges: u64,
     /// The full sweep that the page belongs to.
     pub sweep: Option<SweepPage>,
     /// Objects that were there when they were read, whether they say something new or not. Together with
@@ -268,6 +272,7 @@ impl Commit {
             writes: Vec::new(),
             changes: Vec::new(),
             arrivals: Vec::new(),
+            merges: 0,
             sweep: None,
             seen: Vec::new(),
         }
@@ -336,10 +341,12 @@ pub struct Totals {
     pub records: u64,
     /// Live customers (not aliases).
     pub customers: u64,
-    /// Keys that live on as aliases.
+    /// How often a record turned out to be about a customer who was known from another one, or two customers to be one.
     pub merges: u64,
     /// Records with a problem.
     pub rejected: u64,
+    /// Records with a field that Nivel does not write any more, until somebody releases it.
+    pub frozen: u64,
     /// Writes by state.
     pub writes: BTreeMap<WriteState, u64>,
     /// Of the due and held ones, those that remove an object.
@@ -452,6 +459,9 @@ pub trait Ledger: Inbox {
     /// Records with a problem, keyset-paged.
     async fn rejected(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<Record>, Error>;
 
+    /// Records with a frozen field, with whose they are, keyset-paged.
+    async fn frozen(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<(Record, CustomerKey)>, Error>;
+
     /// The audit trail of a customer (with that of her aliases), newest first.
     async fn changes(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<ChangeRow>, Error>;
 
@@ -473,6 +483,9 @@ pub trait Ledger: Inbox {
 
     /// Notes what came of a request.
     async fn answer_request(&self, number: i64, at: UnixMillis, answer: &str) -> Result<(), Error>;
+
+    /// Removes history that is older than it has to be kept. How many rows that were.
+    async fn trim(&self, now: UnixMillis, keep: Keep) -> Result<u64, Error>;
 
     /// Totals for `status` and the figures of a run.
     async fn totals(&self) -> Result<Totals, Error>;

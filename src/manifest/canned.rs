@@ -78,6 +78,7 @@ fn operation(case: &OperationCase, index: usize) -> Operation {
         action,
         fields: case.fields.0.clone(),
         known: case.known.clone(),
+        version: case.version.clone(),
         key: case.key.unwrap_or(CustomerKey {
             id: Uuid::nil(),
             kind: Kind::Person,

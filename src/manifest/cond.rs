@@ -25,11 +25,17 @@ struct Condition {
     strict: Expression<'static, 'static>,
 }
 
-/// `[not] path`, or `path == literal`, or `path != literal`.
+/// `[not] path`, or `path == literal`, or `path != literal`, or `name is [un]defined`.
 struct Simple {
     path: Path,
-    equals: Option<Json>,
+    test: Test,
     wanted: bool,
+}
+
+enum Test {
+    True,
+    Equals(Json),
+    Defined,
 }
 
 impl fmt::Debug for Cond {
@@ -103,34 +109,41 @@ impl Cond {
 
 impl Simple {
     fn of(text: &str) -> Option<Self> {
-        let plain = |path: &str, equals, wanted| {
+        let plain = |path: &str, test, wanted| {
             let letters = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '.';
             let word = path.trim();
             if !word.chars().all(letters) || matches!(word, "true" | "false" | "none") {
                 return None;
             }
             let path = Path::parse(word).ok().filter(Path::is_plain)?;
-            Some(Self { path, equals, wanted })
+            Some(Self { path, test, wanted })
         };
+        for (test, wanted) in [(" is defined", true), (" is undefined", false)] {
+            // Only a name of the object itself: what a longer path means whose beginning is missing, the engine knows.
+            if let Some(name) = text.strip_suffix(test).filter(|name| !name.contains('.')) {
+                return plain(name, Test::Defined, wanted);
+            }
+        }
         for (sign, wanted) in [("==", true), ("!=", false)] {
             if let Some((path, literal)) = text.split_once(sign) {
                 let literal = literal.trim();
                 let inner = literal.strip_prefix('\'')?.strip_suffix('\'')?;
                 let literal = (!inner.contains(['\'', '\\'])).then(|| Json::String(inner.to_owned()))?;
-                return plain(path, Some(literal), wanted);
+                return plain(path, Test::Equals(literal), wanted);
             }
         }
         match text.strip_prefix("not ") {
-            Some(path) => plain(path, None, false),
-            None => plain(text, None, true),
+            Some(path) => plain(path, Test::True, false),
+            None => plain(text, Test::True, true),
         }
     }
 
     fn holds(&self, from: &Json, path: &Path, when_absent: bool) -> bool {
-        let is_so = match (&self.equals, path.find(from)) {
+        let is_so = match (&self.test, path.find(from)) {
             (_, Found::Absent) => return when_absent,
-            (Some(literal), Found::Value(value)) => *value == *literal,
-            (None, Found::Value(value)) => is_true(&value),
+            (Test::Equals(literal), Found::Value(value)) => *value == *literal,
+            (Test::True, Found::Value(value)) => is_true(&value),
+            (Test::Defined, _) => true,
             (_, Found::Empty) => false,
         };
         is_so == self.wanted
@@ -183,6 +196,7 @@ mod tests {
     fn check_cond(text: &str, body: Json, on: bool, as_record: bool) {
         let cond = Cond::compile(text).unwrap();
         assert_eq!(cond.holds_on(&body), on, "{text} on {body}");
+        assert_eq!(cond.holds(&Context::of(&body)), on, "{text} on {body}, by the engine");
         let inner = Cond::compile(&text.replace("active", "record.active")).unwrap();
         assert_eq!(inner.holds_for("record", &body), as_record, "{text} for {body}");
     }
@@ -198,6 +212,10 @@ mod tests {
         check_cond("active == 'x'", json!({"active": "x"}), true, true);
         check_cond("active != 'x'", json!({}), true, false);
         check_cond("active in ['x', 'y']", json!({"active": "y"}), true, true);
+        check_cond("active is undefined", json!({}), true, true);
+        check_cond("active is undefined", json!({"active": null}), false, false);
+        check_cond("active is defined", json!({"active": 0}), true, true);
+        check_cond("active is defined", json!({}), false, false);
         check_cond("active.a.b == 1", json!({"active": "y"}), false, false);
         check_cond("true", json!({}), true, true);
     }

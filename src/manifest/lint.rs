@@ -38,7 +38,7 @@ type Names<'a> = &'a [&'a str];
 
 /// Names inside a write call.
 const CALL: Names<'static> = &[
-    "key", "id", "op_id", "remote", "known", "match", "customer", "ops", "keys",
+    "key", "id", "version", "op_id", "remote", "known", "match", "customer", "ops", "keys",
 ];
 
 pub(super) struct Lint<'a> {

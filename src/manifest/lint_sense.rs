@@ -12,7 +12,7 @@ use super::object::{Object, Order, Read};
 use super::paging::Paging;
 use super::scalar::Method;
 use super::types::{Limit, Manifest};
-use super::write::{Answer, Op, WriteOps};
+use super::write::{Answer, Before, Op, WriteOps};
 use crate::error::{Class, Code};
 use crate::model::WriteMode;
 
@@ -234,6 +234,7 @@ impl Checked<'_, '_> {
                 self.sense(&format!("write.{way}"), "the last way to write must have no `if`", "");
             }
         }
+        self.before(write);
         let is_findable = object.match_by.iter().any(|name| object.find.contains_key(name));
         if !write.create.is_empty() && !is_findable {
             self.sense(
@@ -241,6 +242,35 @@ impl Checked<'_, '_> {
                 "an object whose creation got no answer could not be found again and would be doubled",
                 "`find` for one of the fields of `match`",
             );
+        }
+    }
+
+    /// A change must not overwrite one by somebody else that was never seen.
+    fn before(&mut self, write: &WriteOps) {
+        let object = self.object;
+        let has_version = |op: &Op| {
+            let used = used_names(&[op.request.path.names(), body_names(op.body.as_ref(), &op.query)]);
+            let headers: BTreeSet<String> = op.headers.values().flat_map(super::body::Body::names).collect();
+            used.contains("version") || headers.contains("version")
+        };
+        match write.before {
+            Some(Before::Read) if object.get.is_none() => self.sense("write.before", "`before: read` needs `get`", ""),
+            Some(Before::Version) if !write.update.iter().all(has_version) => {
+                let hint = "`headers: {if-match: \"{{ version }}\"}`";
+                self.sense("write.before", "`before: version` needs `version` in every way to update", hint);
+            }
+            Some(Before::Version) if object.version.is_none() => {
+                self.sense("write.before", "nothing says where the `version` of an object is", "");
+            }
+            None if object.get.is_none() && !write.update.is_empty() => self.sense(
+                "write",
+                "nothing says how a change by somebody else is noticed before it is overwritten",
+                "`get`, so that an object is read before it is changed; `before: version`; or `before: nothing` where the tool offers neither",
+            ),
+            _ => {}
+        }
+        if write.read_back && object.get.is_none() {
+            self.sense("write.read_back", "`read_back` needs `get`", "");
         }
     }
 
@@ -282,6 +312,12 @@ impl Checked<'_, '_> {
                     format!("`by: {name}` is not one of `fields`"),
                     suggest(name, &names),
                 );
+            }
+        }
+        for name in op.refuses.iter() {
+            if way != "create" || !object.match_by.iter().any(|known| known == name) {
+                let message = format!("`refuses: {name}` belongs to a create and names a field of `match`");
+                self.lint.sense(path, message, "");
             }
         }
         if way == "upsert" && op.by.iter().any(|name| name == "id") {

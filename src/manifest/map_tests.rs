@@ -184,6 +184,7 @@ fn operation(action: WriteAction, fields: Vec<(&str, Option<Value>)>, known: Fie
         action,
         fields: fields.into_iter().map(|(name, value)| (name.into(), value)).collect(),
         known,
+        version: None,
         key: CustomerKey {
             id: Uuid::from_u128(7),
             kind: Kind::Person,

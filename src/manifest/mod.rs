@@ -60,4 +60,4 @@ pub use types::{
     SecretEncoding, Setting, SettingType, Source, Support, Wait,
 };
 pub use value::PhoneNormaliser;
-pub use write::{Answer, FailedRows, FollowUp, Job, OkRows, OneResult, Op, Results, RowKey, WriteOps};
+pub use write::{Answer, Before, FailedRows, FollowUp, Job, OkRows, OneResult, Op, Results, RowKey, WriteOps};

@@ -12,6 +12,7 @@ use super::joined::Merged;
 use super::paging::Paging;
 use super::path::Path;
 use super::scalar::{Many, Param, Period, Request, Start};
+use super::types::Reading;
 use super::write::WriteOps;
 use crate::model::Kind;
 
@@ -237,6 +238,9 @@ pub struct Get {
     /// How an id that is not there shows.
     #[serde(default)]
     pub missing: Missing,
+    /// The header with the version or etag of a single object (`header:etag`).
+    #[serde(default)]
+    pub version: Option<Reading>,
 }
 
 /// How an id that is not there shows.

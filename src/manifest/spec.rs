@@ -7,7 +7,7 @@ use super::joined::Merged;
 use super::object::Object;
 use super::path::Path;
 use super::value;
-use super::write::{Op, WriteOps};
+use super::write::{Before, Op, WriteOps};
 use crate::model::{FieldName, FieldSpec, StreamSpec, WriteMode};
 
 impl Object {
@@ -31,7 +31,19 @@ impl Object {
             can_delete: write.is_some_and(|write| !write.delete.is_empty()),
             delete_is_final: write.is_some_and(|write| write.delete.iter().any(|op| op.is_final)),
             batch_max: ops.map(|op| op.max).max().unwrap_or(1),
+            reads_before: self.before() == Before::Read,
+            reads_back: write.is_some_and(|write| write.read_back),
         }
+    }
+
+    /// How a change by somebody else is noticed before it is overwritten.
+    #[must_use]
+    pub fn before(&self) -> Before {
+        let said = self.write.as_ref().and_then(|write| write.before);
+        said.unwrap_or_else(|| match self.get {
+            Some(_) => Before::Read,
+            None => Before::Nothing,
+        })
     }
 
     /// The field where the tool keeps our customer key.

@@ -126,6 +126,9 @@ pub struct OperationCase {
     /// Values the object had when last seen.
     #[serde(default)]
     pub known: Fields,
+    /// The version or etag it had when last seen.
+    #[serde(default)]
+    pub version: Option<CompactString>,
     /// The customer it is about; one made up when left out.
     #[serde(default)]
     pub key: Option<CustomerKey>,

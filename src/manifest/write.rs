@@ -20,6 +20,13 @@ pub struct WriteOps {
     /// What clears a field.
     #[serde(default)]
     pub clear: Json,
+    /// How a change by somebody else is noticed before it is overwritten; `read` when left out and there is a `get`.
+    #[serde(default)]
+    pub before: Option<Before>,
+    /// The tool is known to drop or change values without a word: what was written is read again (by `get`), and a field
+    /// that did not stick is told.
+    #[serde(default)]
+    pub read_back: bool,
     /// Makes objects.
     #[serde(default)]
     pub create: Many<Op>,
@@ -40,10 +47,23 @@ pub struct WriteOps {
     pub result: Results,
 }
 
+/// How a change by somebody else is noticed before it is overwritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Before {
+    /// The object is read by `get` just before it is changed.
+    Read,
+    /// The change carries the version it was made from (`version`), and the tool refuses it when there is a newer one
+    /// (class `conflict`).
+    Version,
+    /// Not at all: the tool offers neither.
+    Nothing,
+}
+
 /// One way to write; the first whose `if` holds is taken.
 ///
 /// Names for every operation of the call: `key` (the value of the first of `by` that is known), `id` (update and
-/// delete), `op_id`, `remote` (the remote object), `known`, `match` (known values, new ones over them), `customer`.
+/// delete), `version` (that of the object when last seen), `op_id`, `remote` (the remote object), `known`, `match` (known values, new ones over them), `customer`.
 /// For the whole call: `ops` (how many), `keys`, `config`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,6 +82,10 @@ pub struct Op {
     /// What addresses the object: `id`, or fields; the first that is known.
     #[serde(default)]
     pub by: Many<CompactString>,
+    /// Create only: fields of which the tool itself refuses a second object with the same value (class `exists`). An
+    /// object that has no other field of `match` is then made without being looked up first.
+    #[serde(default)]
+    pub refuses: Many<CompactString>,
     /// The most operations of one call.
     #[serde(default = "one")]
     pub max: usize,
@@ -169,7 +193,7 @@ pub struct OkRows {
     /// Where the object's id is.
     #[serde(default)]
     pub id: Option<Path>,
-    /// True when the object is new; on the row's own names.
+    /// True when the object is new; on the row's own names. What a create made is new when left out.
     #[serde(default)]
     pub created: Option<Cond>,
     /// The tool's own time of this change.
@@ -197,6 +221,9 @@ pub struct FailedRows {
     /// The id of the object in the way.
     #[serde(default)]
     pub id: Option<Path>,
+    /// True when the row says that the object is there already; on the row's own names.
+    #[serde(default)]
+    pub exists: Option<Cond>,
 }
 
 /// The answer to a single operation.

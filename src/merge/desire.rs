@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 
 use super::name;
-use super::observe::BOUNCES_MAX;
 use super::presence::is_gone;
 use super::rules::{Create, OnClear, Rules, StreamRules};
 use super::survive::Survivorship;
 use crate::identity;
 use crate::model::{
-    CustomerKey, FieldName, FieldSpec, Fields, Kind, Record, RecordId, StreamId, Value, Wanted, WriteMode,
+    Bounce, CustomerKey, FieldName, FieldSpec, Fields, Kind, Record, RecordId, StreamId, Value, Wanted, WriteMode,
 };
 
 /// What one stream should hold for a customer.
@@ -206,11 +205,7 @@ fn difference(
         if !differs(record, field, wanted.as_ref(), spec, golden, survivorship) {
             continue;
         }
-        if record
-            .bounces
-            .get(field)
-            .is_some_and(|bounce| bounce.count >= BOUNCES_MAX)
-        {
+        if record.bounces.get(field).is_some_and(Bounce::is_frozen) {
             desire.frozen.push(field.clone());
         } else {
             desire.fields.insert(

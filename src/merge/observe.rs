@@ -4,11 +4,11 @@
 //! says. Comparison is by field and by value, never by time or by "who did it", so it also works when the tool's
 //! automations act under Nivel's own account.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::name;
-use crate::model::{Bounce, FieldName, Incoming, Observed, Ours, Record, RecordId, UnixMillis, Value};
+use crate::model::{Bounce, FieldName, Freeze, Incoming, Observed, Ours, Record, RecordId, UnixMillis, Value};
 
 /// A field's value before and after; `None` is "no value".
 pub type FieldChange = (Option<Value>, Option<Value>);
@@ -21,9 +21,6 @@ const CUT_TO_SECONDS: Duration = Duration::from_secs(2);
 
 /// No tool's list shows an object for longer than this after it was deleted.
 const INDEX_LATE_MAX: Duration = Duration::from_mins(15);
-
-/// After this many times within a day, that a tool changed what Nivel had written to a field, the field is frozen.
-pub const BOUNCES_MAX: u32 = 5;
 
 /// What an object newly says.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +35,8 @@ pub struct Seen {
     pub restored: bool,
     /// Fields that changed.
     pub fields: BTreeMap<FieldName, FieldChange>,
+    /// Of these, the ones that changed once too often: the loop breaker froze them.
+    pub frozen: BTreeSet<FieldName>,
 }
 
 /// Compares an object, as a page asked for at `asked_at` returned it, with its record. `None`: it says nothing new.
@@ -56,6 +55,7 @@ pub fn observe(old: Option<&Record>, id: &RecordId, incoming: &Incoming, asked_a
         deleted: incoming.deleted && old.deleted_at.is_none(),
         restored: !incoming.deleted && old.deleted_at.is_some() && !came_before_deletion,
         fields: BTreeMap::new(),
+        frozen: BTreeSet::new(),
     };
     if seen.deleted {
         seen.record.deleted_at = Some(incoming.updated_at.unwrap_or(asked_at));
@@ -121,6 +121,7 @@ fn first_seen(id: &RecordId, incoming: &Incoming, asked_at: UnixMillis) -> Seen 
         deleted: false,
         restored: false,
         fields: BTreeMap::new(),
+        frozen: BTreeSet::new(),
     }
 }
 
@@ -176,23 +177,31 @@ fn take_field(seen: &mut Seen, name: &FieldName, value: Option<&Value>, at: Unix
         return;
     }
     let change = (known.cloned(), value.cloned());
-    if record.ours.remove(name.as_str()).is_some() {
-        note_bounce(record, name, at);
+    if record.ours.remove(name.as_str()).is_some() && note_bounce(record, name, at) {
+        seen.frozen.insert(name.clone());
     }
     record.fields.0.insert(name.clone(), value.cloned());
     record.observed.set(name, at);
     seen.fields.insert(name.clone(), change);
 }
 
-fn note_bounce(record: &mut Record, name: &FieldName, at: UnixMillis) {
-    let bounce = record
-        .bounces
-        .entry(name.clone())
-        .or_insert(Bounce { count: 0, since: at });
+/// Counts; true when it was once too often.
+fn note_bounce(record: &mut Record, name: &FieldName, at: UnixMillis) -> bool {
+    let first = Bounce {
+        count: 0,
+        since: at,
+        why: Freeze::Loop,
+    };
+    let bounce = record.bounces.entry(name.clone()).or_insert(first);
+    // What is frozen stays so until somebody releases it.
+    if bounce.is_frozen() {
+        return false;
+    }
     if at.since(bounce.since) > BOUNCE_MEMORY {
-        *bounce = Bounce { count: 0, since: at };
+        *bounce = first;
     }
     bounce.count += 1;
+    bounce.is_frozen()
 }
 
 #[cfg(test)]

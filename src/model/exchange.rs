@@ -88,6 +88,8 @@ pub struct Operation {
     pub fields: BTreeMap<FieldName, Option<Value>>,
     /// Values the object had when last seen; manifests may address an object by one of them.
     pub known: Fields,
+    /// The version or etag the object had when last seen, where the system has one.
+    pub version: Option<CompactString>,
     /// The customer it is about; written into the field that the system keeps for our key.
     pub key: CustomerKey,
 }
@@ -114,6 +116,8 @@ pub struct Done {
     pub version: Option<CompactString>,
     /// True when the object did not exist before.
     pub created: bool,
+    /// Fields that the system said it wrote and did not keep, with what it says instead.
+    pub unkept: BTreeMap<FieldName, Option<Value>>,
 }
 
 /// How one operation ended. Every operation handed to `Connection::write` gets exactly one, in the same order.

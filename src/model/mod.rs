@@ -15,7 +15,7 @@ pub use customer::{Customer, CustomerKey, Kind, Lineage, Origin};
 pub use exchange::{Cursor, Done, Incoming, Joined, Operation, Outcome, Page, SweepMark, Wanted, WriteAction};
 pub use field::{FieldName, Fields, Value};
 pub use identifier::{Identifier, IdentifierKind};
-pub use record::{Bounce, Observed, Ours, Record, RecordId, StreamId};
+pub use record::{BOUNCES_MAX, Bounce, Freeze, Observed, Ours, Record, RecordId, StreamId};
 pub use spec::{FieldSpec, StreamSpec, Sweeps, WriteMode};
 pub use time::{Clock, SystemClock, TestClock, UnixMillis};
 pub use token::{SealedToken, TokenStore};

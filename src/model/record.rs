@@ -211,13 +211,58 @@ pub struct Ours {
     pub placeholder: bool,
 }
 
-/// How often a system changed a field that Nivel had written, in a row: the loop breaker's memory.
+/// After this many times within a day, that a tool changed what Nivel had written to a field, the field is frozen.
+pub const BOUNCES_MAX: u32 = 5;
+
+/// How often a system changed a field that Nivel had written, in a row: the loop breaker's memory. From [`BOUNCES_MAX`]
+/// on the field is frozen: Nivel does not write it any more, until somebody releases it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounce {
     /// How many times.
     pub count: u32,
     /// The first of them.
     pub since: UnixMillis,
+    /// Why the field is frozen, if it is.
+    #[serde(default, skip_serializing_if = "Freeze::is_loop")]
+    pub why: Freeze,
+}
+
+/// Why a field is frozen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Freeze {
+    /// The tool keeps changing what Nivel writes.
+    #[default]
+    Loop,
+    /// The tool said that it was written and did not keep it.
+    NotKept,
+    /// An operator took back what Nivel had written.
+    Undone,
+}
+
+impl Freeze {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_loop(&self) -> bool {
+        *self == Self::Loop
+    }
+}
+
+impl Bounce {
+    /// A field that is frozen at once.
+    #[must_use]
+    pub fn frozen(why: Freeze, since: UnixMillis) -> Self {
+        Self {
+            count: BOUNCES_MAX,
+            since,
+            why,
+        }
+    }
+
+    /// True when the field is not written any more.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        self.count >= BOUNCES_MAX
+    }
 }
 
 /// One object of a stream as last seen.

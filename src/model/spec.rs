@@ -66,4 +66,8 @@ pub struct StreamSpec {
     pub delete_is_final: bool,
     /// The most operations one request may carry.
     pub batch_max: usize,
+    /// Before an object is changed, it is read: what somebody else changed meanwhile is not overwritten.
+    pub reads_before: bool,
+    /// What was written is read back: the system is known to drop or change values without a word.
+    pub reads_back: bool,
 }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::engine::Engine;
 use crate::error::{Code, Problem};
-use crate::ledger::{DueWrites, Error as LedgerError};
+use crate::ledger::{DueWrites, Error as LedgerError, Ledger};
 use crate::merge::{Brake, Rules};
 use crate::model::{StreamId, UnixMillis};
 
@@ -89,15 +89,27 @@ fn held(number: u64, what: &str, limit: u64) -> Problem {
     Problem::new(Code::WritesHeld, message).hint("`nivel plan` shows them, `nivel approve` lets them out")
 }
 
+async fn approval(ledger: &dyn Ledger, setup: &str) -> Result<Option<Approval>, LedgerError> {
+    let stored = ledger.setting(SETTING).await?;
+    let stored = stored.and_then(|text| serde_json::from_str::<Approval>(&text).ok());
+    Ok(stored.filter(|approval| approval.setup == setup))
+}
+
+/// Whether somebody has said yes to these rules, as a ledger that somebody else may be at work with says.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub async fn is_approved(ledger: &dyn Ledger, rules: &Rules) -> Result<bool, LedgerError> {
+    Ok(approval(ledger, &setup_of(rules)).await?.is_some())
+}
+
 impl Engine {
     /// The approval of the present setup; `None` while nobody has said yes to it, or after somebody said stop.
     ///
     /// # Errors
     /// When the ledger cannot be read.
     pub async fn approval(&self) -> Result<Option<Approval>, LedgerError> {
-        let stored = self.ledger.setting(SETTING).await?;
-        let stored = stored.and_then(|text| serde_json::from_str::<Approval>(&text).ok());
-        Ok(stored.filter(|approval| approval.setup == self.setup))
+        approval(self.ledger.as_ref(), &self.setup).await
     }
 
     /// Says yes to everything that is wanted now, and to the setup it follows from; lets out what is held. How many

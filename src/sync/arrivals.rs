@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -18,12 +19,16 @@ use super::pull::{advance, learned};
 use crate::error::{Code, Problem};
 use crate::identity::Sets;
 use crate::ledger::{Advance, Arrival, Ask, Cause, Commit, Error as LedgerError, View};
-use crate::model::{Page, StreamId};
+use crate::model::{Page, StreamId, UnixMillis};
 
 /// Objects folded in one commit, at least; what belongs together is not parted for it.
 const BATCH: usize = 4000;
 /// No commit folds more than this many, whatever belongs together: the next one finds them in the ledger.
 const BATCH_MAX: usize = 3 * BATCH;
+/// Objects of a first reading that are put aside in one commit, about.
+const TOGETHER_MAX: usize = 1000;
+/// How long a page waits for the next one before both are put aside.
+const TOGETHER_FOR: Duration = Duration::from_millis(250);
 /// Links that are looked at in one go, 16 bytes each. More of them are looked at in several rounds.
 const LINKS_MAX: usize = 2 << 20;
 /// Arrivals whose links are read from the ledger at once.
@@ -52,25 +57,69 @@ impl Drop for FirstReading<'_> {
     }
 }
 
+/// Pages of a first reading that wait to be committed together. A tool that answers fast is not slowed down by a commit
+/// for each of its pages; of one that answers slowly, each page is committed for itself.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    waiting: Vec<Page>,
+    records: usize,
+    since: Option<UnixMillis>,
+}
+
+/// What is committed together: pages in the order in which they came.
+#[derive(Debug)]
+pub(super) struct Batched {
+    before: Vec<Page>,
+    last: Page,
+}
+
+impl Pages {
+    /// Adds a page that came at `now`; gives back all of them when it is time to commit.
+    pub(super) fn add(&mut self, page: Page, now: UnixMillis) -> Option<Batched> {
+        let is_last = page.is_caught_up;
+        self.records += page.records.len();
+        let since = *self.since.get_or_insert(now);
+        self.waiting.push(page);
+        let is_enough = is_last || self.records >= TOGETHER_MAX || now.since(since) >= TOGETHER_FOR;
+        is_enough.then(|| self.take()).flatten()
+    }
+
+    /// What waits, if anything does.
+    pub(super) fn take(&mut self) -> Option<Batched> {
+        let Self { mut waiting, .. } = std::mem::take(self);
+        let last = waiting.pop()?;
+        Some(Batched { before: waiting, last })
+    }
+}
+
 impl Engine {
-    /// Commits a page of a first reading: its objects are put aside, with the cursor behind them.
+    /// Commits pages of a first reading: their objects are put aside, with the cursor behind the last one.
     pub(super) async fn put_aside(
         &self,
         stream: &StreamId,
         run: i64,
-        page: Page,
+        pages: Batched,
         from_version: u64,
     ) -> Result<Advance, LedgerError> {
-        let mut advance = advance(stream, &page, from_version);
+        let Batched { before, last } = pages;
+        let mut advance = advance(stream, &last, from_version);
+        advance.read += before.iter().map(|page| page.records.len() as u64).sum::<u64>();
         let mut commit = Commit::new(Cause::Run(run), self.clock.now());
-        for incoming in page.records {
-            commit.arrivals.push(Arrival {
-                stream: stream.clone(),
-                asked_at: page.asked_at,
-                identifiers: identifiers(stream, &incoming, &self.rules),
-                incoming,
-            });
+        for page in before.into_iter().chain([last]) {
+            for incoming in page.records {
+                commit.arrivals.push(Arrival {
+                    stream: stream.clone(),
+                    asked_at: page.asked_at,
+                    identifiers: identifiers(stream, &incoming, &self.rules),
+                    incoming,
+                });
+            }
         }
+        let rejected = commit
+            .arrivals
+            .iter()
+            .filter(|arrival| arrival.incoming.problem.is_some());
+        advance.rejected = rejected.count() as u64;
         advance.changed = commit.arrivals.len() as u64;
         commit.advance = Some(advance.clone());
         self.ledger.apply(commit).await?;
@@ -111,12 +160,15 @@ impl Engine {
     async fn fold_batches(&self, numbers: &[i64], batches: Vec<Batch>) -> Result<(), LedgerError> {
         let total = numbers.len() as u64;
         let mut done = 0;
+        // Batches have nothing in common: where nobody was before, none of them has to look for anybody.
+        let before = self.ledger.totals().await?;
+        let is_blank = before.customers == 0 && before.records == 0;
         let mut batches = batches.into_iter().peekable();
-        let mut ahead = batches.next().map(|batch| self.look_ahead(numbers, batch));
+        let mut ahead = batches.next().map(|batch| self.look_ahead(numbers, batch, is_blank));
         let mut applied: Option<Task<()>> = None;
         while let Some(Ahead { arrivals, asked, view }) = end(ahead.take()).await? {
             let next = batches.next_if(|next| !next.is_torn);
-            ahead = next.map(|batch| self.look_ahead(numbers, batch));
+            ahead = next.map(|batch| self.look_ahead(numbers, batch, is_blank));
             let objects: Vec<Object<'_>> = arrivals.iter().map(object).collect();
             let commit = self.fold_once(view, asked, &objects, &Cause::FirstReading).await?;
             end(applied.take()).await?;
@@ -127,7 +179,7 @@ impl Engine {
             applied = Some(Task::spawn(async move { ledger.apply(commit).await }));
             if ahead.is_none() {
                 end(applied.take()).await?;
-                ahead = batches.next().map(|batch| self.look_ahead(numbers, batch));
+                ahead = batches.next().map(|batch| self.look_ahead(numbers, batch, is_blank));
             }
             done += objects.len() as u64;
             self.tell(&Event::Folded { done, total });
@@ -147,13 +199,17 @@ impl Engine {
     }
 
     /// Begins to load a batch with the part of the ledger that it touches.
-    fn look_ahead(&self, numbers: &[i64], batch: Batch) -> Task<Ahead> {
+    fn look_ahead(&self, numbers: &[i64], batch: Batch, is_blank: bool) -> Task<Ahead> {
         let wanted: Vec<i64> = batch.members.iter().map(|at| numbers[*at]).collect();
         let ledger = Arc::clone(&self.ledger);
         Task::spawn(async move {
             let arrivals = ledger.arrivals(&wanted).await?;
             let asked = ask(&arrivals.iter().map(object).collect::<Vec<_>>());
-            let view = ledger.view(asked.clone()).await?;
+            let view = if is_blank && !batch.is_torn {
+                View::default()
+            } else {
+                ledger.view(asked.clone()).await?
+            };
             Ok(Ahead { arrivals, asked, view })
         })
     }
@@ -295,6 +351,44 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::model::{Cursor, Fields, Incoming};
+
+    fn page(records: usize, is_caught_up: bool) -> Page {
+        let one = Incoming {
+            remote: "1".into(),
+            fields: Fields::default(),
+            updated_at: None,
+            version: None,
+            deleted: false,
+            key: None,
+            problem: None,
+            joined: None,
+        };
+        Page {
+            records: vec![one; records],
+            next: Cursor(String::new()),
+            is_caught_up,
+            asked_at: UnixMillis(0),
+            sweep: None,
+        }
+    }
+
+    #[test]
+    fn pages_of_a_fast_tool_are_put_aside_together() {
+        let mut pages = Pages::default();
+        let mut add = |records, is_caught_up, at| {
+            pages
+                .add(page(records, is_caught_up), UnixMillis(at))
+                .map(|all| all.before.len() + 1)
+        };
+        assert_eq!(add(TOGETHER_MAX - 1, false, 0), None);
+        assert_eq!(add(1, false, 1), Some(2), "enough of them");
+        assert_eq!(add(1, false, 2), None);
+        assert_eq!(add(1, false, 252), Some(2), "the first one waited long enough");
+        assert_eq!(add(0, false, 253), None);
+        assert_eq!(add(0, true, 254), Some(2), "the last one");
+        assert!(pages.take().is_none());
+    }
 
     #[test]
     fn a_customer_is_not_parted_between_batches() {

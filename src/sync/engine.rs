@@ -82,6 +82,13 @@ impl Stop {
     }
 }
 
+/// How things stood when a pass began.
+#[derive(Clone, Copy, Debug)]
+struct Began {
+    at: UnixMillis,
+    merges: u64,
+}
+
 /// When to look at an outbox again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -121,7 +128,7 @@ pub struct Summary {
     pub systems: BTreeMap<CompactString, SystemFigures>,
     /// Live customers in the ledger.
     pub customers: u64,
-    /// Customers that were merged into another.
+    /// Records that turned out in this pass to be about somebody known from another one, and customers to be one.
     pub merges: u64,
     /// Writes that wait, by state.
     pub waiting: BTreeMap<WriteState, u64>,
@@ -149,6 +156,7 @@ impl Summary {
             mine.changed += figures.changed;
             mine.rejected += figures.rejected;
         }
+        self.merges += earlier.merges;
         self.took_ms += earlier.took_ms;
     }
 
@@ -363,10 +371,10 @@ impl Engine {
     /// # Errors
     /// When the ledger cannot be used.
     pub async fn sync(&self, approved_by: Option<&str>) -> Result<Summary, LedgerError> {
-        let started = self.clock.now();
-        self.release_leases().await?;
+        let began = self.begin().await?;
         let mut systems = self.pull_all().await?;
         self.drain_inboxes().await?;
+        self.refold().await?;
         if let Some(by) = approved_by {
             self.approve(by).await?;
         }
@@ -381,7 +389,7 @@ impl Engine {
                 figures.problems.extend(aftermath.held);
             }
         }
-        self.summary(systems, started).await
+        self.summary(systems, began).await
     }
 
     /// Reads every stream and says what would be written, without writing.
@@ -389,23 +397,31 @@ impl Engine {
     /// # Errors
     /// When the ledger cannot be used.
     pub async fn plan(&self) -> Result<Summary, LedgerError> {
-        let started = self.clock.now();
-        self.release_leases().await?;
+        let began = self.begin().await?;
         let systems = self.pull_all().await?;
-        self.summary(systems, started).await
+        self.refold().await?;
+        self.summary(systems, began).await
+    }
+
+    async fn begin(&self) -> Result<Began, LedgerError> {
+        let at = self.clock.now();
+        self.release_leases().await?;
+        self.note_rules().await?;
+        let merges = self.ledger.totals().await?.merges;
+        Ok(Began { at, merges })
     }
 
     async fn summary(
         &self,
         systems: BTreeMap<CompactString, SystemFigures>,
-        started: UnixMillis,
+        began: Began,
     ) -> Result<Summary, LedgerError> {
         let totals = self.ledger.totals().await?;
-        let took = self.clock.now().since(started);
+        let took = self.clock.now().since(began.at);
         Ok(Summary {
             systems,
             customers: totals.customers,
-            merges: totals.merges,
+            merges: totals.merges.saturating_sub(began.merges),
             waiting: totals.writes,
             needs_approval: self.approval().await?.is_none(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::consequence::{Affected, consequences};
 use crate::identity::{self, IdentityRules, Input, Member};
 use crate::ledger::{Ask, Cause, Change, Commit, View, What};
-use crate::merge::{BOUNCES_MAX, Rules, Seen, Survivorship, observe};
+use crate::merge::{Rules, Seen, Survivorship, observe};
 use crate::model::{Customer, CustomerKey, Fields, Identifier, Incoming, Kind, RecordId, StreamId, UnixMillis};
 
 /// One object as a page returned it. What is folded together may come from several streams.
@@ -173,6 +173,7 @@ fn join(before: &mut Seen, now: Seen) {
         let first = before.fields.remove(&field).map_or(old, |(first, _)| first);
         before.fields.insert(field, (first, new));
     }
+    before.frozen.extend(now.frozen);
     before.deleted |= now.deleted;
     before.restored |= now.restored;
     before.record = now.record;
@@ -209,6 +210,7 @@ fn settle_identity<'s>(
             .records
             .iter()
             .any(|id| affected.fresh.contains_key(id) || moves(&id));
+        commit.merges += merges(view, &group, sightings);
         for loser in group.absorbed.iter().filter(|loser| **loser != key) {
             absorb(view, *loser, key, commit);
             affected.merged.insert(*loser, key);
@@ -232,6 +234,17 @@ fn settle_identity<'s>(
         .customers
         .retain(|customer| !affected.merged.contains_key(customer));
     affected
+}
+
+/// How many records turned out to be about somebody known from another one, and customers to be one.
+fn merges(view: &View, group: &identity::Group, sightings: &[Sighting<'_>]) -> u64 {
+    let is_new = |id: &RecordId| {
+        let place = sightings.binary_search_by(|sighting| sighting.seen.record.id.cmp(id));
+        place.is_ok_and(|at| sightings[at].seen.appeared)
+    };
+    let new = group.records.iter().filter(|id| is_new(id)).count();
+    let is_known = group.customer.is_some_and(|key| view.customers.contains_key(&key));
+    (new.saturating_sub(usize::from(!is_known)) + group.absorbed.len()) as u64
 }
 
 /// Everybody who has a say in who is who.
@@ -315,13 +328,6 @@ fn note(seen: &Seen, customer: CustomerKey, changes: &mut Vec<Change>) {
     if seen.restored {
         push(What::Restored);
     }
-    let frozen = |name: &&crate::model::FieldName| {
-        seen.record
-            .bounces
-            .get(*name)
-            .is_some_and(|bounce| bounce.count == BOUNCES_MAX)
-    };
-    let frozen: Vec<_> = seen.fields.keys().filter(frozen).cloned().collect();
     // Names that begin with `_` are the connector's own bookkeeping.
     let said: BTreeMap<_, _> = seen
         .fields
@@ -332,7 +338,7 @@ fn note(seen: &Seen, customer: CustomerKey, changes: &mut Vec<Change>) {
     if !said.is_empty() {
         push(What::Fields(said));
     }
-    if !frozen.is_empty() {
-        push(What::Frozen(frozen));
+    if !seen.frozen.is_empty() {
+        push(What::Frozen(seen.frozen.iter().cloned().collect()));
     }
 }

@@ -1,6 +1,8 @@
 //! What an operator can ask for. Her own process does it when it has the ledger; otherwise the one that has it is asked,
 //! by a request in the ledger: durable, with her name, answered once.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
@@ -8,6 +10,7 @@ use super::engine::{Engine, Stop};
 use super::undo::Scope;
 use crate::error::{Code, Problem};
 use crate::ledger::{Error as LedgerError, WriteState};
+use crate::model::{FieldName, RecordId};
 
 /// Requests that are answered in one go.
 const REQUESTS: usize = 16;
@@ -27,6 +30,13 @@ pub enum Act {
         /// False: only say what it comes to.
         yes: bool,
     },
+    /// See [`Engine::release`].
+    Release {
+        /// Which record.
+        record: RecordId,
+        /// Which of its fields; all that are frozen when empty.
+        fields: BTreeSet<FieldName>,
+    },
 }
 
 /// What an approval or a stop came to.
@@ -41,7 +51,7 @@ pub struct Approved {
 }
 
 impl Engine {
-    /// Does what an operator asks for, and says what came of it: an [`Approved`] or an `Undo` as JSON.
+    /// Does what an operator asks for, and says what came of it: an [`Approved`], an `Undo` or what was released, as JSON.
     ///
     /// # Errors
     /// When the ledger cannot be used.
@@ -55,6 +65,7 @@ impl Engine {
                 self.hold(by).await?;
                 self.approved(false, 0).await
             }
+            Act::Release { record, fields } => Ok(json!(self.release(record, fields, by).await?)),
             Act::Undo { scope, yes } => {
                 let undo = if *yes {
                     self.undo(scope, by).await?

@@ -6,8 +6,10 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use tokio::task::JoinSet;
 
+use super::arrivals::Pages;
 use super::engine::{Engine, Stop};
 use super::fold::{Context, Folded, Object, ask, fold, identifiers};
+use super::frozen::Froze;
 use super::progress::Event;
 use super::sweep::alive;
 use crate::cache;
@@ -93,33 +95,34 @@ impl Engine {
         let lane = if is_first { Lane::Backfill } else { Lane::Live };
         let mut version = state.version;
         let mut next = ask_page(connection, stream, state.cursor.as_ref(), lane).await;
+        let mut pages = Pages::default();
         loop {
             let page = match next {
                 Ok(page) => page,
-                Err(failure) => return Err(self.stop(stream, failure).await?),
+                Err(failure) => {
+                    if let Some(pages) = pages.take() {
+                        self.tell_read(stream, &self.put_aside(stream, run, pages, version).await?, report);
+                    }
+                    return Err(self.stop(stream, failure).await?);
+                }
             };
             // The next page is on its way while this one is folded: its cursor is known, and reading changes nothing.
             let ahead = (!page.is_caught_up).then(|| page.next.clone());
             let ahead = ask_ahead(connection, stream, ahead.as_ref(), lane);
             let commit = async {
-                if is_first {
-                    self.put_aside(stream, run, page, version).await
-                } else {
-                    self.commit_page(stream, run, page, version).await
+                if !is_first {
+                    return self.commit_page(stream, run, page, version).await.map(Some);
+                }
+                match pages.add(page, self.clock.now()) {
+                    Some(enough) => self.put_aside(stream, run, enough, version).await.map(Some),
+                    None => Ok(None),
                 }
             };
             let (committed, ahead) = tokio::join!(commit, ahead);
-            let advance = committed?;
-            version += 1;
-            report.read += advance.read;
-            report.changed += advance.changed;
-            report.rejected += advance.rejected;
-            self.tell(&Event::Read {
-                stream: stream.clone(),
-                records: advance.read,
-                changed: advance.changed,
-                rejected: advance.rejected,
-            });
+            if let Some(advance) = committed? {
+                version += 1;
+                self.tell_read(stream, &advance, report);
+            }
             match ahead {
                 Some(ahead) => next = ahead,
                 None => break,
@@ -129,6 +132,18 @@ impl Engine {
             self.settle_sweep(connection, stream, run).await?;
         }
         Ok(())
+    }
+
+    fn tell_read(&self, stream: &StreamId, advance: &Advance, report: &mut PullReport) {
+        report.read += advance.read;
+        report.changed += advance.changed;
+        report.rejected += advance.rejected;
+        self.tell(&Event::Read {
+            stream: stream.clone(),
+            records: advance.read,
+            changed: advance.changed,
+            rejected: advance.rejected,
+        });
     }
 
     /// Notes with the stream why reading stopped, and until when it makes no sense to go on.
@@ -234,12 +249,14 @@ impl Engine {
             }
             let learned = learned(&commit);
             let has_writes = !commit.writes.is_empty();
+            let froze = Froze::of(&commit);
             match self.ledger.apply(commit).await {
                 Err(LedgerError::Stale) => continue,
                 Err(error) => return Err(error),
                 Ok(()) => {}
             }
             drop(gate);
+            froze.tell();
             self.cache.learn(&learned).await;
             if has_writes {
                 self.bell.notify_waiters();

@@ -7,13 +7,14 @@ use compact_str::CompactString;
 use tokio::task::JoinSet;
 
 use super::engine::Engine;
+use super::frozen::Froze;
 use super::progress::Event;
 use super::settle::{Aftermath, settle};
 use crate::connector::Connection;
 use crate::connector::limits::{Lane, in_lane};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::ledger::{Ask, Cause, DueWrites, Error as LedgerError, Slot, View, Write};
-use crate::model::{Fields, Operation, Outcome, RecordId, StreamId, UnixMillis, WriteAction};
+use crate::model::{Operation, Outcome, RecordId, StreamId, UnixMillis, WriteAction};
 
 /// Writes handed out at once to tools that take them one by one: one intent on disk and one settlement for all.
 const CLAIM_MIN: usize = 100;
@@ -114,18 +115,22 @@ impl Engine {
         } else {
             Lane::Live
         };
-        let outcomes = if operations.is_empty() {
+        let decided = self.look_before(connection, stream, &view, operations, lane).await?;
+        let going: Vec<Operation> = decided.iter().filter_map(|one| one.as_ref().ok()).cloned().collect();
+        let mut carried = if going.is_empty() {
             Vec::new()
         } else {
-            write(connection, stream, operations, lane).await
+            write(connection, stream, &going, lane).await
         };
-        let mut outcomes = outcomes.into_iter();
-        for write in writes {
+        self.look_after(connection, stream, &going, &mut carried, lane).await;
+        let mut carried = carried.into_iter();
+        let outcomes = decided.into_iter().map(|one| match one {
+            Ok(_) => carried.next(),
+            Err(failure) => Some(Err(failure)),
+        });
+        for (write, outcome) in writes.into_iter().zip(outcomes) {
             // A connection that loses count must not lose a write.
-            let outcome = match outcomes.next() {
-                Some(outcome) => outcome,
-                None => Err(unanswered(&write)),
-            };
+            let outcome = outcome.unwrap_or_else(|| Err(unanswered(&write)));
             answers.push((write, outcome));
         }
         self.follow_gone(connection, stream, &mut answers, &view).await?;
@@ -133,20 +138,15 @@ impl Engine {
         self.settle_answers(answers, view).await
     }
 
-    /// An object that turned out to exist already is read and folded before anything is written to it, so that it gets its
-    /// say like any other record.
+    /// An object that turned out to exist already, or to be another than the one that was to be changed, is read and folded
+    /// before anything is written to it, so that it gets its say like any other record.
     async fn learn_existing(
         &self,
         connection: &Arc<dyn Connection>,
         stream: &StreamId,
         answers: &[(Write, Outcome)],
     ) -> Result<(), LedgerError> {
-        let found: Vec<CompactString> = answers
-            .iter()
-            .filter_map(|(_, outcome)| outcome.as_ref().err())
-            .filter(|failure| matches!(failure.class, Class::Exists | Class::Merged))
-            .filter_map(|failure| failure.remote.clone())
-            .collect();
+        let found: Vec<CompactString> = answers.iter().filter_map(to_learn).collect();
         if found.is_empty() {
             return Ok(());
         }
@@ -185,11 +185,13 @@ impl Engine {
                 None => self.ledger.view(ask_for(&writes, &met)).await?,
             };
             let (commit, aftermath) = settle(view, &answers, &self.rules, &self.survivorship, self.clock.now());
+            let froze = Froze::of(&commit);
             match self.ledger.apply(commit).await {
                 Err(LedgerError::Stale) => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
                     drop(gate);
+                    froze.tell();
                     return Ok(aftermath);
                 }
             }
@@ -205,16 +207,30 @@ impl Engine {
 async fn write(
     connection: &Arc<dyn Connection>,
     stream: &StreamId,
-    operations: Vec<Operation>,
+    operations: &[Operation],
     lane: Lane,
 ) -> Vec<Outcome> {
+    if operations.is_empty() {
+        return Vec::new();
+    }
     let (connection, name) = (Arc::clone(connection), stream.stream.clone());
+    let operations = operations.to_vec();
     let mut task = JoinSet::new();
     task.spawn(in_lane(lane, async move { connection.write(&name, &operations).await }));
     match task.join_next().await {
         Some(Ok(outcomes)) => outcomes,
         // Every write is then one without an answer.
         _ => Vec::new(),
+    }
+}
+
+/// The object that must be looked at before the next try. What [`Engine::look_before`] refused it has looked at.
+fn to_learn((write, outcome): &(Write, Outcome)) -> Option<CompactString> {
+    let failure = outcome.as_ref().err()?;
+    match (failure.class, &write.target.slot) {
+        (Class::Exists | Class::Merged, _) => failure.remote.clone(),
+        (Class::Conflict, Slot::Object(remote)) if failure.problem.code != Code::WriteRaced => Some(remote.clone()),
+        _ => None,
     }
 }
 
@@ -231,16 +247,15 @@ fn ask_for(writes: &[Write], made: &[crate::model::RecordId]) -> Ask {
 }
 
 fn operation(write: &Write, view: &View) -> Operation {
-    let (action, known) = match &write.target.slot {
-        Slot::New(_) => (WriteAction::Create, Fields::default()),
+    let (action, record) = match &write.target.slot {
+        Slot::New(_) => (WriteAction::Create, None),
         Slot::Object(remote) => {
             let record = view.records.get(&write.target.stream.record(remote.clone()));
-            let known = record.map(|(record, _)| record.fields.clone()).unwrap_or_default();
             let action = match write.removes_at {
                 Some(_) => WriteAction::Delete(remote.clone()),
                 None => WriteAction::Update(remote.clone()),
             };
-            (action, known)
+            (action, record.map(|(record, _)| record))
         }
     };
     Operation {
@@ -251,7 +266,8 @@ fn operation(write: &Write, view: &View) -> Operation {
             .iter()
             .map(|(name, wanted)| (name.clone(), wanted.value.clone()))
             .collect(),
-        known,
+        known: record.map(|record| record.fields.clone()).unwrap_or_default(),
+        version: record.and_then(|record| record.version.clone()),
         key: write.customer,
     }
 }

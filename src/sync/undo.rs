@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::consequence::{Affected, consequences};
 use super::engine::Engine;
 use crate::ledger::{Ask, Cause, Change, ChangeRow, Commit, Error as LedgerError, View, What, Wrote};
-use crate::merge::{BOUNCES_MAX, FieldChange};
+use crate::merge::FieldChange;
 use crate::model::{
-    Bounce, CustomerKey, FieldName, Fields, Operation, Ours, Outcome, Record, RecordId, StreamId, UnixMillis,
+    Bounce, CustomerKey, FieldName, Fields, Freeze, Operation, Ours, Outcome, Record, RecordId, StreamId, UnixMillis,
     WriteAction,
 };
 
@@ -275,6 +275,7 @@ fn operation(undo: &Undo, view: &View, id: &RecordId) -> Option<Operation> {
             .map(|(name, (_, before))| (name.clone(), before.clone()))
             .collect(),
         known: Fields(record.fields.0.clone()),
+        version: record.version.clone(),
         key: *customer,
     })
 }
@@ -304,11 +305,7 @@ fn taken_back(mut record: Record, back: Option<&BTreeMap<FieldName, FieldChange>
                 placeholder: false,
             },
         );
-        let frozen = Bounce {
-            count: BOUNCES_MAX,
-            since: now,
-        };
-        record.bounces.insert(name.clone(), frozen);
+        record.bounces.insert(name.clone(), Bounce::frozen(Freeze::Undone, now));
     }
     record.written_at = Some(now);
     (record, What::Undone(back.clone()))

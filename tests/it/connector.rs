@@ -193,6 +193,7 @@ fn create(number: u128, email: &str) -> Operation {
         ])
         .0,
         known: Fields::default(),
+        version: None,
         key,
     }
 }

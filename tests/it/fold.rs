@@ -99,6 +99,7 @@ impl Connection for Scripted {
                 updated_at: None,
                 version: None,
                 created,
+                unkept: BTreeMap::new(),
             })
         };
         let outcomes = operations.iter().enumerate().map(done).collect();

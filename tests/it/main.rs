@@ -22,3 +22,4 @@ mod scene;
 mod tidy;
 mod trial;
 mod webhook;
+mod writeback;

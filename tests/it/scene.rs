@@ -26,6 +26,8 @@ pub(crate) struct Tool {
     streams: BTreeMap<CompactString, StreamSpec>,
     objects: Mutex<BTreeMap<CompactString, Fields>>,
     written: Mutex<Vec<Operation>>,
+    /// Fields that it takes and does not keep.
+    drops: Mutex<Vec<FieldName>>,
     pub(crate) play: Mutex<Play>,
     clock: Arc<TestClock>,
 }
@@ -73,6 +75,11 @@ impl Tool {
             .unwrap()
             .0
             .insert(field.into(), Value::text(text));
+    }
+
+    /// From now on the tool takes a field and does not keep it.
+    pub(crate) fn drops(&self, field: &str) {
+        self.drops.lock().unwrap().push(field.into());
     }
 
     /// A user of the tool deletes an object.
@@ -190,7 +197,9 @@ impl Tool {
             objects.remove(&remote);
         } else {
             let fields = &mut objects.entry(remote.clone()).or_default().0;
-            fields.extend(operation.fields.clone());
+            let drops = self.drops.lock().unwrap();
+            let kept = operation.fields.iter().filter(|(name, _)| !drops.contains(name));
+            fields.extend(kept.map(|(name, value)| (name.clone(), value.clone())));
         }
         self.written.lock().unwrap().push(operation.clone());
         Ok(Done {
@@ -198,6 +207,7 @@ impl Tool {
             updated_at: None,
             version: None,
             created: operation.action == WriteAction::Create,
+            unkept: BTreeMap::new(),
         })
     }
 
@@ -306,6 +316,7 @@ impl Scene {
                 streams: [(STREAM.into(), spec.clone())].into(),
                 objects: Mutex::default(),
                 written: Mutex::default(),
+                drops: Mutex::default(),
                 play: Mutex::default(),
                 clock: Arc::clone(&clock),
             };
@@ -360,6 +371,8 @@ fn spec() -> StreamSpec {
         can_delete: true,
         can_get: true,
         batch_max: 100,
+        reads_before: true,
+        reads_back: true,
         ..StreamSpec::default()
     }
 }

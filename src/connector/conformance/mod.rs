@@ -238,6 +238,7 @@ fn operation((at, case): (usize, &OperationCase)) -> Operation {
         action,
         fields: case.fields.0.clone(),
         known: case.known.clone(),
+        version: case.version.clone(),
         key: case.key.unwrap_or(made_up),
     }
 }

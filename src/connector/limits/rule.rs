@@ -82,7 +82,7 @@ impl Rule {
         self.others = total.saturating_sub(self.max);
     }
 
-    pub(super) fn covers(&self, call: &Call<'_>) -> bool {
+    pub(in crate::connector) fn covers(&self, call: &Call<'_>) -> bool {
         self.path.as_ref().is_none_or(|path| path.is_match(call.path))
             && self.op.as_ref().is_none_or(|op| op == call.op)
             && (!self.per_key || call.key.is_some())
@@ -102,7 +102,7 @@ impl Rule {
         if self.per_key { call.key.unwrap_or("") } else { "" }
     }
 
-    pub(super) fn cost(&self, call: &Call<'_>) -> u32 {
+    pub(in crate::connector) fn cost(&self, call: &Call<'_>) -> u32 {
         self.costs.get(call.op).copied().unwrap_or(1)
     }
 

@@ -7,7 +7,7 @@ use compact_str::CompactString;
 use serde_json::{Value as Json, json};
 
 use super::Stream;
-use super::plan::{Batch, Entry};
+use super::plan::{Batch, Entry, Verb};
 use crate::connector::classify::{code_of, shorten, text_of};
 use crate::connector::link::Good;
 use crate::error::{Class, Code, Failure, Problem};
@@ -45,6 +45,7 @@ fn done(entry: &Entry, id: Option<CompactString>) -> Done {
         updated_at: None,
         version: None,
         created: false,
+        unkept: BTreeMap::new(),
     }
 }
 
@@ -71,7 +72,7 @@ fn by_rows(stream: &Stream, results: &Results, batch: &Batch<'_>, body: &Json) -
     for ok in &*results.ok {
         for (at, row) in rows(&names, &ok.rows, &ok.op, body) {
             if let (Some(entry), Some(outcome)) = (batch.entries.get(at), outcomes.get_mut(at)) {
-                *outcome = Some(Ok(done_row(stream, ok, entry, &row)));
+                *outcome = Some(Ok(done_row(stream, batch.verb, ok, entry, &row)));
             }
         }
     }
@@ -86,11 +87,12 @@ fn by_rows(stream: &Stream, results: &Results, batch: &Batch<'_>, body: &Json) -
     outcomes
 }
 
-fn done_row(stream: &Stream, ok: &OkRows, entry: &Entry, row: &Json) -> Done {
+fn done_row(stream: &Stream, verb: Verb, ok: &OkRows, entry: &Entry, row: &Json) -> Done {
+    let created = ok.created.as_ref().map(|created| created.holds_on(row));
     Done {
         updated_at: ok.modified.as_ref().and_then(|path| time(stream, path, row)),
         version: ok.version.as_ref().and_then(|path| text(path, row)),
-        created: ok.created.as_ref().is_some_and(|created| created.holds_on(row)),
+        created: created.unwrap_or(verb == Verb::Create),
         ..done(entry, ok.id.as_ref().and_then(|path| text(path, row)))
     }
 }
@@ -98,10 +100,12 @@ fn done_row(stream: &Stream, ok: &OkRows, entry: &Entry, row: &Json) -> Done {
 fn failed_row(results: &Results, failed: &FailedRows, row: &Json) -> Failure {
     let code = failed.class_at.as_ref().and_then(|path| text(path, row));
     let by_code = code.as_ref().and_then(|code| results.classes.get(code));
-    let class = by_code
-        .or_else(|| results.classes.get("*"))
-        .copied()
-        .unwrap_or(Class::Invalid);
+    let by_code = by_code.or_else(|| results.classes.get("*")).copied();
+    let class = if failed.exists.as_ref().is_some_and(|exists| exists.holds_on(row)) {
+        Class::Exists
+    } else {
+        by_code.unwrap_or(Class::Invalid)
+    };
     let words = failed.message.as_ref().and_then(|path| text(path, row));
     let words = words
         .or_else(|| code.clone())

@@ -9,6 +9,7 @@ use super::{Native, Stream};
 use crate::connector::classify::text_of;
 use crate::connector::http::not_the_answer_to;
 use crate::connector::link::{Good, Purpose};
+use crate::connector::meter::reading;
 use crate::connector::render::{Draft, from_expression};
 use crate::error::{Class, Failure};
 use crate::manifest::{Find, Found, Get, Missing, Path, Then};
@@ -42,11 +43,12 @@ impl Native {
         let draft = draft.map_err(|why| from_expression(&why, true))?;
         let good = self.link.call(&draft, Purpose::read("get")).await?;
         let rows = objects(&get.records, &good)?;
-        Ok(rows
-            .iter()
-            .map(|row| stream.mapper.record_in(row))
-            .filter(|record| !record.remote.is_empty())
-            .collect())
+        let records = rows.iter().map(|row| stream.mapper.record_in(row));
+        let mut records: Vec<Incoming> = records.filter(|record| !record.remote.is_empty()).collect();
+        if let ([one], Some(version)) = (records.as_mut_slice(), &get.version) {
+            one.version = Some(reading(version, &good.answer).into()).filter(|text: &CompactString| !text.is_empty());
+        }
+        Ok(records)
     }
 
     /// The object whose field has the value; of several the one with the lowest id, so that it is always the same.
@@ -56,6 +58,29 @@ impl Native {
         by: &FieldName,
         value: &Value,
     ) -> Result<Option<Incoming>, Failure> {
+        // Tools ignore filters they do not know and answer with everybody, so the value is compared again.
+        let fits = |record: &Incoming| is_there(record) && has_value(record, by, value);
+        let found = self.find_all(stream, by, value).await?;
+        Ok(found.into_iter().filter(fits).min_by_key(order))
+    }
+
+    /// As [`Native::find_one`], when the tool has said that there is one: a single answer is then believed although its
+    /// field says something else, because the value may be a second one of the same person.
+    pub(super) async fn find_known(
+        &self,
+        stream: &Stream,
+        by: &FieldName,
+        value: &Value,
+    ) -> Result<Option<Incoming>, Failure> {
+        let mut found = self.find_all(stream, by, value).await?;
+        found.retain(is_there);
+        if found.len() > 1 {
+            found.retain(|record| has_value(record, by, value));
+        }
+        Ok(found.into_iter().min_by_key(order))
+    }
+
+    async fn find_all(&self, stream: &Stream, by: &FieldName, value: &Value) -> Result<Vec<Incoming>, Failure> {
         let Some(find) = stream.find_by(by) else {
             return Err(stream.cannot(&format!("look objects up by `{by}`")));
         };
@@ -65,22 +90,26 @@ impl Native {
         let draft = Draft::new(&find.request, &find.query, find.body.as_ref(), &names);
         let draft = draft.map_err(|why| from_expression(&why, true))?;
         let good = match self.link.call(&draft, Purpose::read("find")).await {
-            Err(failure) if failure.class == Class::Gone => return Ok(None),
+            Err(failure) if failure.class == Class::Gone => return Ok(Vec::new()),
             good => good?,
         };
         let rows = objects(&find.records, &good)?;
-        let found = match find.then {
-            Then::Done => rows.iter().map(|row| stream.mapper.record_in(row)).collect(),
+        match find.then {
+            Then::Done => Ok(rows.iter().map(|row| stream.mapper.record_in(row)).collect()),
             Then::Get => {
                 let ids: Vec<_> = rows.iter().filter_map(|row| stream.id_of_row(find, row)).collect();
-                self.get_all(stream, &ids).await?
+                self.get_all(stream, &ids).await
             }
-        };
-        // Tools ignore filters they do not know and answer with everybody, so the value is compared again.
-        let fits = |record: &Incoming| !record.remote.is_empty() && !record.deleted && has_value(record, by, value);
-        let order = |record: &Incoming| (record.remote.len(), record.remote.clone());
-        Ok(found.into_iter().filter(fits).min_by_key(order))
+        }
     }
+}
+
+fn is_there(record: &Incoming) -> bool {
+    !record.remote.is_empty() && !record.deleted
+}
+
+fn order(record: &Incoming) -> (usize, CompactString) {
+    (record.remote.len(), record.remote.clone())
 }
 
 impl Stream {

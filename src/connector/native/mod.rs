@@ -6,6 +6,7 @@
 //! | `window`, `paging` | what is read next (pure) |
 //! | `read` | one page: request, answer, records, next cursor |
 //! | `lookup` | objects by id or by a field |
+//! | `effort` | how many calls writes take |
 //! | `subscribe` | subscriptions of webhooks |
 //! | `write`, `plan`, `account` | operations: grouped, sent, and each found again in the answer |
 
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 use compact_str::CompactString;
 use serde_json::{Map, Value as Json};
 
+use super::effort::Effort;
 use super::link::{Link, Purpose};
 use super::render::{Draft, from_expression};
 use super::settings::ConnectionSettings;
@@ -25,6 +27,7 @@ use crate::manifest::{Context, Deletes, Manifest, Many, Mapper, Modified, Object
 use crate::model::{Cursor, FieldName, Incoming, Operation, Outcome, Page, StreamSpec, Sweeps, UnixMillis, Value};
 
 mod account;
+mod effort;
 mod lookup;
 mod paging;
 mod place;
@@ -241,6 +244,11 @@ impl Connection for Native {
         };
         let about = |outcome: Outcome| outcome.map_err(|failure| self.about(stream, failure));
         outcomes.into_iter().map(about).collect()
+    }
+
+    fn effort(&self, stream: &str, creates: u64, updates: u64) -> Effort {
+        let found = self.streams.get(stream);
+        found.map_or_else(Effort::default, |stream| self.effort_of(stream, creates, updates))
     }
 
     fn hook(&self) -> Option<&Hook> {

@@ -80,6 +80,12 @@ impl Entry {
         };
         set("key", &|| self.key(stream, op).unwrap_or(Json::Null));
         set("id", &|| self.id().map_or(Json::Null, |id| Json::from(id.as_str())));
+        set("version", &|| {
+            self.operation
+                .version
+                .as_ref()
+                .map_or(Json::Null, |version| Json::from(version.as_str()))
+        });
         set("op_id", &|| Json::from(self.operation.id.as_str()));
         set("remote", &|| self.remote.clone());
         set("known", &|| stream.mapper.known(&self.operation));
@@ -207,6 +213,7 @@ mod tests {
             action,
             fields: Fields::from([("email", Value::Text(email.into()))]).0,
             known: Fields::default(),
+            version: None,
             key: CustomerKey {
                 id: Uuid::from_u128(index as u128),
                 kind: Kind::Person,

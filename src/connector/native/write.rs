@@ -1,9 +1,10 @@
-//! Carries out operations: upsert where the tool can, else look up and create; in batches where it takes them.
+//! Carries out operations: what is to be made is looked up first, unless the tool itself refuses to make it twice; in
+//! batches where it takes them.
 //!
 //! Every operation gets exactly one outcome. One bad record never takes its batch with it, an object that is already
 //! there is told as such instead of made twice or overwritten unread, and what may have been carried out is told as such.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use compact_str::CompactString;
@@ -17,7 +18,7 @@ use crate::connector::link::{Good, Purpose};
 use crate::connector::render::{Draft, from_expression};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{Job, Op, WriteOps};
-use crate::model::{Done, Incoming, Operation, Outcome, WriteAction};
+use crate::model::{Done, FieldName, Incoming, Operation, Outcome, Value, WriteAction};
 
 /// How long a job is waited for when the manifest does not say.
 const JOB_TIMEOUT: Duration = Duration::from_secs(300);
@@ -74,11 +75,13 @@ impl Native {
         let names = self.link.names();
         let mut over = Vec::new();
         let (creates, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| entry.id().is_none());
-        let (mut batches, lookups) = route(stream, Verb::Upsert, &write.upsert, creates, &names);
+        let (mut creates, lookups): (Vec<_>, Vec<_>) = creates
+            .into_iter()
+            .partition(|entry| self.is_never_doubled(stream, write, entry));
         let (deletes, updates): (Vec<_>, Vec<_>) = others
             .into_iter()
             .partition(|entry| matches!(entry.operation.action, WriteAction::Delete(_)));
-        let mut creates = Vec::new();
+        let mut absent = Vec::new();
         let looked_up = futures::stream::iter(lookups.into_iter().map(|entry| async {
             let found = self.existing(stream, &entry).await;
             (entry, found)
@@ -88,10 +91,13 @@ impl Native {
             match found.and_then(|found| found.map(|found| redirect(stream, &entry, found)).transpose()) {
                 Ok(Some(update)) if is_empty_update(&update) => over.push((update.index, Ok(unchanged(&update)))),
                 Ok(Some(update)) => over.push((update.index, Err(stands_there(&update)))),
-                Ok(None) => creates.push(entry),
+                Ok(None) => absent.push(entry),
                 Err(failure) => over.push((entry.index, Err(failure))),
             }
         }
+        // An upsert of something that was never read would overwrite it: it is looked up like every other create.
+        let (mut batches, rest) = route(stream, Verb::Upsert, &write.upsert, absent, &names);
+        creates.extend(rest);
         for (verb, ops, entries) in [
             (Verb::Create, &write.create, creates),
             (Verb::Update, &write.update, updates),
@@ -109,6 +115,17 @@ impl Native {
         let ended: Vec<_> = futures::stream::iter(calls).buffered(self.calls).collect().await;
         over.extend(ended.into_iter().flatten());
         over
+    }
+
+    /// The tool itself refuses a second object with any of the values that this one could be found by.
+    fn is_never_doubled(&self, stream: &Stream, write: &WriteOps, entry: &Entry) -> bool {
+        let specs = self.specs.get(&stream.name).map(|spec| spec.match_by.as_slice());
+        let mut known_by = specs
+            .unwrap_or_default()
+            .iter()
+            .filter(|by| entry.value(by.as_str()).is_some())
+            .peekable();
+        known_by.peek().is_some() && known_by.all(|by| stream.is_refused_twice(write, by))
     }
 
     /// One batch to its end: halves it around a bad record, follows objects that are elsewhere.
@@ -302,28 +319,44 @@ impl Native {
         if let Some(id) = &failure.remote {
             return Ok(Some(Existing::Id(id.clone())));
         }
-        Ok(self
-            .existing(stream, entry)
-            .await?
-            .map(|found| Existing::Object(Box::new(found))))
+        for (by, value) in self.findable(stream, entry) {
+            if let Some(found) = self.find_known(stream, &by, &value).await? {
+                return Ok(Some(Existing::Object(Box::new(found))));
+            }
+        }
+        Ok(None)
     }
 
     /// The object that an operation is about, by the first of its match fields that finds one.
     async fn existing(&self, stream: &Stream, entry: &Entry) -> Result<Option<Incoming>, Failure> {
+        for (by, value) in self.findable(stream, entry) {
+            if let Some(found) = self.find_one(stream, &by, &value).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the object of an operation can be looked up by, best first.
+    fn findable(&self, stream: &Stream, entry: &Entry) -> Vec<(FieldName, Value)> {
         let match_by = self
             .specs
             .get(&stream.name)
             .map(|spec| spec.match_by.as_slice())
             .unwrap_or_default();
-        for by in match_by.iter().filter(|by| stream.find_by(by).is_some()) {
-            let Some(value) = entry.value(by.as_str()) else {
-                continue;
-            };
-            if let Some(found) = self.find_one(stream, by, &value).await? {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
+        let known = match_by.iter().filter(|by| stream.find_by(by).is_some());
+        known
+            .filter_map(|by| Some((by.clone(), entry.value(by.as_str())?)))
+            .collect()
+    }
+}
+
+impl Stream {
+    /// The tool itself refuses a second object with the same value in this field.
+    pub(super) fn is_refused_twice(&self, write: &WriteOps, by: &FieldName) -> bool {
+        let name = self.own_name(by);
+        let refuses = |op: &Op| op.refuses.iter().any(|refused| refused == name);
+        !write.create.is_empty() && write.create.iter().all(refuses)
     }
 }
 
@@ -395,6 +428,7 @@ fn unchanged(entry: &Entry) -> Done {
         updated_at: None,
         version: None,
         created: false,
+        unkept: BTreeMap::new(),
     }
 }
 

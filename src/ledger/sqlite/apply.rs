@@ -50,6 +50,10 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
     if let Cause::Webhook(events) = &commit.cause {
         inbox::fold(conn, events, commit.at)?;
     }
+    if commit.merges > 0 {
+        conn.prepare_cached("UPDATE tally SET count = count + ?1 WHERE name = 'merges'")?
+            .execute([signed(commit.merges)])?;
+    }
     put_changes(conn, &mut owners, commit)
 }
 

@@ -31,13 +31,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
-pub use note::Keep;
 use trouble::Trouble;
 use worker::{Desk, Workers, with_suffix};
 
 use super::{
-    Arrival, Ask, ChangeRow, Commit, Decision, DueWrites, Error, Head, Ledger, Request, Run, StreamState, SweepStage,
-    Target, Totals, View, Write, WriteState,
+    Arrival, Ask, ChangeRow, Commit, Decision, DueWrites, Error, Head, Keep, Ledger, Request, Run, StreamState,
+    SweepStage, Target, Totals, View, Write, WriteState,
 };
 use crate::error::{Code, Problem};
 use crate::model::{Clock, Customer, CustomerKey, Record, RecordId, StreamId, UnixMillis};
@@ -113,22 +112,6 @@ impl Sqlite {
             readers: Workers::readers(vec![Desk::new(connect()?)], path).map_err(no_thread)?,
             _lock: None,
         })
-    }
-
-    /// Removes history that is older than it has to be kept. How many rows that were.
-    ///
-    /// # Errors
-    /// As every commit.
-    pub async fn trim(&self, now: UnixMillis, keep: Keep) -> Result<u64, Error> {
-        let mut removed = 0;
-        loop {
-            // In small steps: commits come in between.
-            let step = self.writer.run(move |desk| note::trim(desk, now, keep)).await?;
-            if step == 0 {
-                return Ok(removed);
-            }
-            removed += step;
-        }
     }
 }
 
@@ -366,6 +349,13 @@ impl Ledger for Sqlite {
             .await
     }
 
+    async fn frozen(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<(Record, CustomerKey)>, Error> {
+        let after = after.cloned();
+        self.readers
+            .look(move |desk| read::frozen(desk, after.as_ref(), limit))
+            .await
+    }
+
     async fn changes(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<ChangeRow>, Error> {
         let customer = *customer;
         self.readers
@@ -407,6 +397,18 @@ impl Ledger for Sqlite {
         self.writer
             .run(move |desk| request::answer(desk, number, at, &answer))
             .await
+    }
+
+    async fn trim(&self, now: UnixMillis, keep: Keep) -> Result<u64, Error> {
+        let mut removed = 0;
+        loop {
+            // In small steps: commits come in between.
+            let step = self.writer.run(move |desk| note::trim(desk, now, keep)).await?;
+            if step == 0 {
+                return Ok(removed);
+            }
+            removed += step;
+        }
     }
 
     async fn totals(&self) -> Result<Totals, Error> {

@@ -1,36 +1,11 @@
 //! Small notes beside the commits: what is wrong with a stream, runs, decisions, settings, retention.
 
-use std::time::Duration;
-
 use super::row::optional_json;
 use super::trouble::Trouble;
 use super::worker::Desk;
 use crate::error::Problem;
-use crate::ledger::{Decision, Run};
+use crate::ledger::{Decision, Keep, Run};
 use crate::model::{StreamId, UnixMillis};
-
-/// How long history is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keep {
-    /// Lines of the audit trail; 400 days unless told otherwise.
-    pub changes: Duration,
-    /// Runs; 90 days unless told otherwise.
-    pub runs: Duration,
-    /// Events of webhooks after they were folded; 14 days unless told otherwise. As long, repetitions are known as such.
-    pub inbox: Duration,
-}
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-impl Default for Keep {
-    fn default() -> Self {
-        Self {
-            changes: DAY * 400,
-            runs: DAY * 90,
-            inbox: DAY * 14,
-        }
-    }
-}
 
 /// Most rows that one transaction of [`trim`] looks at, so that commits never wait long behind it.
 const TRIM_ROWS: i64 = 5000;
@@ -46,8 +21,14 @@ pub(super) fn trim(desk: &Desk, now: UnixMillis, keep: Keep) -> Result<u64, Trou
         .conn
         .prepare_cached("DELETE FROM run WHERE started_at < ?1 AND id IN (SELECT id FROM run ORDER BY id LIMIT ?2)")?
         .execute((now.minus(keep.runs).0, TRIM_ROWS))?;
+    let requests = desk
+        .conn
+        .prepare_cached(
+            "DELETE FROM request WHERE answered_at < ?1 AND id IN (SELECT id FROM request ORDER BY id LIMIT ?2)",
+        )?
+        .execute((now.minus(keep.runs).0, TRIM_ROWS))?;
     let events = super::inbox::trim(&desk.conn, now.minus(keep.inbox), TRIM_ROWS)?;
-    Ok(u64::try_from(changes + runs + events).unwrap_or(u64::MAX))
+    Ok(u64::try_from(changes + runs + requests + events).unwrap_or(u64::MAX))
 }
 
 pub(super) fn note_stream(

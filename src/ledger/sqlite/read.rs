@@ -12,7 +12,10 @@ use super::view::{customer_id, live_customer, record_id};
 use super::worker::Desk;
 use crate::ledger::hash::{identifier_digest, kind_number};
 use crate::ledger::{Change, ChangeRow, Run, StreamState, Totals};
-use crate::model::{Cursor, Customer, CustomerKey, Identifier, IdentifierKind, Record, RecordId, StreamId, UnixMillis};
+use crate::model::{
+    Bounce, Cursor, Customer, CustomerKey, FieldName, Identifier, IdentifierKind, Record, RecordId, StreamId,
+    UnixMillis,
+};
 
 pub(super) fn customer(desk: &Desk, key: &CustomerKey) -> Result<Option<Customer>, Trouble> {
     match customer_id(&desk.conn, key)? {
@@ -124,6 +127,55 @@ pub(super) fn rejected(desk: &mut Desk, after: Option<&RecordId>, limit: usize) 
         }
     }
     Ok(found)
+}
+
+/// In the order of record ids. Those that bounced and are not frozen (yet) are left out.
+pub(super) fn frozen(
+    desk: &mut Desk,
+    after: Option<&RecordId>,
+    limit: usize,
+) -> Result<Vec<(Record, CustomerKey)>, Trouble> {
+    let Desk { conn, streams } = desk;
+    let mut found = Vec::new();
+    let mut statement = conn.prepare_cached(concat!(
+        "SELECT ",
+        record_columns!(),
+        ", customer FROM record WHERE bounces IS NOT NULL AND stream = ?1 AND remote > ?2 ORDER BY remote"
+    ))?;
+    let mut owner = conn.prepare_cached("SELECT key, kind FROM customer WHERE id = ?1")?;
+    for (stream, number) in all_streams(conn)? {
+        let from = match after {
+            Some(after) if stream < after.stream => continue,
+            Some(after) if stream == after.stream => after.remote.as_str(),
+            _ => "",
+        };
+        let mut rows = statement.query((number, from))?;
+        while let Some(row) = rows.next()? {
+            if found.len() >= limit {
+                return Ok(found);
+            }
+            let (_, record) = row::record(conn, streams, row)?;
+            if record.bounces.values().any(Bounce::is_frozen) {
+                let customer: i64 = row.get(14)?;
+                let mut owners = owner.query([customer])?;
+                let key = owners.next()?.map(|row| row::key(row, 0)).transpose()?;
+                found.extend(key.map(|key| (record, key)));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// How many records have a frozen field.
+fn count_frozen(conn: &Connection) -> Result<u64, Trouble> {
+    let mut statement = conn.prepare_cached("SELECT bounces FROM record WHERE bounces IS NOT NULL")?;
+    let mut rows = statement.query([])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        let bounces: BTreeMap<FieldName, Bounce> = row::json(row, 0)?;
+        count += u64::from(bounces.values().any(Bounce::is_frozen));
+    }
+    Ok(count)
 }
 
 fn all_streams(conn: &Connection) -> Result<BTreeMap<StreamId, i64>, Trouble> {
@@ -276,12 +328,13 @@ pub(super) fn totals(desk: &Desk) -> Result<Totals, Trouble> {
         Ok(unsigned(found))
     };
     let deleted = count("SELECT count(*) FROM record WHERE deleted_at IS NOT NULL")?;
-    let merges = count("SELECT count(*) FROM customer WHERE merged_into IS NOT NULL")?;
+    let aliases = count("SELECT count(*) FROM customer WHERE merged_into IS NOT NULL")?;
     let mut totals = Totals {
         records: count("SELECT count(*) FROM record")? - deleted,
-        customers: count("SELECT count(*) FROM customer")? - merges,
-        merges,
+        customers: count("SELECT count(*) FROM customer")? - aliases,
+        merges: count("SELECT count FROM tally WHERE name = 'merges'")?,
         rejected: count("SELECT count(*) FROM record WHERE problem IS NOT NULL")?,
+        frozen: count_frozen(&desk.conn)?,
         writes: BTreeMap::new(),
         deletes: count("SELECT count(*) FROM write WHERE removes_at IS NOT NULL AND state IN (0, 3)")?,
     };

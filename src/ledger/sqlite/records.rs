@@ -19,6 +19,7 @@ pub(super) struct Records<'conn, 'commit> {
     update: CachedStatement<'conn>,
     assert: CachedStatement<'conn>,
     put: BTreeMap<&'commit RecordId, PutRecord>,
+    expects_new: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -35,7 +36,8 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
             insert: conn.prepare_cached(
                 "INSERT INTO record (hash, observed_at, updated_at, written_at, deleted_at, version, fields, observed, ours, \
                  bounces, problem, is_unread, stream, remote, customer) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
+                 ON CONFLICT (stream, remote) DO NOTHING",
             )?,
             // The customer is not touched: SQLite would rewrite her index even for the same value.
             update: conn.prepare_cached(
@@ -48,6 +50,7 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1)",
             )?,
             put: BTreeMap::new(),
+            expects_new: false,
         })
     }
 
@@ -59,45 +62,64 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
         customer: i64,
     ) -> Result<(), Trouble> {
         let stream = streams.make(self.conn, &record.id.stream)?;
-        let remote = record.id.remote.as_str();
-        let present: Option<(i64, i64)> = self
-            .find
-            .query_row((stream, remote), |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        let statement = if present.is_none() {
-            &mut self.insert
+        // New ones and known ones mostly come in a row: what the last one was is tried first.
+        let made = if self.expects_new {
+            self.insert(stream, record, customer)?
         } else {
-            &mut self.update
+            None
         };
-        bind(statement, record)?;
-        let id = match present {
-            None => {
-                statement.raw_bind_parameter(13, stream)?;
-                statement.raw_bind_parameter(14, remote)?;
-                statement.raw_bind_parameter(15, customer)?;
-                statement.raw_execute()?;
-                self.conn.last_insert_rowid()
-            }
-            Some((id, owner)) => {
-                statement.raw_bind_parameter(13, id)?;
-                statement.raw_execute()?;
-                if owner != customer {
-                    owners.refuse_unseen(owner)?;
-                    self.conn
-                        .prepare_cached("UPDATE record SET customer = ?2 WHERE id = ?1")?
-                        .execute((id, customer))?;
-                }
-                id
-            }
+        let put = match made {
+            Some(id) => PutRecord { id, is_new: true },
+            None => self.update_or_insert(stream, owners, record, customer)?,
         };
+        self.expects_new = put.is_new;
         if record.is_made {
             self.conn
                 .prepare_cached("UPDATE record SET is_made = 1 WHERE id = ?1")?
-                .execute([id])?;
+                .execute([put.id])?;
         }
-        let is_new = present.is_none();
-        self.put.insert(&record.id, PutRecord { id, is_new });
+        self.put.insert(&record.id, put);
         Ok(())
+    }
+
+    fn update_or_insert(
+        &mut self,
+        stream: i64,
+        owners: &Owners,
+        record: &Record,
+        customer: i64,
+    ) -> Result<PutRecord, Trouble> {
+        let present: Option<(i64, i64)> = self
+            .find
+            .query_row((stream, record.id.remote.as_str()), |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        let Some((id, owner)) = present else {
+            let made = self.insert(stream, record, customer)?;
+            let id = made.ok_or_else(|| Trouble::bug(format!("{} is in the ledger and is not found", record.id)))?;
+            return Ok(PutRecord { id, is_new: true });
+        };
+        bind(&mut self.update, record)?;
+        self.update.raw_bind_parameter(13, id)?;
+        self.update.raw_execute()?;
+        if owner != customer {
+            owners.refuse_unseen(owner)?;
+            self.conn
+                .prepare_cached("UPDATE record SET customer = ?2 WHERE id = ?1")?
+                .execute((id, customer))?;
+        }
+        Ok(PutRecord { id, is_new: false })
+    }
+
+    /// The id inside of a record that was not there before; `None` when it was.
+    fn insert(&mut self, stream: i64, record: &Record, customer: i64) -> Result<Option<i64>, Trouble> {
+        bind(&mut self.insert, record)?;
+        self.insert.raw_bind_parameter(13, stream)?;
+        self.insert.raw_bind_parameter(14, record.id.remote.as_str())?;
+        self.insert.raw_bind_parameter(15, customer)?;
+        let made = self.insert.raw_execute()?;
+        Ok((made > 0).then(|| self.conn.last_insert_rowid()))
     }
 
     /// What a record asserts now; what it asserted before becomes history.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::super::history::By;
 use super::super::store::{Act, Store};
 use super::super::wire::{Ask, Reply};
-use super::{Reject, by_external_id, error, not_found, text, update, upsert};
+use super::{Reject, by_external_id, error, insert, not_found, text, update, upsert};
 
 const ROWS_MAX: usize = 100;
 /// Jobs that may wait or run at once (C1.6).
@@ -18,6 +18,7 @@ const OPEN_MAX: usize = 30;
 const KEPT_MAX: usize = 500;
 
 enum Work {
+    Create(Map<String, Value>),
     Upsert(Map<String, Value>),
     Update(Option<u64>, Map<String, Value>),
     Delete(Option<u64>),
@@ -156,6 +157,9 @@ fn work(store: &Store, ask: &Ask) -> Vec<Work> {
     };
     let ids = by_ids.or_else(by_external).unwrap_or_default();
     match ask.method.as_str() {
+        "POST" if ask.path.trim_end_matches(".json").ends_with("/create_many") => {
+            users.into_iter().map(Work::Create).collect()
+        }
         "POST" => users.into_iter().map(Work::Upsert).collect(),
         "DELETE" => ids.into_iter().map(Work::Delete).collect(),
         _ if users.is_empty() => {
@@ -180,6 +184,9 @@ fn done(store: &mut Store, now_ms: i64, index: usize, work: Work) -> Value {
     let gone = Err(("RecordNotFound", "Record not found".to_owned()));
     let invalid = |error: &'static str| move |reject: Reject| (error, reject.description);
     let outcome = match work {
+        Work::Create(user) => insert(store, now_ms, &user)
+            .map(|id| (id, "create", "Created"))
+            .map_err(invalid("UserCreateError")),
         Work::Upsert(user) => upsert(store, now_ms, &user)
             .map(|(id, is_new)| {
                 if is_new {

@@ -180,10 +180,10 @@ impl Vendor for Zendesk {
             ("GET", "users/show_many") => reads::show_many(store, ask),
             ("GET", "users/search") => reads::search(store, ask),
             ("POST", "users/create_or_update") => Self::create_or_update(store, ask),
-            ("POST", "users/create_or_update_many") if !self.bulk_import => {
+            ("POST", "users/create_or_update_many" | "users/create_many") if !self.bulk_import => {
                 error(403, "Forbidden", "Bulk user imports are not enabled for this account")
             }
-            ("POST", "users/create_or_update_many")
+            ("POST", "users/create_or_update_many" | "users/create_many")
             | ("PUT", "users/update_many")
             | ("DELETE", "users/destroy_many") => self.queue().submit(store, ask),
             ("GET", _) if rest.starts_with("job_statuses/") => {

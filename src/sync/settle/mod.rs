@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::error::{Class, Code, Failure, Problem};
 use crate::ledger::{Cause, Change, Commit, Slot, View, What, Write, WriteChange, WriteState, Wrote};
 use crate::merge::{Rules, Survivorship, settle_written_name};
-use crate::model::{CustomerKey, Done, FieldName, Ours, Outcome, Record, RecordId, UnixMillis};
+use crate::model::{Bounce, CustomerKey, Done, FieldName, Freeze, Ours, Outcome, Record, RecordId, UnixMillis};
 use crate::sync::consequence::{Affected, consequences};
 
 /// How long after each failed try the next one comes. After the last, the write is dead and waits for a person.
@@ -172,7 +172,7 @@ impl Settling {
             .cloned()
             .unwrap_or_else(|| Record::new(id.clone(), self.now));
         let stood = |name: &FieldName| known.fields.value(name.as_str()).cloned();
-        let fields = write.fields.iter();
+        let fields = write.fields.iter().filter(|(name, _)| !done.unkept.contains_key(*name));
         let wrote = Wrote {
             run: write.run,
             fields: fields
@@ -186,6 +186,10 @@ impl Settling {
         };
         let record = written(known, write, done, self.now);
         self.note(owner, Some(id.clone()), what);
+        if !done.unkept.is_empty() {
+            let fields = done.unkept.keys().cloned().collect();
+            self.note(owner, Some(id.clone()), What::Frozen(fields));
+        }
         self.fresh.insert(id.clone(), record);
         self.homes.insert(id, owner);
         // What was written is what her golden record says, and an echo never outranks the one who said it: it stays.
@@ -206,6 +210,8 @@ impl Settling {
                 self.aftermath.parked = Some((until, failure.problem.clone()));
                 self.again(write, failure, until, write.attempts.saturating_sub(1));
             }
+            // A race that was lost once is folded already, and compared again at once.
+            Class::Conflict if write.attempts <= 1 => self.again(write, failure, self.now, write.attempts),
             Class::Transient | Class::Conflict => self.again_or_bury(write, owner, failure),
             Class::Exists | Class::Merged => self.adopt(write, owner, failure),
             Class::Gone => self.lose(write, owner),
@@ -355,9 +361,24 @@ fn default_wait(class: Class) -> Duration {
     }
 }
 
-/// The record after a write arrived: what was written stands there, and it is ours.
+/// The record after a write arrived: what was written stands there, and it is ours. What the tool did not keep is frozen:
+/// it would be written again and again, and what stands there instead must not pass for somebody's word.
 fn written(mut record: Record, write: &Write, done: &Done, now: UnixMillis) -> Record {
-    for (name, wanted) in &write.fields {
+    for (name, says) in &done.unkept {
+        if record.fields.value(name.as_str()) != says.as_ref() {
+            record.fields.0.insert(name.clone(), says.clone());
+            record.observed.set(name, now);
+            let ours = Ours {
+                value: says.clone(),
+                placeholder: false,
+            };
+            record.ours.insert(name.clone(), ours);
+        }
+        record
+            .bounces
+            .insert(name.clone(), Bounce::frozen(Freeze::NotKept, now));
+    }
+    for (name, wanted) in write.fields.iter().filter(|(name, _)| !done.unkept.contains_key(*name)) {
         if !wanted.placeholder {
             record.fields.0.insert(name.clone(), wanted.value.clone());
             record.observed.set(name, now);

@@ -153,7 +153,7 @@ fn every_class_has_one_behaviour() {
     check(Class::Auth, Some((WriteState::Due, NOW.0 + 300_000, 0)));
     check(Class::Forbidden, Some((WriteState::Due, NOW.0 + 300_000, 0)));
     check(Class::Transient, Some((WriteState::Due, NOW.0 + 1_000, 1)));
-    check(Class::Conflict, Some((WriteState::Due, NOW.0 + 1_000, 1)));
+    check(Class::Conflict, Some((WriteState::Due, NOW.0, 1)));
     check(Class::Invalid, Some((WriteState::Dead, 5, 1)));
     check(Class::Compliance, Some((WriteState::Dead, 5, 1)));
     check(Class::Exists, Some((WriteState::Due, NOW.0 + 1_000, 1)));
@@ -191,6 +191,7 @@ fn what_was_written_is_ours_and_the_row_is_gone() {
         updated_at: Some(UnixMillis(7)),
         version: None,
         created: false,
+        unkept: BTreeMap::new(),
     };
     let (commit, aftermath) = settled(object(), 1, Ok(done));
     assert_eq!((aftermath.done, aftermath.created), (1, 0));
@@ -212,6 +213,7 @@ fn p18_a_made_object_is_in_the_crosswalk_with_its_acknowledgement() {
         updated_at: None,
         version: None,
         created: true,
+        unkept: BTreeMap::new(),
     };
     let (commit, aftermath) = settled(Slot::New(key(1)), 1, Ok(done));
     assert_eq!(aftermath.created, 1);
@@ -235,6 +237,7 @@ fn p13_each_row_of_a_batch_stands_for_itself() {
         updated_at: None,
         version: None,
         created: false,
+        unkept: BTreeMap::new(),
     };
     let rules = rules();
     let answers = [(good, Ok(done)), (bad, Err(failure(Class::Invalid)))];
@@ -269,6 +272,7 @@ fn p26_an_echo_is_suppressed_by_field_not_by_record() {
         updated_at: None,
         version: None,
         created: false,
+        unkept: BTreeMap::new(),
     };
     let rules = rules();
     let (commit, _) = settle(view, &[(write, Ok(done))], &rules, &Survivorship::new(&rules), NOW);
@@ -289,6 +293,7 @@ fn an_object_of_somebody_else_is_never_taken() {
         updated_at: None,
         version: None,
         created: false,
+        unkept: BTreeMap::new(),
     };
     let rules = rules();
     let (commit, aftermath) = settle(view, &[(write, Ok(done))], &rules, &Survivorship::new(&rules), NOW);

@@ -35,9 +35,12 @@ async fn flushed_or_killed_changes_nothing_but_speed() {
             .hubspot
             .edit(&people[number].id, &json!({"phone": phone}))
             .unwrap();
-        engine.sync(Some("test")).await.unwrap();
-        let last = engine.sync(Some("test")).await.unwrap();
-        assert_eq!(last.written(), 0, "{last:?}");
+        let mut written = Vec::new();
+        while written.len() < 4 && !(written.iter().any(|count| *count > 0) && written.ends_with(&[0])) {
+            written.push(engine.sync(Some("test")).await.unwrap().written());
+        }
+        assert_eq!(written.last(), Some(&0), "it comes to rest: {written:?}");
+        assert!(written.iter().sum::<u64>() >= 2, "the phone was passed on: {written:?}");
     }
     assert_eq!(
         engine.ledger().totals().await.unwrap().customers,

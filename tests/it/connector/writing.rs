@@ -68,7 +68,7 @@ fn write_path(name: ToolName) -> &'static str {
     match name {
         ToolName::Hubspot => "/crm/v3/objects/contacts/batch",
         ToolName::Pipedrive => "/api/v2/persons",
-        ToolName::Zendesk => "/api/v2/users/create_or_update",
+        ToolName::Zendesk => "/api/v2/users",
     }
 }
 
@@ -162,4 +162,41 @@ async fn a_tool_that_is_not_there_is_unreachable_and_surely_nothing_was_sent() {
     );
     let outcomes = connection.write("contact", &[create(1, "a@example.com")]).await;
     assert!(!outcomes[0].as_ref().unwrap_err().ambiguous);
+}
+
+#[tokio::test]
+async fn p21_an_object_that_was_never_read_is_not_overwritten_by_a_create() {
+    let scene = Scene::new().await;
+    for name in ToolName::ALL {
+        let body = match name {
+            ToolName::Hubspot => json!({"email": "ana@example.com", "firstname": "Other", "lastname": "Person"}),
+            ToolName::Pipedrive => {
+                json!({"name": "Other Person", "emails": [{"value": "ana@example.com", "primary": true}]})
+            }
+            ToolName::Zendesk => json!({"name": "Other Person", "email": "ana@example.com"}),
+        };
+        let id = scene.tool(name).seed(&body, 1, 1);
+        let connection = scene.connect(name);
+        let outcomes = connection
+            .write(
+                stream(name),
+                &[create(1, "ana@example.com"), create(2, "b@example.com")],
+            )
+            .await;
+        let failure = outcomes[0].as_ref().unwrap_err();
+        assert_eq!(
+            (failure.class, failure.remote.as_deref()),
+            (Class::Exists, Some(id.as_str())),
+            "{name}"
+        );
+        assert!(outcomes[1].as_ref().unwrap().created, "{name}: the other one is made");
+        let person = scene
+            .tool(name)
+            .people()
+            .into_iter()
+            .find(|person| person.id == id)
+            .unwrap();
+        let said = person.full_name.or(person.given).unwrap();
+        assert!(said.starts_with("Other"), "{name}: {said}");
+    }
 }

@@ -234,6 +234,7 @@ async fn everything_of_a_record_reads_back(ledger: &dyn Ledger) {
     let bounce = Bounce {
         count: 2,
         since: at(14),
+        why: nivel::model::Freeze::NotKept,
     };
     full.bounces.insert(field.clone(), bounce);
     full.deleted_at = Some(at(15));

@@ -28,6 +28,7 @@ pub(super) struct State {
     streams: BTreeMap<StreamId, StreamState>,
     runs: Vec<Run>,
     settings: BTreeMap<String, String>,
+    merges: u64,
     arrivals: BTreeMap<i64, Arrival>,
     met: BTreeMap<RecordId, u64>,
     pub(super) inbox: super::inbox::Kept,
@@ -42,6 +43,10 @@ struct Row {
 
 #[derive(Default)]
 pub(super) struct Model(pub(super) Mutex<State>);
+
+fn is_frozen(record: &Record) -> bool {
+    record.bounces.values().any(nivel::model::Bounce::is_frozen)
+}
 
 /// When a write may be handed out.
 fn ready_at(write: &Write) -> UnixMillis {
@@ -118,6 +123,7 @@ impl State {
                 WriteChange::RemoveGeneration(target, generation) => self.acknowledge(target, *generation, commit.at),
             }
         }
+        self.merges += commit.merges;
         for change in &commit.changes {
             if !self.customers.contains_key(&change.customer) {
                 return Err(bug("no such customer"));
@@ -433,6 +439,13 @@ impl Ledger for Model {
         Ok(rest.take(limit).cloned().collect())
     }
 
+    async fn frozen(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<(Record, CustomerKey)>, Error> {
+        let state = self.0.lock().unwrap();
+        let frozen = state.records.values().filter(|(record, _)| is_frozen(record));
+        let rest = frozen.filter(|(record, _)| after.is_none_or(|after| record.id > *after));
+        Ok(rest.take(limit).cloned().collect())
+    }
+
     async fn changes(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<ChangeRow>, Error> {
         let state = self.0.lock().unwrap();
         let Some(live) = state.live(customer) else {
@@ -465,6 +478,10 @@ impl Ledger for Model {
         Ok(())
     }
 
+    async fn trim(&self, _now: UnixMillis, _keep: nivel::ledger::Keep) -> Result<u64, Error> {
+        Ok(0)
+    }
+
     async fn totals(&self) -> Result<Totals, Error> {
         let state = self.0.lock().unwrap();
         let count = |is: &dyn Fn(&Record) -> bool| {
@@ -473,13 +490,12 @@ impl Ledger for Model {
         let mut totals = Totals {
             records: count(&|record| record.deleted_at.is_none()),
             rejected: count(&|record| record.problem.is_some()),
+            frozen: count(&is_frozen),
+            merges: state.merges,
             ..Totals::default()
         };
         for customer in state.customers.values() {
-            match customer.merged_into {
-                None => totals.customers += 1,
-                Some(_) => totals.merges += 1,
-            }
+            totals.customers += u64::from(customer.merged_into.is_none());
         }
         for write in state.pending() {
             *totals.writes.entry(write.state).or_default() += 1;

@@ -6,7 +6,7 @@ use nivel::error::{Code, Problem};
 use nivel::ledger::{
     Arrival, Cause, Change, Commit, Decision, Error, Ledger, Slot, Target, What, Write, WriteChange, WriteState,
 };
-use nivel::model::{Customer, CustomerKey, FieldName, Fields, Incoming, Kind, Value};
+use nivel::model::{Bounce, Customer, CustomerKey, FieldName, Fields, Freeze, Incoming, Kind, Value};
 
 use super::{
     advance, ask_record, at, commit, crm, customer, desk, email, key, merge, object, put, record, seed, write,
@@ -239,6 +239,21 @@ pub(super) async fn settings_and_totals(ledger: &dyn Ledger) {
     gone.problem = Some(Problem::new(Code::RecordUnmappable, "no"));
     let mut more = commit();
     more.records.push((gone, key(1)));
+    let mut round = record(&crm().record("4"), "r@x.org");
+    round
+        .bounces
+        .insert("email".into(), Bounce::frozen(Freeze::Loop, at(1)));
+    let mut once = record(&crm().record("5"), "s@x.org");
+    once.bounces.insert(
+        "email".into(),
+        Bounce {
+            count: 1,
+            ..Bounce::frozen(Freeze::Loop, at(1))
+        },
+    );
+    more.records.push((round.clone(), key(1)));
+    more.records.push((once, key(1)));
+    more.merges = 1;
     more.writes.push(WriteChange::Put(write(&object("1"), 1, 1)));
     more.writes.push(WriteChange::Put(Write {
         state: WriteState::Held,
@@ -248,8 +263,13 @@ pub(super) async fn settings_and_totals(ledger: &dyn Ledger) {
     let totals = ledger.totals().await.unwrap();
     assert_eq!(
         (totals.records, totals.customers, totals.merges, totals.rejected),
-        (2, 1, 1, 1)
+        (4, 1, 1, 1)
     );
+    assert_eq!(totals.frozen, 1);
+    let frozen = ledger.frozen(None, 9).await.unwrap();
+    assert_eq!(frozen, [(round.clone(), key(1))]);
+    assert!(ledger.frozen(Some(&round.id), 9).await.unwrap().is_empty());
+    assert!(ledger.frozen(None, 0).await.unwrap().is_empty());
     assert_eq!(
         totals.writes,
         BTreeMap::from([(WriteState::Due, 1), (WriteState::Held, 1)])
