@@ -1,5 +1,7 @@
 //! What happens when something is deleted: `deletes:`, and the words about it under a system.
 
+use std::collections::BTreeSet;
+
 use super::read::time;
 use super::reader::Section;
 use super::words::duration;
@@ -31,12 +33,12 @@ pub(super) fn full(section: &Section<'_>) -> Option<Sweeps> {
 
 /// Whether `allow: [delete]` stands there.
 pub(super) fn allows_final_deletes(section: &Section<'_>) -> bool {
-    let verbs = section.names("allow").unwrap_or_default();
+    let verbs: BTreeSet<String> = section.names("allow").unwrap_or_default().into_iter().collect();
     if let Some(wrong) = verbs.iter().find(|verb| !FINAL_VERBS.contains(&verb.as_str())) {
         let hint = format!("one of: {}", FINAL_VERBS.join(", "));
         section.wrong("allow", format!("`{wrong}` is no verb that has to be allowed"), &hint);
     }
-    verbs.iter().any(|verb| verb == "delete")
+    verbs.contains("delete")
 }
 
 impl Config {
