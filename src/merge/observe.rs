@@ -218,6 +218,7 @@ mod tests {
             deleted: false,
             key: None,
             problem: None,
+            joined: None,
         }
     }
 

@@ -87,7 +87,7 @@ pub fn fold(view: &View, asked: &Ask, objects: &[Object<'_>], context: Context<'
     }
     let mut commit = Commit::new(context.cause.clone(), context.now);
     commit.rematch = context.rules.matching.is_some();
-    if sightings.is_empty() {
+    if sightings.is_empty() && !has_open_decision(view) {
         return Folded::Done(Box::new(commit));
     }
     let affected = settle_identity(view, &sightings, context.rules, context.mint, &mut commit);
@@ -110,6 +110,16 @@ pub fn fold(view: &View, asked: &Ask, objects: &[Object<'_>], context: Context<'
         }
     }
     Folded::Done(Box::new(commit))
+}
+
+/// True when somebody said that two records are one customer, and they are not yet.
+fn has_open_decision(view: &View) -> bool {
+    let customer = |id| view.records.get(id).map(|(_, customer)| *customer);
+    let mut said = view.decisions.iter().filter(|decision| decision.same);
+    said.any(|decision| match (customer(&decision.left), customer(&decision.right)) {
+        (Some(left), Some(right)) => left != right,
+        _ => false,
+    })
 }
 
 /// An object that says something new.

@@ -60,14 +60,43 @@ pub(super) fn view(desk: &mut Desk, ask: &Ask) -> Result<View, Trouble> {
             }
         }
     }
+    // Who was said to be one must be seen together, whichever of them is asked for.
+    let decisions = loop {
+        let decisions = decisions(conn, ask, &closure.view)?;
+        let mut has_more = false;
+        for decision in decisions.iter().filter(|decision| decision.same) {
+            for id in [&decision.left, &decision.right] {
+                if !closure.view.records.contains_key(id)
+                    && let Some(customer) = customer_of(conn, streams, id)?
+                {
+                    closure.add(conn, streams, customer)?;
+                    has_more = true;
+                }
+            }
+        }
+        if !has_more {
+            break decisions;
+        }
+    };
     let Closure { mut view, names, seen } = closure;
     for (identifier, ids) in holders {
         let records = ids.iter().filter_map(|id| names.get(id).cloned()).collect();
         view.holders.insert(identifier, records);
     }
-    view.decisions = decisions(conn, ask, &view)?;
+    view.decisions = decisions;
     matching::look(conn, streams, &seen, &mut view)?;
     Ok(view)
+}
+
+fn customer_of(conn: &Connection, streams: &mut Streams, id: &RecordId) -> Result<Option<i64>, Trouble> {
+    let Some(stream) = streams.find(conn, &id.stream)? else {
+        return Ok(None);
+    };
+    let found = conn
+        .prepare_cached("SELECT customer FROM record WHERE stream = ?1 AND remote = ?2")?
+        .query_row((stream, id.remote.as_str()), |row| row.get(0))
+        .optional()?;
+    Ok(found)
 }
 
 fn asked_records(

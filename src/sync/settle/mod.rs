@@ -278,6 +278,8 @@ impl Settling {
         let found = id.and_then(|id| self.homes.get(&id).copied().map(|holder| (id, holder)));
         match found {
             None => self.again_or_bury(write, owner, failure),
+            // What took its place is somebody else's: it did not live on, it is gone.
+            Some((_, holder)) if holder != owner && failure.class == Class::Merged => self.lose(write, owner),
             Some((id, holder)) if holder != owner => self.bury(write, owner, taken(&id, holder, owner)),
             Some(_) => {
                 if let Slot::Object(old) = &write.target.slot {
