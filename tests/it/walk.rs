@@ -47,6 +47,18 @@ async fn a_customer_is_split_and_made_one_again_and_the_tools_follow() {
     let (key, before) = somebody(&trial).await;
     let summary = trial.sync().await;
     assert_eq!(trial.sync().await["written"], 0, "{summary}");
+    // Who looks like somebody else in name alone waits for a person, and is made nowhere beside that other one.
+    let open = json(&trial, &["review", "list"]).await;
+    assert_eq!(open["all"], open["shown"].as_array().unwrap().len());
+    for question in open["shown"].as_array().unwrap() {
+        let id = question["id"].to_string();
+        let shown = trial.nivel(&["review", "show", &id], None).await;
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        assert!(shown.contains("in all:"), "{shown}");
+        json(&trial, &["review", "reject", &id]).await;
+    }
+    trial.sync().await;
+    assert_eq!(json(&trial, &["review", "list"]).await["all"], 0);
     let findings = trial.findings(0);
     assert!(findings.is_empty(), "{findings:#?}");
     let status = trial.nivel(&["status"], None).await;

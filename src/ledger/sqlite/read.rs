@@ -156,7 +156,7 @@ pub(super) fn frozen(
             }
             let (_, record) = row::record(conn, streams, row)?;
             if record.bounces.values().any(Bounce::is_frozen) {
-                let customer: i64 = row.get(14)?;
+                let customer: i64 = row.get("customer")?;
                 let mut owners = owner.query([customer])?;
                 let key = owners.next()?.map(|row| row::key(row, 0)).transpose()?;
                 found.extend(key.map(|key| (record, key)));

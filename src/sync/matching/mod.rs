@@ -119,8 +119,6 @@ impl Engine {
             })
             .await?;
         }
-        let decisions = self.ledger.decisions().await?;
-        decisions.iter().for_each(|decision| state.decide(decision));
         tracing::info!(records = state.len(), "the scored match knows all records");
         Ok(state)
     }
