@@ -53,7 +53,7 @@ impl Connection for Tool {
 
     async fn pull(&self, _stream: &str, cursor: Option<&Cursor>) -> Result<Page, Failure> {
         let at: usize = cursor.and_then(|cursor| cursor.0.parse().ok()).unwrap_or_default();
-        let pages = self.pages.lock().map_err(|_| nothing())?;
+        let pages = self.pages.lock().map_err(|_poisoned| nothing())?;
         let records = pages.get(at).cloned().unwrap_or_default();
         let next = (at + 1).min(pages.len());
         Ok(Page {
@@ -61,7 +61,7 @@ impl Connection for Tool {
             is_caught_up: next >= pages.len(),
             next: Cursor(next.to_string()),
             asked_at: UnixMillis(1),
-            sweep_ended: false,
+            sweep: None,
         })
     }
 

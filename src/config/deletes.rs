@@ -33,12 +33,7 @@ pub(super) fn full(section: &Section<'_>) -> Option<Sweeps> {
 
 /// Whether `allow: [delete]` stands there.
 pub(super) fn allows_final_deletes(section: &Section<'_>) -> bool {
-    let verbs: BTreeSet<String> = section
-        .names("allow")
-        .unwrap_or_default()
-        .into_iter()
-        .map(Into::into)
-        .collect();
+    let verbs: BTreeSet<String> = section.names("allow").unwrap_or_default().into_iter().collect();
     if let Some(wrong) = verbs.iter().find(|verb| !FINAL_VERBS.contains(&verb.as_str())) {
         let hint = format!("one of: {}", FINAL_VERBS.join(", "));
         section.wrong("allow", format!("`{wrong}` is no verb that has to be allowed"), &hint);

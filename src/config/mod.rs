@@ -5,6 +5,7 @@
 
 mod check;
 mod deletes;
+mod fields;
 mod files;
 mod identity;
 mod layers;

@@ -32,8 +32,8 @@ pub fn rules(config: &Config, specs: &Specs) -> Rules {
         fields: config.fields.clone(),
         default: config.default_rule.clone(),
         external_ids: config.identity.external_ids.clone(),
-        matching: config.identity.matching,
         quarantine: config.quarantine,
+        matching: config.identity.matching,
     }
 }
 

@@ -22,10 +22,10 @@ pub enum Cause {
     Write(CompactString),
     /// A person, by name.
     Operator(CompactString),
-    /// The scored match.
-    Match,
     /// The admin's rules changed.
     Rules,
+    /// The scored match.
+    Match,
 }
 
 /// One line of the audit trail.

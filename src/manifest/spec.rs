@@ -38,7 +38,7 @@ impl Object {
     #[must_use]
     pub fn before(&self) -> Before {
         let said = self.write.as_ref().and_then(|write| write.before);
-        said.unwrap_or_else(|| match self.get {
+        said.unwrap_or(match self.get {
             Some(_) => Before::Read,
             None => Before::Nothing,
         })

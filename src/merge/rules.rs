@@ -190,10 +190,10 @@ pub struct Rules {
     pub default: Option<FieldRule>,
     /// Fields that hold an id the company itself gives to its customers.
     pub external_ids: Vec<FieldName>,
-    /// The scored match; `None` joins by identifiers alone.
-    pub matching: Option<MatchRules>,
     /// How long a deletion waits before other tools hear of it; see [`Rules::quarantine`].
     pub quarantine: Option<Duration>,
+    /// The scored match; `None` joins by identifiers alone.
+    pub matching: Option<MatchRules>,
 }
 
 /// How long a deletion waits when nothing else is said.

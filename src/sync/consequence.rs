@@ -66,7 +66,7 @@ pub fn consequences(
 
 /// What is left of wishes while it is not sure who is who. For a customer who may be the same as another one nothing is
 /// made where that one stands; and what the scored match joined is filled up, not overwritten, as long as it is not much
-/// surer than it has to be for joining.
+/// surer than it has to be for joining; nor is anything of theirs removed.
 fn restrained(
     mut desires: Vec<Desire>,
     key: CustomerKey,
@@ -86,6 +86,7 @@ fn restrained(
     desires.retain(|desire| !is_withheld(desire));
     if keys.iter().any(|key| view.joints.contains_key(key)) {
         for desire in &mut desires {
+            desire.is_removal = false;
             let object = members.iter().find(|record| desire.object.as_ref() == Some(&record.id));
             if let Some(record) = object {
                 let is_empty = |field: &FieldName| record.fields.value(field.as_str()).is_none();

@@ -31,6 +31,13 @@ pub enum Act {
         /// False: only say what it comes to.
         yes: bool,
     },
+    /// See [`Engine::release`].
+    Release {
+        /// Which record.
+        record: RecordId,
+        /// Which of its fields; all that are frozen when empty.
+        fields: BTreeSet<FieldName>,
+    },
     /// See [`Engine::decide`].
     Decide(Word),
     /// See [`Engine::why`].
@@ -44,13 +51,6 @@ pub enum Act {
         left: RecordId,
         /// The other record.
         right: RecordId,
-    },
-    /// See [`Engine::release`].
-    Release {
-        /// Which record.
-        record: RecordId,
-        /// Which of its fields; all that are frozen when empty.
-        fields: BTreeSet<FieldName>,
     },
 }
 

@@ -336,9 +336,9 @@ pub(super) fn totals(desk: &Desk) -> Result<Totals, Trouble> {
         rejected: count("SELECT count(*) FROM record WHERE problem IS NOT NULL")?,
         frozen: count_frozen(&desk.conn)?,
         writes: BTreeMap::new(),
+        deletes: count("SELECT count(*) FROM write WHERE removes_at IS NOT NULL AND state IN (0, 3)")?,
         unmatched: count("SELECT count(DISTINCT record) FROM rematch")?,
         reviews: count("SELECT count(*) FROM review")?,
-        deletes: count("SELECT count(*) FROM write WHERE removes_at IS NOT NULL AND state IN (0, 3)")?,
     };
     let mut statement = desk
         .conn

@@ -18,6 +18,9 @@ use nivel::ledger::{
 };
 use nivel::model::{Customer, CustomerKey, Identifier, Record, RecordId, StreamId, UnixMillis};
 
+use self::outbox::ready_at;
+use self::view::is_frozen;
+
 #[derive(Clone, Default)]
 pub(super) struct State {
     records: BTreeMap<RecordId, (Record, CustomerKey)>,
@@ -45,28 +48,11 @@ struct Row {
 #[derive(Default)]
 pub(super) struct Model(pub(super) Mutex<State>);
 
-fn is_frozen(record: &Record) -> bool {
-    record.bounces.values().any(nivel::model::Bounce::is_frozen)
-}
-
-/// When a write may be handed out.
-fn ready_at(write: &Write) -> UnixMillis {
-    write.due_at.max(write.removes_at.unwrap_or(write.due_at))
-}
-
 fn bug(message: &str) -> Error {
     Error::Broken(Problem::new(Code::Bug, message))
 }
 
 impl State {
-    fn live(&self, key: &CustomerKey) -> Option<&Customer> {
-        let mut at = self.customers.get(key)?;
-        while let Some(into) = at.merged_into {
-            at = self.customers.get(&into)?;
-        }
-        Some(at)
-    }
-
     fn apply(&mut self, commit: &Commit) -> Result<(), Error> {
         if let Some(advance) = &commit.advance {
             self.advance(commit, advance)?;

@@ -108,3 +108,8 @@ impl State {
         self.writes.values().filter(|row| !row.is_removed).map(|row| &row.write)
     }
 }
+
+/// When a write may be handed out.
+pub(super) fn ready_at(write: &Write) -> UnixMillis {
+    write.due_at.max(write.removes_at.unwrap_or(write.due_at))
+}
