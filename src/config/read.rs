@@ -16,13 +16,13 @@ use super::identity::IDENTITY;
 use super::layers::Merged;
 use super::reader::{Entry, Reader, Section};
 use super::substitute::secret_from_file;
-use super::words::{brake, duration, rate};
-use super::words::{brake, duration, rate};
+use super::words::{duration, rate};
 use super::{
     CacheConfig, Config, FILE_CONNECTOR, HttpConfig, LogConfig, LogFormat, Retention, StreamConfig, SystemConfig,
 };
 use crate::error::Problem;
 use crate::manifest::{Limit, Pattern, Rate, RateLimit};
+use crate::merge::{Brake, Create, Role};
 use crate::model::FieldName;
 
 const ROOT: &[&str] = &[
@@ -298,6 +298,23 @@ fn system(entry: &Entry<'_>) -> Option<SystemConfig> {
         webhook: section.word("webhook", super::webhooks::MODES).unwrap_or_default(),
     };
     (connector.is_some() && role.is_some()).then_some(system)
+}
+
+/// `10% or 500`, `10%`, `500`: held is what is more than the part or more than the number.
+fn brake(text: &str) -> Option<Brake> {
+    let mut brake = Brake {
+        percent: 100,
+        count: u64::MAX,
+        ..Brake::default()
+    };
+    for word in text.split(" or ").map(str::trim) {
+        match word.strip_suffix('%') {
+            Some(part) => brake.percent = part.trim_end().parse().ok().filter(|part| (1..=100).contains(part))?,
+            None => brake.count = word.parse().ok().filter(|count| *count > 0)?,
+        }
+    }
+    brake.at_least = brake.at_least.min(brake.count);
+    Some(brake)
 }
 
 fn cron(section: &Section<'_>) -> Option<CompactString> {

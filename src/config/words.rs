@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::merge::Brake;
-
 /// The longest duration that makes sense anywhere in the config: a hundred years.
 const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -62,23 +60,6 @@ pub(crate) fn suggestion<'a>(wrong: &str, candidates: impl IntoIterator<Item = &
         None if candidates.is_empty() => "there is none".to_owned(),
         None => format!("one of: {}", candidates.join(", ")),
     }
-}
-
-/// `10% or 500`, `10%`, `500`: held is what is more than the part or more than the number.
-pub(super) fn brake(text: &str) -> Option<Brake> {
-    let mut brake = Brake {
-        percent: 100,
-        count: u64::MAX,
-        ..Brake::default()
-    };
-    for word in text.split(" or ").map(str::trim) {
-        match word.strip_suffix('%') {
-            Some(part) => brake.percent = part.trim_end().parse().ok().filter(|part| (1..=100).contains(part))?,
-            None => brake.count = word.parse().ok().filter(|count| *count > 0)?,
-        }
-    }
-    brake.at_least = brake.at_least.min(brake.count);
-    Some(brake)
 }
 
 #[cfg(test)]
