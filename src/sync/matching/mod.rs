@@ -179,7 +179,7 @@ impl Engine {
         );
         let problem = Problem::new(Code::WritesHeld, message)
             .about("match")
-            .hint("nothing is written meanwhile; look at who would change, then `nivel approve` lets it through");
+            .hint("nothing is written meanwhile; was there an import that should not be? If all is well, `nivel approve` lets it through");
         if held.is_none() {
             tracing::warn!(%problem, "the scored match is held");
             self.ledger.set_setting(HELD, &problem.message).await?;
