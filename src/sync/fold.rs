@@ -175,8 +175,11 @@ fn own_words<'a>(record: &'a Record, rules: &Rules) -> Cow<'a, Fields> {
     if rules.matching.is_none() || record.ours.is_empty() {
         return Cow::Borrowed(&record.fields);
     }
-    let own = record.fields.0.iter().filter(|(name, _)| record.asserts(name.as_str()));
-    Cow::Owned(Fields(own.map(|(name, value)| (name.clone(), value.clone())).collect()))
+    let own = record.fields.0.keys();
+    Cow::Owned(Fields(
+        own.map(|name| (name.clone(), record.own_word(name.as_str()).cloned()))
+            .collect(),
+    ))
 }
 
 /// The same object twice in one page: the later news come on top.
@@ -313,6 +316,8 @@ fn followers(view: &View, sightings: &[Sighting<'_>], rules: &Rules) -> BTreeSet
         .iter()
         .filter(|(_, (record, customer))| is_mute(record, customer.kind));
     let mut followers: BTreeSet<RecordId> = known.map(|(id, _)| id.clone()).collect();
+    let said = view.decisions.iter().filter(|decision| decision.same);
+    let named: BTreeSet<&RecordId> = said.flat_map(|decision| [&decision.left, &decision.right]).collect();
     for Sighting { seen, .. } in sightings {
         let id = &seen.record.id;
         if is_mute(&seen.record, rules.kind(&id.stream.system, &id.stream.stream)) {
@@ -321,6 +326,8 @@ fn followers(view: &View, sightings: &[Sighting<'_>], rules: &Rules) -> BTreeSet
             followers.remove(id);
         }
     }
+    // Of whom somebody said who it is, that one is not silent: an object that its tool made one with another.
+    followers.retain(|id| !named.contains(id));
     followers
 }
 

@@ -214,28 +214,39 @@ fn live(
 /// Operators' words about the records of the view and of the question.
 fn decisions(conn: &Connection, ask: &Ask, view: &View) -> Result<Vec<Decision>, Trouble> {
     // Nearly always there is none at all.
-    let is_empty: bool = conn
-        .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM decision)")?
-        .query_row([], |row| row.get(0))?;
     let mut found = BTreeSet::new();
-    if is_empty {
+    if has_no_decision(conn)? {
         return Ok(Vec::new());
     }
+    for id in view.records.keys().chain(&ask.records) {
+        found.extend(decisions_on(conn, id)?);
+    }
+    Ok(found.into_iter().collect())
+}
+
+fn has_no_decision(conn: &Connection) -> Result<bool, Trouble> {
+    let is_empty = conn
+        .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM decision)")?
+        .query_row([], |row| row.get(0))?;
+    Ok(is_empty)
+}
+
+/// Operators' words about one record and another.
+pub(super) fn decisions_on(conn: &Connection, id: &RecordId) -> Result<Vec<Decision>, Trouble> {
     let mut statement = conn.prepare_cached(
         "SELECT left, right, same FROM decision WHERE left = ?1 \
          UNION ALL SELECT left, right, same FROM decision WHERE right = ?1",
     )?;
-    for id in view.records.keys().chain(&ask.records) {
-        let mut rows = statement.query([id.to_string()])?;
-        while let Some(row) = rows.next()? {
-            found.insert(Decision {
-                left: record_id(row::text(row, 0)?)?,
-                right: record_id(row::text(row, 1)?)?,
-                same: row.get(2)?,
-            });
-        }
+    let mut rows = statement.query([id.to_string()])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(Decision {
+            left: record_id(row::text(row, 0)?)?,
+            right: record_id(row::text(row, 1)?)?,
+            same: row.get(2)?,
+        });
     }
-    Ok(found.into_iter().collect())
+    Ok(found)
 }
 
 /// A record id from stored text.

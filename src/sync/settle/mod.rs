@@ -370,11 +370,13 @@ fn default_wait(class: Class) -> Duration {
 fn written(mut record: Record, write: &Write, done: &Done, now: UnixMillis) -> Record {
     for (name, says) in &done.unkept {
         if record.fields.value(name.as_str()) != says.as_ref() {
+            let own = record.own_word(name.as_str()).cloned();
             record.fields.0.insert(name.clone(), says.clone());
             record.observed.set(name, now);
             let ours = Ours {
                 value: says.clone(),
                 placeholder: false,
+                own,
             };
             record.ours.insert(name.clone(), ours);
         }
@@ -383,6 +385,7 @@ fn written(mut record: Record, write: &Write, done: &Done, now: UnixMillis) -> R
             .insert(name.clone(), Bounce::frozen(Freeze::NotKept, now));
     }
     for (name, wanted) in write.fields.iter().filter(|(name, _)| !done.unkept.contains_key(*name)) {
+        let own = record.own_word(name.as_str()).cloned();
         if !wanted.placeholder {
             record.fields.0.insert(name.clone(), wanted.value.clone());
             record.observed.set(name, now);
@@ -392,6 +395,7 @@ fn written(mut record: Record, write: &Write, done: &Done, now: UnixMillis) -> R
             Ours {
                 value: wanted.value.clone(),
                 placeholder: wanted.placeholder,
+                own,
             },
         );
     }
