@@ -14,8 +14,9 @@ use nivel::config::{Config, environment};
 use nivel::error::Problem;
 use nivel::fault;
 use nivel::ledger::{
-    Arrival, Ask, ChangeRow, Commit, Decision, Dropped, DueWrites, Error, Head, Inbox, InboxState, Landed, Ledger,
-    NewEvent, Request, Run, StreamState, Target, Totals, View, Waiting, Write, WriteChange, WriteState,
+    Arrival, Ask, ChangeRow, Commit, Decision, Dropped, DueWrites, Error, Head, Inbox, InboxState, Keep, Known, Landed,
+    Ledger, Matching, NewEvent, Request, Review, Run, StreamState, SweepStage, Target, Totals, View, Waiting, Write,
+    WriteChange, WriteState,
 };
 use nivel::model::{Customer, CustomerKey, Record, RecordId, StreamId, SystemClock, UnixMillis};
 use nivel::sync::{Engine, Silent};
@@ -82,6 +83,32 @@ impl Ledger for Seeded {
         self.inner.hold_due(stream, since, problem).await
     }
 
+    async fn hold_deletes(&self, stream: &StreamId, since: UnixMillis, problem: Problem) -> Result<u64, Error> {
+        self.inner.hold_deletes(stream, since, problem).await
+    }
+
+    async fn unmet(&self, stream: &StreamId, epoch: u64, after: &str, limit: usize) -> Result<Vec<RecordId>, Error> {
+        self.inner.unmet(stream, epoch, after, limit).await
+    }
+
+    async fn count_unmet(&self, stream: &StreamId, epoch: u64) -> Result<u64, Error> {
+        self.inner.count_unmet(stream, epoch).await
+    }
+
+    async fn note_sweep(
+        &self,
+        stream: &StreamId,
+        epoch: u64,
+        stage: SweepStage,
+        problem: Option<Problem>,
+    ) -> Result<(), Error> {
+        self.inner.note_sweep(stream, epoch, stage, problem).await
+    }
+
+    async fn approve_sweeps(&self) -> Result<u64, Error> {
+        self.inner.approve_sweeps().await
+    }
+
     async fn release_held(&self, now: UnixMillis) -> Result<u64, Error> {
         self.inner.release_held(now).await
     }
@@ -100,6 +127,14 @@ impl Ledger for Seeded {
 
     async fn answer_request(&self, number: i64, at: UnixMillis, answer: &str) -> Result<(), Error> {
         self.inner.answer_request(number, at, answer).await
+    }
+
+    async fn frozen(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<(Record, CustomerKey)>, Error> {
+        self.inner.frozen(after, limit).await
+    }
+
+    async fn trim(&self, now: UnixMillis, keep: Keep) -> Result<u64, Error> {
+        self.inner.trim(now, keep).await
     }
 
     async fn arrival_links(&self, after: i64, limit: usize) -> Result<Vec<(i64, Vec<u64>)>, Error> {
@@ -265,4 +300,47 @@ async fn sync(config: &PathBuf, env: &BTreeMap<String, String>, bug: Bug) -> Res
         .sync(Some("test"))
         .await
         .is_ok_and(|summary| summary.is_clean()))
+}
+
+#[async_trait]
+impl Matching for Seeded {
+    async fn unmatched(&self, limit: usize) -> Result<Option<(i64, Vec<Known>)>, Error> {
+        self.inner.unmatched(limit).await
+    }
+
+    async fn last_unmatched(&self) -> Result<i64, Error> {
+        self.inner.last_unmatched().await
+    }
+
+    async fn forget_unmatched(&self, last: i64, keep_refolds: bool) -> Result<(), Error> {
+        self.inner.forget_unmatched(last, keep_refolds).await
+    }
+
+    async fn known(&self, after: i64, limit: usize) -> Result<Vec<(i64, Known)>, Error> {
+        self.inner.known(after, limit).await
+    }
+
+    async fn former(&self, records: &[RecordId]) -> Result<BTreeMap<RecordId, Customer>, Error> {
+        self.inner.former(records).await
+    }
+
+    async fn reviews(&self, limit: usize) -> Result<Vec<Review>, Error> {
+        self.inner.reviews(limit).await
+    }
+
+    async fn reviews_of(&self, records: &[RecordId]) -> Result<Vec<Review>, Error> {
+        self.inner.reviews_of(records).await
+    }
+
+    async fn review(&self, id: i64) -> Result<Option<Review>, Error> {
+        self.inner.review(id).await
+    }
+
+    async fn joints(&self) -> Result<BTreeMap<CustomerKey, i32>, Error> {
+        self.inner.joints().await
+    }
+
+    async fn decisions(&self) -> Result<Vec<Decision>, Error> {
+        self.inner.decisions().await
+    }
 }

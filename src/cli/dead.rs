@@ -300,6 +300,7 @@ mod tests {
             operation: operation.into(),
             is_uncertain: false,
             run: None,
+            removes_at: None,
         }
     }
 

@@ -289,6 +289,7 @@ mod tests {
             operation: "op".into(),
             is_uncertain: false,
             run: None,
+            removes_at: None,
         }
     }
 

@@ -15,6 +15,7 @@ use super::sync::state_word;
 use crate::error::{Code, Problem};
 use crate::ledger::{InboxState, Run, StreamState, Totals, WriteState};
 use crate::model::{QuotaUse, UnixMillis};
+use crate::sync::MATCH_HELD;
 
 /// A health check must not hang.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -54,6 +55,7 @@ impl Status {
             totals: ledger.totals().await?,
             webhooks: ledger.inbox().await?,
             runs: ledger.runs(self.runs).await?,
+            match_held: ledger.setting(MATCH_HELD).await?.filter(|held| !held.is_empty()),
             quotas: crate::daemon::quotas(&config, context.clock.now()).await?,
         };
         context.output.show(&report);
@@ -102,6 +104,8 @@ struct Report {
     webhooks: BTreeMap<CompactString, InboxState>,
     runs: Vec<Run>,
     quotas: Vec<QuotaUse>,
+    /// Why the scored match is held, if it is.
+    match_held: Option<String>,
 }
 
 impl Report {
@@ -118,11 +122,69 @@ impl Report {
             || self.needs_approval
             || is_held
             || self.totals.frozen > 0
+            || self.match_held.is_some()
             || !self.vanished.is_empty()
         {
             Exit::Degraded
         } else {
             Exit::Fine
+        }
+    }
+
+    fn write_lines(&self, text: &mut String) {
+        let totals = &self.totals;
+        let writes = totals.writes.iter().filter(|(_, number)| **number > 0);
+        let writes: Vec<String> = writes
+            .map(|(state, number)| format!("{number} {}", state_word(*state)))
+            .collect();
+        if writes.is_empty() {
+            line(text, "no write waits");
+        } else {
+            line(text, format_args!("writes: {}", writes.join(" · ")));
+        }
+        if self.dead() > 0 {
+            line(text, "`nivel dead list` shows why");
+        }
+        if totals.writes.get(&WriteState::Held).is_some_and(|held| *held > 0) {
+            line(
+                text,
+                "held writes wait for a yes: `nivel plan` shows them, `nivel approve` lets them out",
+            );
+        }
+        if totals.frozen > 0 {
+            let records = count(totals.frozen, "record");
+            line(
+                text,
+                format_args!("{records} with frozen fields: `nivel dead frozen` shows why"),
+            );
+        }
+        if self.needs_approval {
+            line(text, super::sync::not_approved());
+        }
+    }
+
+    /// Where the scored match stands.
+    fn match_lines(&self, text: &mut String) {
+        let totals = &self.totals;
+        if totals.unmatched > 0 {
+            let waiting = count(totals.unmatched, "record");
+            line(
+                text,
+                format_args!("match: {waiting} to be compared; nothing is written before"),
+            );
+        }
+        if let Some(held) = &self.match_held {
+            line(
+                text,
+                format_args!("match held: {held}; `nivel approve` lets it through"),
+            );
+        }
+        if totals.reviews > 0 {
+            let open = count(totals.reviews, "question");
+            line(
+                text,
+                format_args!("review: {open} wait for a person; `nivel review list`"),
+            );
         }
     }
 
@@ -179,34 +241,8 @@ impl Show for Report {
                 totals.rejected
             ),
         );
-        let writes = totals.writes.iter().filter(|(_, number)| **number > 0);
-        let writes: Vec<String> = writes
-            .map(|(state, number)| format!("{number} {}", state_word(*state)))
-            .collect();
-        if writes.is_empty() {
-            line(&mut text, "no write waits");
-        } else {
-            line(&mut text, format_args!("writes: {}", writes.join(" · ")));
-        }
-        if self.dead() > 0 {
-            line(&mut text, "`nivel dead list` shows why");
-        }
-        if totals.writes.get(&WriteState::Held).is_some_and(|held| *held > 0) {
-            line(
-                &mut text,
-                "held writes wait for a yes: `nivel plan` shows them, `nivel approve` lets them out",
-            );
-        }
-        if totals.frozen > 0 {
-            let records = count(totals.frozen, "record");
-            line(
-                &mut text,
-                format_args!("{records} with frozen fields: `nivel dead frozen` shows why"),
-            );
-        }
-        if self.needs_approval {
-            line(&mut text, super::sync::not_approved());
-        }
+        self.write_lines(&mut text);
+        self.match_lines(&mut text);
         if !self.quotas.is_empty() {
             let row = |quota: &QuotaUse| {
                 let used = format!("{} of {}", quota.spent, quota.max);
@@ -290,6 +326,7 @@ mod tests {
             webhooks: BTreeMap::new(),
             runs: Vec::new(),
             quotas: Vec::new(),
+            match_held: None,
         }
     }
 

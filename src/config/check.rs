@@ -7,7 +7,7 @@ use compact_str::CompactString;
 use super::words::suggestion;
 use super::{Config, FILE_CONNECTOR, SystemConfig};
 use crate::error::{Code, Problem};
-use crate::merge::Pick;
+use crate::merge::{OnDelete, Pick};
 use crate::model::FieldName;
 
 /// What the config must know about one connector.
@@ -17,6 +17,8 @@ pub struct ConnectorFacts {
     pub config: BTreeMap<CompactString, Need>,
     /// The fields of each of its streams.
     pub streams: BTreeMap<CompactString, BTreeSet<FieldName>>,
+    /// The streams in which it can remove objects; true where they are gone for good then.
+    pub removals: BTreeMap<CompactString, bool>,
 }
 
 /// Whether a connector can do without a value.
@@ -88,6 +90,7 @@ impl Check<'_> {
     }
 
     fn system(&mut self, name: &str, system: &SystemConfig, facts: &ConnectorFacts) {
+        self.removals(name, system, facts);
         for key in system.config.keys().filter(|key| !facts.config.contains_key(*key)) {
             let message = format!("connector `{}` knows no `{key}`", system.connector);
             let hint = suggestion(key, facts.config.keys().map(CompactString::as_str));
@@ -120,6 +123,35 @@ impl Check<'_> {
                 message,
                 hint,
             );
+        }
+    }
+
+    /// Removing is asked for by name: where the connector cannot, or cannot take it back, the admin must know.
+    fn removals(&mut self, name: &str, system: &SystemConfig, facts: &ConnectorFacts) {
+        for stream in facts.streams.keys() {
+            let own = system.streams.get(stream).and_then(|stream| stream.on_delete);
+            if own.unwrap_or(system.on_delete) != OnDelete::Delete {
+                continue;
+            }
+            let (message, hint) = match facts.removals.get(stream) {
+                Some(true) if !system.allows_final_deletes => (
+                    format!(
+                        "what connector `{}` removes of `{stream}` cannot be brought back",
+                        system.connector
+                    ),
+                    "write `allow: [delete]` beside it if you want that",
+                ),
+                None => (
+                    format!("connector `{}` cannot remove objects of `{stream}`", system.connector),
+                    "write `on_delete: keep`",
+                ),
+                Some(_) => continue,
+            };
+            let path: &[&str] = match own {
+                Some(_) => &["systems", name, "streams", stream, "on_delete"],
+                None => &["systems", name, "on_delete"],
+            };
+            self.tell(Code::ConfigInvalid, path, message, hint.to_owned());
         }
     }
 

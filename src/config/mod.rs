@@ -4,7 +4,10 @@
 //! writes nothing. Secrets are held as [`SecretString`] and never printed.
 
 mod check;
+mod deletes;
+mod fields;
 mod files;
+mod identity;
 mod layers;
 mod place;
 mod read;
@@ -30,8 +33,8 @@ pub use rules::{Specs, rules};
 use self::place::Places;
 use crate::error::Problem;
 use crate::manifest::Limit;
-use crate::merge::{Brake, Create, FieldRule, Role};
-use crate::model::FieldName;
+use crate::merge::{Brake, Create, FieldRule, MatchRules, OnDelete, Role};
+use crate::model::{FieldName, Sweeps};
 
 /// The name of the connector that reads dropped files instead of speaking to a tool.
 pub const FILE_CONNECTOR: &str = "csv";
@@ -61,6 +64,8 @@ pub struct Config {
     pub fields: BTreeMap<FieldName, FieldRule>,
     /// The rule of all other fields (`"*"` under `fields:`); own, in the order of the roles, when `None`.
     pub default_rule: Option<FieldRule>,
+    /// How long a deletion waits before other tools hear of it; a day when `None`.
+    pub quarantine: Option<Duration>,
     /// How customers are told apart.
     pub identity: IdentityConfig,
     /// How long history is kept.
@@ -161,6 +166,14 @@ pub struct SystemConfig {
     pub lag: Option<Duration>,
     /// How far back each window reaches over the last one, when it differs from the manifest's figure.
     pub overlap: Option<Duration>,
+    /// How often everything is read, when it differs from the manifest's figure.
+    pub full: Option<Sweeps>,
+    /// What becomes of its objects when their customer was deleted elsewhere.
+    pub on_delete: OnDelete,
+    /// True when that holds also for objects that Nivel did not make.
+    pub own: bool,
+    /// True when objects may be removed for good.
+    pub allows_final_deletes: bool,
     /// Exceptions for single streams. A stream that is not listed follows the system.
     pub streams: BTreeMap<CompactString, StreamConfig>,
     /// Rate limits that replace the manifest's. Empty: the manifest's count.
@@ -182,6 +195,10 @@ pub struct StreamConfig {
     pub qualified_by: Option<Vec<FieldName>>,
     /// Whether Nivel may write.
     pub write: Option<bool>,
+    /// How often everything is read.
+    pub full: Option<Sweeps>,
+    /// What becomes of objects when their customer was deleted elsewhere.
+    pub on_delete: Option<OnDelete>,
 }
 
 /// A folder into which somebody drops files with records.
@@ -200,6 +217,8 @@ pub struct FileConfig {
 pub struct IdentityConfig {
     /// Fields that hold an id the company itself gives to its customers.
     pub external_ids: Vec<FieldName>,
+    /// How far the scored match may go; `None` joins by identifiers alone.
+    pub matching: Option<MatchRules>,
 }
 
 /// How long history is kept.

@@ -9,18 +9,20 @@ use std::time::Duration;
 use compact_str::CompactString;
 use secrecy::SecretString;
 
+use super::deletes::{self, DELETES, ON_DELETE};
+use super::fields::{FIELD, fields};
 use super::files::{COLUMN, FILES, files};
+use super::identity::IDENTITY;
 use super::layers::Merged;
 use super::reader::{Entry, Reader, Section};
 use super::substitute::secret_from_file;
-use super::words::{duration, rate, suggestion};
+use super::words::{duration, rate};
 use super::{
-    CacheConfig, Config, FILE_CONNECTOR, HttpConfig, IdentityConfig, LogConfig, LogFormat, Retention, StreamConfig,
-    SystemConfig,
+    CacheConfig, Config, FILE_CONNECTOR, HttpConfig, LogConfig, LogFormat, Retention, StreamConfig, SystemConfig,
 };
 use crate::error::Problem;
 use crate::manifest::{Limit, Pattern, Rate, RateLimit};
-use crate::merge::{Brake, Create, FieldRule, OnClear, Pick, Role};
+use crate::merge::{Brake, Create, Role};
 use crate::model::FieldName;
 
 const ROOT: &[&str] = &[
@@ -34,6 +36,7 @@ const ROOT: &[&str] = &[
     "log",
     "systems",
     "fields",
+    "deletes",
     "identity",
     "retention",
 ];
@@ -55,17 +58,19 @@ const SYSTEM: &[&str] = &[
     "brake",
     "lag",
     "overlap",
+    "full",
+    "on_delete",
+    "own",
+    "allow",
     "streams",
     "limits",
     "use",
     "reserve",
     "webhook",
 ];
-const STREAM: &[&str] = &["create", "qualified_by", "write"];
+const STREAM: &[&str] = &["create", "qualified_by", "write", "full", "on_delete"];
 const LIMIT: &[&str] = &["rate", "parallel", "path"];
 const SECRET_FILE: &[&str] = &["file"];
-const FIELD: &[&str] = &["own", "newest", "union", "longest", "on_clear"];
-const IDENTITY: &[&str] = &["external_ids"];
 const RETENTION: &[&str] = &["changes", "runs", "inbox"];
 
 /// Every option there is, by the place it stands in (`*` is a name the admin chose). `config/full.yaml` shows all of them.
@@ -82,6 +87,7 @@ pub const OPTIONS: &[(&str, &[&str])] = &[
     ("systems.*.config.columns.*", COLUMN),
     ("systems.*.config.*", SECRET_FILE),
     ("fields.*", FIELD),
+    ("deletes", DELETES),
     ("identity", IDENTITY),
     ("retention", RETENTION),
 ];
@@ -125,9 +131,8 @@ pub(super) fn config(merged: Merged) -> Result<Config, Vec<Problem>> {
         systems: systems(&root),
         fields,
         default_rule,
-        identity: IdentityConfig {
-            external_ids: field_names(&root.section("identity", IDENTITY), "external_ids").unwrap_or_default(),
-        },
+        quarantine: deletes::quarantine(&root),
+        identity: super::identity::identity(&root.section("identity", IDENTITY)),
         retention: retention(&root),
         places: merged.places.clone(),
     };
@@ -278,6 +283,10 @@ fn system(entry: &Entry<'_>) -> Option<SystemConfig> {
             .unwrap_or_default(),
         lag: time(&section, "lag"),
         overlap: time(&section, "overlap"),
+        full: deletes::full(&section),
+        on_delete: section.word("on_delete", ON_DELETE).unwrap_or_default(),
+        own: section.flag("own").unwrap_or(false),
+        allows_final_deletes: deletes::allows_final_deletes(&section),
         streams: section
             .entries("streams")
             .into_iter()
@@ -332,6 +341,8 @@ fn stream(entry: &Entry<'_>) -> StreamConfig {
         create: section.word("create", CREATE),
         qualified_by: field_names(&section, "qualified_by"),
         write: section.flag("write"),
+        full: deletes::full(&section),
+        on_delete: section.word("on_delete", ON_DELETE),
     }
 }
 
@@ -408,85 +419,7 @@ fn secret(entry: &Entry<'_>) -> Option<String> {
     }
 }
 
-fn field_names(section: &Section<'_>, key: &str) -> Option<Vec<FieldName>> {
+pub(super) fn field_names(section: &Section<'_>, key: &str) -> Option<Vec<FieldName>> {
     let names = section.names(key)?;
     Some(names.iter().map(|name| FieldName::from(name.as_str())).collect())
-}
-
-fn fields(root: &Section<'_>) -> (BTreeMap<FieldName, FieldRule>, Option<FieldRule>) {
-    let mut rules = BTreeMap::new();
-    let mut default = None;
-    for (name, entry) in root.entries("fields") {
-        let Some(rule) = field(&entry) else {
-            continue;
-        };
-        if name == "*" {
-            default = Some(rule);
-        } else {
-            rules.insert(FieldName::from(name), rule);
-        }
-    }
-    (rules, default)
-}
-
-fn field(entry: &Entry<'_>) -> Option<FieldRule> {
-    let bare = [
-        ("newest", Pick::Newest(Vec::new())),
-        ("longest", Pick::Longest),
-        ("union", Pick::Union),
-    ];
-    if let Some(text) = entry.text() {
-        let Some((_, pick)) = bare.iter().find(|(word, _)| *word == text) else {
-            let hint = match text {
-                "own" => "write {own: [system, …]}, the first that has a value wins".to_owned(),
-                _ => suggestion(text, bare.iter().map(|(word, _)| *word)),
-            };
-            entry.wrong(format!("{} is not a rule", entry.shown()), &hint);
-            return None;
-        };
-        return Some(FieldRule {
-            pick: pick.clone(),
-            on_clear: OnClear::default(),
-        });
-    }
-    let section = entry.section(FIELD);
-    let on_clear = section.word(
-        "on_clear",
-        &[
-            ("ignore", OnClear::Ignore),
-            ("propagate", OnClear::Propagate),
-            ("restore", OnClear::Restore),
-        ],
-    );
-    let systems = |key| -> Option<Vec<CompactString>> {
-        let names = section.names(key)?;
-        Some(names.into_iter().map(CompactString::from).collect())
-    };
-    let is_on = |key| section.flag(key).filter(|is_on| *is_on);
-    let picks: Vec<Pick> = [
-        systems("own").map(Pick::Own),
-        systems("newest").map(Pick::Newest),
-        is_on("longest").map(|_| Pick::Longest),
-        is_on("union").map(|_| Pick::Union),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    let [pick] = picks.as_slice() else {
-        if section.is_table() || entry.is_nothing() {
-            entry.wrong("a field needs exactly one of own, newest, union, longest", "");
-        }
-        return None;
-    };
-    if *pick == Pick::Own(Vec::new()) {
-        section.wrong(
-            "own",
-            "`own` names no system",
-            "write {own: [system, …]}, the first that has a value wins",
-        );
-    }
-    Some(FieldRule {
-        pick: pick.clone(),
-        on_clear: on_clear.unwrap_or_default(),
-    })
 }

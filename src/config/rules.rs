@@ -32,6 +32,8 @@ pub fn rules(config: &Config, specs: &Specs) -> Rules {
         fields: config.fields.clone(),
         default: config.default_rule.clone(),
         external_ids: config.identity.external_ids.clone(),
+        quarantine: config.quarantine,
+        matching: config.identity.matching,
     }
 }
 
@@ -43,5 +45,8 @@ fn of_stream(system: &SystemConfig, stream: &str, spec: &StreamSpec) -> StreamRu
         qualified_by: own.qualified_by.unwrap_or_else(|| system.qualified_by.clone()),
         // A stream may narrow what its system allows, never widen it: `write: false` on a system is a promise.
         write: system.write && own.write.unwrap_or(true),
+        on_delete: own.on_delete.unwrap_or(system.on_delete),
+        own: system.own,
+        allows_final_deletes: system.allows_final_deletes,
     }
 }

@@ -12,7 +12,7 @@ use super::http::Bounds;
 use super::seal::KeyRing;
 use super::timer::{RealTimer, Timer};
 use crate::manifest::{Limit, PhoneNormaliser};
-use crate::model::{Clock, Late, QuotaStore, SharedBudget, SystemClock, TokenStore};
+use crate::model::{Clock, Late, QuotaStore, SharedBudget, Sweeps, SystemClock, TokenStore};
 
 /// The part of a quota that is kept for handoffs when nothing else is said.
 const RESERVE: f64 = 0.1;
@@ -57,6 +57,8 @@ pub struct ConnectionSettings {
     pub lag: Option<Duration>,
     /// Instead of the manifest's `overlap`.
     pub overlap: Option<Duration>,
+    /// How often everything of a stream is read, instead of as the manifest says.
+    pub full: BTreeMap<CompactString, Sweeps>,
     /// How often a list of removed objects is read at most.
     pub removals_every: Duration,
     /// How many calls of one write are under way at once; the limits come on top.
@@ -88,6 +90,7 @@ impl ConnectionSettings {
             token_keys: Late::default(),
             lag: None,
             overlap: None,
+            full: BTreeMap::new(),
             removals_every: Duration::from_secs(15 * 60),
             calls: 4,
             bounds: Bounds::default(),

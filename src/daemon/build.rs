@@ -254,6 +254,14 @@ pub fn facts(manifest: &Manifest) -> ConnectorFacts {
             .iter()
             .map(|(name, object)| (name.clone(), fields(object)))
             .collect(),
+        removals: manifest
+            .objects
+            .iter()
+            .filter_map(|(name, object)| {
+                let spec = object.spec();
+                spec.can_delete.then(|| (name.clone(), spec.delete_is_final))
+            })
+            .collect(),
     }
 }
 
@@ -337,6 +345,8 @@ fn settings(
     settings.limits = (!system.limits.is_empty()).then(|| system.limits.clone());
     settings.lag = system.lag;
     settings.overlap = system.overlap;
+    let sweeps = |stream: &CompactString| Some((stream.clone(), Config::sweeps_of(system, stream)?));
+    settings.full = manifest.objects.keys().filter_map(sweeps).collect();
     settings.share = f64::from(system.use_percent) / 100.0;
     settings.reserve = f64::from(system.reserve_percent) / 100.0;
     settings.budget = Arc::clone(&backing.budget);

@@ -105,9 +105,11 @@ codes! {
     /// Somebody changed in the tool what was to be written.
     WriteRaced = "OUT009", Nobody;
     /// A value is not in the list that the tool has for the field.
-    NotInList = "OUT010", Team;
+    NotInList = "OUT011", Team;
     /// The setup was never approved.
     NotApproved = "OUT008", Admin;
+    /// What was deleted elsewhere came back before the deletion was passed on.
+    WriteWithdrawn = "OUT010", Nobody;
     /// The ledger is in use by another process.
     LedgerLocked = "LED001", Admin;
     /// The ledger's disk is full or failing.
@@ -124,8 +126,10 @@ codes! {
     FileRow = "FIL002", Team;
     /// A run was due and did not start.
     RunLate = "SCH001", Admin;
+    /// A full sweep misses more than the brake lets through.
+    SweepHeld = "SCH002", Admin;
     /// A mapped field is in none of the tool's objects any more.
-    FieldVanished = "SCH002", Admin;
+    FieldVanished = "SCH003", Admin;
     /// A webhook that used to come does not come any more.
     WebhookSilent = "HOK001", Admin;
     /// The port for HTTP cannot be opened.

@@ -101,6 +101,9 @@ pub struct Op {
     /// The answer is a job that must be waited for.
     #[serde(default)]
     pub job: Option<Job>,
+    /// What it does cannot be taken back: it needs the admin's `allow:`.
+    #[serde(default, rename = "final")]
+    pub is_final: bool,
     /// How the answer accounts for the operations; `rows` with a `list` or a `job`, else `one`.
     #[serde(default)]
     pub answer: Option<Answer>,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 
 use super::name;
+use super::presence::is_gone;
 use super::rules::{Create, OnClear, Rules, StreamRules};
 use super::survive::Survivorship;
 use crate::identity;
@@ -23,6 +24,8 @@ pub struct Desire {
     pub fields: BTreeMap<FieldName, Wanted>,
     /// Fields that differ but are frozen by the loop breaker.
     pub frozen: Vec<FieldName>,
+    /// The object is to be removed: its customer was deleted everywhere else.
+    pub is_removal: bool,
 }
 
 /// The field by which a system keeps our own key.
@@ -46,6 +49,7 @@ pub fn desires(
     let mut desires = Vec::new();
     // A mailbox of several people must not find, or be, the object of one of them.
     let has_own_email = names_one_person(golden, key.kind);
+    let is_gone = is_gone(members, rules);
     for (system, system_rules) in &rules.systems {
         for (stream, stream_rules) in &system_rules.streams {
             if !stream_rules.write || stream_rules.spec.kind != key.kind {
@@ -55,7 +59,8 @@ pub fn desires(
             let mut objects: Vec<&Record> = members.iter().filter(here).copied().collect();
             let id = StreamId::new(system.clone(), stream.clone());
             if objects.is_empty() {
-                desires.extend(creation(id, golden, stream_rules, has_own_email));
+                let made = || creation(id, golden, stream_rules, has_own_email);
+                desires.extend(if is_gone { None } else { made() });
                 continue;
             }
             // The oldest id is the one that carries the identifiers; a second object of the same person in one tool would
@@ -65,12 +70,26 @@ pub fn desires(
                 .into_iter()
                 .filter(|record| record.deleted_at.is_none() && record.problem.is_none());
             for (place, record) in live.enumerate() {
+                if is_gone && stream_rules.may_remove() && (stream_rules.own || record.is_made) {
+                    desires.push(removal(record));
+                    continue;
+                }
                 let may_identify = |field: &FieldName| place == 0 && (has_own_email || field.as_str() != EMAIL);
                 desires.push(difference(record, &may_identify, golden, stream_rules, survivorship));
             }
         }
     }
     desires
+}
+
+fn removal(record: &Record) -> Desire {
+    Desire {
+        stream: record.id.stream.clone(),
+        object: Some(record.id.clone()),
+        fields: BTreeMap::new(),
+        frozen: Vec::new(),
+        is_removal: true,
+    }
 }
 
 fn creation(stream: StreamId, golden: &Fields, stream_rules: &StreamRules, has_own_email: bool) -> Option<Desire> {
@@ -124,6 +143,7 @@ fn creation(stream: StreamId, golden: &Fields, stream_rules: &StreamRules, has_o
         object: None,
         fields,
         frozen: Vec::new(),
+        is_removal: false,
     })
 }
 
@@ -165,6 +185,7 @@ fn difference(
         object: Some(record.id.clone()),
         fields: BTreeMap::new(),
         frozen: Vec::new(),
+        is_removal: false,
     };
     if !stream_rules.spec.can_update {
         return desire;

@@ -16,6 +16,12 @@ pub type FieldChange = (Option<Value>, Option<Value>);
 /// How long the loop breaker remembers.
 const BOUNCE_MEMORY: Duration = Duration::from_hours(24);
 
+/// By how much two times of one tool for the same moment may differ.
+const CUT_TO_SECONDS: Duration = Duration::from_secs(2);
+
+/// No tool's list shows an object for longer than this after it was deleted.
+const INDEX_LATE_MAX: Duration = Duration::from_mins(15);
+
 /// What an object newly says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
@@ -39,8 +45,7 @@ pub fn observe(old: Option<&Record>, id: &RecordId, incoming: &Incoming, asked_a
     let Some(old) = old else {
         return Some(first_seen(id, incoming, asked_at));
     };
-    let is_older = matches!((old.updated_at, incoming.updated_at), (Some(known), Some(now)) if now < known);
-    if is_older && !incoming.deleted {
+    if is_old_news(old, incoming, asked_at) {
         return None;
     }
     let came_before_deletion = old.deleted_at.is_some_and(|gone| asked_at < gone);
@@ -74,6 +79,23 @@ pub fn observe(old: Option<&Record>, id: &RecordId, incoming: &Incoming, asked_a
     seen.record.updated_at = incoming.updated_at.or(old.updated_at);
     seen.record.version = incoming.version.clone().or_else(|| old.version.clone());
     has_news.then_some(seen)
+}
+
+/// True when the record says something newer already.
+fn is_old_news(old: &Record, incoming: &Incoming, asked_at: UnixMillis) -> bool {
+    let (Some(known), Some(now)) = (old.updated_at, incoming.updated_at) else {
+        return false;
+    };
+    if now >= known {
+        return false;
+    }
+    match (incoming.deleted, old.deleted_at) {
+        // It was seen alive later. Times of deletions may be cut to seconds.
+        (true, _) => known.since(now) > CUT_TO_SECONDS,
+        // What is there long after it was deleted was brought back, whatever its own time says.
+        (false, Some(gone)) => asked_at.since(gone) <= INDEX_LATE_MAX,
+        (false, None) => true,
+    }
 }
 
 fn first_seen(id: &RecordId, incoming: &Incoming, asked_at: UnixMillis) -> Seen {
@@ -363,5 +385,32 @@ mod tests {
         assert_eq!(observe(Some(&seen.record), &id(), &gone, UnixMillis(8)), None);
         let back = observe(Some(&seen.record), &id(), &incoming(Some("1"), 9), UnixMillis(9)).unwrap();
         assert!(back.restored && back.record.deleted_at.is_none());
+    }
+
+    #[test]
+    fn what_is_there_long_after_its_deletion_was_brought_back() {
+        let mut gone = incoming(None, 60_000);
+        gone.deleted = true;
+        let seen = observe(Some(&known("1", 5_000)), &id(), &gone, UnixMillis(61_000)).unwrap();
+        let there = incoming(Some("1"), 5_000);
+        let soon = observe(Some(&seen.record), &id(), &there, UnixMillis(120_000));
+        assert_eq!(soon, None, "a late list");
+        let late = observe(Some(&seen.record), &id(), &there, UnixMillis(1_000_000)).unwrap();
+        assert!(late.restored);
+    }
+
+    #[test]
+    fn a_deletion_before_a_later_sign_of_life_is_old_news() {
+        let record = known("1", 60_000);
+        let mut gone = incoming(None, 57_000);
+        gone.deleted = true;
+        assert_eq!(observe(Some(&record), &id(), &gone, UnixMillis(61_000)), None);
+        gone.updated_at = Some(UnixMillis(59_000));
+        assert!(
+            observe(Some(&record), &id(), &gone, UnixMillis(61_000))
+                .unwrap()
+                .deleted,
+            "cut to seconds"
+        );
     }
 }

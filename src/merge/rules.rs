@@ -1,6 +1,7 @@
 //! The rules the admin owns: who may say what, and where objects may be made.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -86,6 +87,17 @@ pub enum Create {
     Always,
 }
 
+/// What becomes of a stream's objects when their customer was deleted everywhere else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDelete {
+    /// They stay.
+    #[default]
+    Keep,
+    /// They are removed, as the tool removes things: to its recycle bin, to its archive, or for good.
+    Delete,
+}
+
 /// The rules of one stream of a system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamRules {
@@ -97,6 +109,21 @@ pub struct StreamRules {
     pub qualified_by: Vec<FieldName>,
     /// False when Nivel must not write there at all.
     pub write: bool,
+    /// What becomes of objects when their customer was deleted elsewhere.
+    pub on_delete: OnDelete,
+    /// True when that holds also for objects that Nivel did not make.
+    pub own: bool,
+    /// True when objects may be removed for good.
+    pub allows_final_deletes: bool,
+}
+
+impl StreamRules {
+    /// True when Nivel may remove objects there at all.
+    #[must_use]
+    pub fn may_remove(&self) -> bool {
+        let is_allowed = !self.spec.delete_is_final || self.allows_final_deletes;
+        self.write && self.on_delete == OnDelete::Delete && self.spec.can_delete && is_allowed
+    }
 }
 
 /// How much may be written to a stream in one go before somebody must look at it.
@@ -131,6 +158,27 @@ pub struct SystemRules {
     pub streams: BTreeMap<CompactString, StreamRules>,
 }
 
+/// How far the scored match may go. Chances are in thousandths: 900 is nine of ten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatchRules {
+    /// From this chance on two customers become one.
+    pub merge: u16,
+    /// From this chance on a person is asked; below, they stay apart.
+    pub review: u16,
+    /// From this chance on a value of one record may replace that of another; below, only what is empty is filled.
+    pub overwrite: u16,
+}
+
+impl Default for MatchRules {
+    fn default() -> Self {
+        Self {
+            merge: 900,
+            review: 500,
+            overwrite: 996,
+        }
+    }
+}
+
 /// Everything a fold needs to know about the admin's wishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -142,9 +190,22 @@ pub struct Rules {
     pub default: Option<FieldRule>,
     /// Fields that hold an id the company itself gives to its customers.
     pub external_ids: Vec<FieldName>,
+    /// How long a deletion waits before other tools hear of it; see [`Rules::quarantine`].
+    pub quarantine: Option<Duration>,
+    /// The scored match; `None` joins by identifiers alone.
+    pub matching: Option<MatchRules>,
 }
 
+/// How long a deletion waits when nothing else is said.
+const QUARANTINE: Duration = Duration::from_hours(24);
+
 impl Rules {
+    /// How long a deletion waits before other tools hear of it.
+    #[must_use]
+    pub fn quarantine(&self) -> Duration {
+        self.quarantine.unwrap_or(QUARANTINE)
+    }
+
     /// System names in the default order of trust: by role, then by name.
     #[must_use]
     pub fn by_trust(&self) -> Vec<CompactString> {

@@ -48,8 +48,19 @@ pub struct Page {
     pub is_caught_up: bool,
     /// When the request was sent. What Nivel wrote after that moment is not in the page.
     pub asked_at: UnixMillis,
-    /// Set when this page ended a full sweep: objects not seen since that sweep began are absent.
-    pub sweep_ended: bool,
+    /// The full sweep that is under way, if one is; also on pages that were read in between.
+    pub sweep: Option<SweepMark>,
+}
+
+/// Which full sweep is under way, and how far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweepMark {
+    /// When the connection began it: that is its name. Another name is another sweep.
+    pub began: UnixMillis,
+    /// With this page everything was read: objects that the sweep has not met are absent.
+    pub is_over: bool,
+    /// It met rows that cannot be told apart, so its end proves nothing.
+    pub is_flawed: bool,
 }
 
 /// What Nivel wants one object to become.

@@ -284,6 +284,8 @@ pub struct Record {
     pub written_at: Option<UnixMillis>,
     /// Nivel made it and has not read it back since. What the tool fills in by itself then are its defaults, not data.
     pub is_unread: bool,
+    /// Nivel made the object, so Nivel may remove it. Never taken back.
+    pub is_made: bool,
     /// The loop breaker's memory, for fields that came back changed.
     pub bounces: BTreeMap<FieldName, Bounce>,
     /// Set when the system says that the object is gone.
@@ -305,6 +307,7 @@ impl Record {
             ours: BTreeMap::new(),
             written_at: None,
             is_unread: false,
+            is_made: false,
             bounces: BTreeMap::new(),
             deleted_at: None,
             problem: None,

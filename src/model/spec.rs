@@ -1,6 +1,7 @@
 //! What the rest of Nivel needs to know about a stream, whatever its connector is made of.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,15 @@ pub struct FieldSpec {
     pub placeholder: Option<Value>,
 }
 
+/// How often everything of a stream is read, whether it changed or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sweeps {
+    /// So long after the last time began.
+    Every(Duration),
+    /// Never.
+    Never,
+}
+
 /// What the rest of Nivel needs to know about one stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamSpec {
@@ -44,12 +54,16 @@ pub struct StreamSpec {
     pub fields: BTreeMap<FieldName, FieldSpec>,
     /// Canonical fields by which an object can be found again, best first; our own key is spelled `key`.
     pub match_by: Vec<FieldName>,
+    /// Objects can be read by id.
+    pub can_get: bool,
     /// Objects can be made.
     pub can_create: bool,
     /// Objects can be changed.
     pub can_update: bool,
     /// Objects can be removed.
     pub can_delete: bool,
+    /// What is removed cannot be brought back.
+    pub delete_is_final: bool,
     /// The most operations one request may carry.
     pub batch_max: usize,
     /// Before an object is changed, it is read: what somebody else changed meanwhile is not overwritten.

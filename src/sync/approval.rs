@@ -49,6 +49,9 @@ pub(super) fn setup_of(rules: &Rules) -> String {
         line(&[field.to_string(), format!("{rule:?}")]);
     }
     line(&[format!("{:?}", rules.default), format!("{:?}", rules.external_ids)]);
+    if let Some(matching) = &rules.matching {
+        line(&[format!("{matching:?}")]);
+    }
     Sha256::digest(text)
         .iter()
         .take(16)
@@ -58,23 +61,35 @@ pub(super) fn setup_of(rules: &Rules) -> String {
 
 /// How many writes of one kind a stream may want in one go before somebody must look: part of its records, but never more
 /// than the brake's number, and not so few that every small change of a small company asks for a yes.
-fn limit(brake: &Brake, records: u64) -> u64 {
+pub(super) fn limit(brake: &Brake, records: u64) -> u64 {
     (records.saturating_mul(u64::from(brake.percent)) / 100)
         .max(brake.at_least)
         .min(brake.count)
 }
 
+/// Fewer removals, or objects that are gone, than this are never held; less than with changes, because what is gone by
+/// mistake is hard to bring back.
+const GONE_AT_LEAST: u64 = 5;
+
+/// As [`limit`], for removals and for what a sweep did not meet.
+pub(super) fn limit_of_gone(brake: &Brake, records: u64) -> u64 {
+    let strict = Brake {
+        at_least: brake.at_least.min(GONE_AT_LEAST),
+        ..brake.clone()
+    };
+    limit(&strict, records)
+}
+
 /// Why a stream is held, if it wants more than the limit.
 fn too_many(wanted: DueWrites, limit: u64) -> Option<Problem> {
-    let (number, what) = if wanted.creates > limit {
-        (wanted.creates, "new objects")
-    } else if wanted.updates > limit {
-        (wanted.updates, "changes")
-    } else {
-        return None;
-    };
+    let kinds = [(wanted.creates, "new objects"), (wanted.updates, "changes")];
+    let (number, what) = kinds.into_iter().find(|(number, _)| *number > limit)?;
+    Some(held(number, what, limit))
+}
+
+fn held(number: u64, what: &str, limit: u64) -> Problem {
     let message = format!("{number} {what} at once, more than the brake lets through ({limit})");
-    Some(Problem::new(Code::WritesHeld, message).hint("`nivel plan` shows them, `nivel approve` lets them out"))
+    Problem::new(Code::WritesHeld, message).hint("`nivel plan` shows them, `nivel approve` lets them out")
 }
 
 async fn approval(ledger: &dyn Ledger, setup: &str) -> Result<Option<Approval>, LedgerError> {
@@ -111,7 +126,9 @@ impl Engine {
             at: self.clock.now(),
             by: by.into(),
         };
+        self.release_match().await?;
         let released = self.ledger.release_held(approval.at).await?;
+        self.ledger.approve_sweeps().await?;
         self.say(&approval).await?;
         tracing::info!(by, released, "what is wanted was approved");
         self.bell.notify_waiters();
@@ -148,17 +165,31 @@ impl Engine {
         delivered: DueWrites,
     ) -> Result<Option<Problem>, LedgerError> {
         let due = self.ledger.due(stream, approval.at).await?;
+        if due == DueWrites::default() {
+            return Ok(None);
+        }
         let wanted = DueWrites {
             creates: due.creates + delivered.creates,
             updates: due.updates + delivered.updates,
+            deletes: due.deletes + delivered.deletes,
         };
         let brake = self.rules.brake(&stream.system);
-        if due == DueWrites::default() || wanted.creates.max(wanted.updates) <= brake.at_least {
+        if wanted.creates.max(wanted.updates) <= brake.at_least && wanted.deletes <= GONE_AT_LEAST {
             return Ok(None);
         }
-        let limit = limit(brake, self.ledger.count_records(stream).await?);
-        let Some(problem) = too_many(wanted, limit) else {
-            return Ok(None);
+        let records = self.ledger.count_records(stream).await?;
+        let mut why = None;
+        let gone_limit = limit_of_gone(brake, records);
+        if due.deletes > 0 && wanted.deletes > gone_limit {
+            let problem = held(wanted.deletes, "removals", gone_limit).about(stream);
+            let held = self.ledger.hold_deletes(stream, approval.at, problem.clone()).await?;
+            if held > 0 {
+                tracing::warn!(%stream, held, %problem, "removals are held");
+            }
+            why = Some(problem);
+        }
+        let Some(problem) = too_many(wanted, limit(brake, records)) else {
+            return Ok(why);
         };
         let problem = problem.about(stream);
         let held = self.ledger.hold_due(stream, approval.at, problem.clone()).await?;
@@ -184,7 +215,11 @@ mod tests {
         ] {
             assert_eq!(limit(&brake, records), expected, "{records} records");
         }
-        let wanted = |creates, updates| DueWrites { creates, updates };
+        let wanted = |creates, updates| DueWrites {
+            creates,
+            updates,
+            deletes: 0,
+        };
         assert!(too_many(wanted(30, 30), 30).is_none());
         assert!(
             too_many(wanted(31, 0), 30)

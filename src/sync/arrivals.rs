@@ -368,7 +368,7 @@ mod tests {
             next: Cursor(String::new()),
             is_caught_up,
             asked_at: UnixMillis(0),
-            sweep_ended: false,
+            sweep: None,
         }
     }
 

@@ -39,23 +39,64 @@ pub fn consequences(
         members.entry(*key).or_default().extend(record);
     }
     let pending = pending_by_customer(view, affected);
-    let run = run_of(&commit.cause);
+    let moment = Moment {
+        now,
+        run: run_of(&commit.cause),
+        removes_at: now.plus(rules.quarantine()),
+    };
     for key in &affected.customers {
         let members = members.get(key).map_or(&[][..], Vec::as_slice);
         let pending = pending.get(key).map_or(&[][..], Vec::as_slice);
         let old = view.customers.get(key);
         if let Some(old) = old.filter(|_| affected.unmoved.contains(key)) {
             let desires = desires(key, &old.golden, members, rules, survivorship);
-            fill_outbox(*key, desires, pending, now, run, &mut commit.writes);
+            let desires = restrained(desires, *key, view, affected, members);
+            fill_outbox(*key, desires, pending, moment, &mut commit.writes);
             commit.touched.push((*key, old.version));
             continue;
         }
         let golden = survive(members, survivorship);
         let customer = renew(old, *key, golden, commit);
         let desires = desires(key, &customer.golden, members, rules, survivorship);
-        fill_outbox(*key, desires, pending, now, run, &mut commit.writes);
+        let desires = restrained(desires, *key, view, affected, members);
+        fill_outbox(*key, desires, pending, moment, &mut commit.writes);
         commit.customers.push(customer);
     }
+}
+
+/// What is left of wishes while it is not sure who is who. For a customer who may be the same as another one nothing is
+/// made where that one stands; and what the scored match joined is filled up, not overwritten, as long as it is not much
+/// surer than it has to be for joining; nor is anything of theirs removed.
+fn restrained(
+    mut desires: Vec<Desire>,
+    key: CustomerKey,
+    view: &View,
+    affected: &Affected<'_>,
+    members: &[&Record],
+) -> Vec<Desire> {
+    if view.joints.is_empty() && view.doubtful.is_empty() {
+        return desires;
+    }
+    let merged = affected.merged.iter().filter(|(_, into)| **into == key);
+    let keys: Vec<CustomerKey> = merged.map(|(loser, _)| *loser).chain([key]).collect();
+    let is_withheld = |desire: &Desire| {
+        let doubtful = keys.iter().filter_map(|key| view.doubtful.get(key));
+        desire.object.is_none() && doubtful.into_iter().any(|streams| streams.contains(&desire.stream))
+    };
+    desires.retain(|desire| !is_withheld(desire));
+    if keys.iter().any(|key| view.joints.contains_key(key)) {
+        for desire in &mut desires {
+            desire.is_removal = false;
+            let object = members.iter().find(|record| desire.object.as_ref() == Some(&record.id));
+            if let Some(record) = object {
+                let is_empty = |field: &FieldName| record.fields.value(field.as_str()).is_none();
+                desire
+                    .fields
+                    .retain(|field, _| is_empty(field) || !record.asserts(field.as_str()));
+            }
+        }
+    }
+    desires
 }
 
 /// The run that a commit comes of.
@@ -114,20 +155,28 @@ fn compare(old: &Fields, new: &Fields) -> BTreeMap<FieldName, FieldChange> {
         .collect()
 }
 
+/// When, and of what, wishes come about.
+#[derive(Clone, Copy)]
+struct Moment {
+    now: UnixMillis,
+    run: Option<i64>,
+    /// Before that nothing is removed: what was deleted by mistake comes back until then.
+    removes_at: UnixMillis,
+}
+
 /// Makes the outbox of one customer hold exactly what is wanted: one row per object, coalesced.
 fn fill_outbox(
     customer: CustomerKey,
     desires: Vec<Desire>,
     pending: &[&Write],
-    now: UnixMillis,
-    run: Option<i64>,
+    moment: Moment,
     changes: &mut Vec<WriteChange>,
 ) {
     let was_uncertain =
         |stream: &crate::model::StreamId| pending.iter().any(|w| w.target.stream == *stream && is_open_create(w));
     let mut wanted = BTreeSet::new();
     for desire in desires {
-        if desire.fields.is_empty() && desire.object.is_some() {
+        if desire.fields.is_empty() && desire.object.is_some() && !desire.is_removal {
             continue;
         }
         let slot = match &desire.object {
@@ -135,15 +184,15 @@ fn fill_outbox(
             None => Slot::New(customer),
         };
         let target = Target {
-            stream: desire.stream,
+            stream: desire.stream.clone(),
             slot,
         };
         let existing = pending.iter().find(|write| write.target == target).copied();
         let uncertain = desire.object.is_none() && was_uncertain(&target.stream);
         changes.extend(
-            put(existing, &target, customer, desire.fields, uncertain, now).map(|write| {
+            put(existing, &target, customer, &desire, uncertain, moment).map(|write| {
                 WriteChange::Put(Write {
-                    run: run.or(write.run),
+                    run: moment.run.or(write.run),
                     ..write
                 })
             }),
@@ -164,13 +213,16 @@ fn put(
     existing: Option<&Write>,
     target: &Target,
     customer: CustomerKey,
-    fields: BTreeMap<FieldName, Wanted>,
+    desire: &Desire,
     is_uncertain: bool,
-    now: UnixMillis,
+    moment: Moment,
 ) -> Option<Write> {
+    let now = moment.now;
+    let fields: BTreeMap<FieldName, Wanted> = desire.fields.clone();
+    let operation = operation(target, customer, desire.is_removal, now);
     let Some(existing) = existing else {
         return Some(Write {
-            operation: operation(target, customer, now),
+            operation,
             target: target.clone(),
             customer,
             fields,
@@ -181,9 +233,11 @@ fn put(
             state: WriteState::Due,
             is_uncertain,
             run: None,
+            removes_at: desire.is_removal.then_some(moment.removes_at),
         });
     };
-    if existing.fields == fields && existing.customer == customer {
+    let is_same_kind = existing.removes_at.is_some() == desire.is_removal;
+    if existing.fields == fields && existing.customer == customer && is_same_kind {
         return None;
     }
     let state = match existing.state {
@@ -198,15 +252,20 @@ fn put(
         attempts: 0,
         problem: None,
         state,
-        operation: operation(target, customer, now),
+        operation,
+        // The quarantine of one that waits already goes on.
+        removes_at: desire
+            .is_removal
+            .then(|| existing.removes_at.unwrap_or(moment.removes_at)),
         ..existing.clone()
     })
 }
 
 /// Names a write towards the tool: the same over all attempts, another one for every new wish. A create is named after the
 /// customer alone, so that a repeated one is recognised, also by another process.
-fn operation(target: &Target, customer: CustomerKey, now: UnixMillis) -> CompactString {
+fn operation(target: &Target, customer: CustomerKey, is_removal: bool, now: UnixMillis) -> CompactString {
     match &target.slot {
+        Slot::Object(remote) if is_removal => format_compact!("remove-{remote}-{}", now.0),
         Slot::New(_) => format_compact!("new-{}", customer.id.simple()),
         Slot::Object(remote) => format_compact!("set-{remote}-{}", now.0),
     }

@@ -8,10 +8,11 @@ use compact_str::CompactString;
 
 use super::engine::Engine;
 use super::hints::{Job, sort, tombstone};
+use super::whereabouts::get;
 use crate::connector::Connection;
 use crate::connector::limits::{Lane, in_lane};
 use crate::error::{Class, Failure};
-use crate::ledger::{Ask, Cause, Decision, Dropped, Error as LedgerError, Fate, View};
+use crate::ledger::{Ask, Cause, Dropped, Error as LedgerError, Fate};
 use crate::manifest::Subject;
 use crate::model::{FieldName, Incoming, StreamId, UnixMillis, Value};
 
@@ -23,8 +24,6 @@ const OBJECTS_MAX: usize = 100;
 const REST: Duration = Duration::from_secs(10);
 /// How long it rests when somebody must act first.
 const LONG_REST: Duration = Duration::from_secs(300);
-/// In whose name vendors' merges are noted.
-const BY: &str = "webhook";
 
 /// What came of an inbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -145,32 +144,13 @@ impl Engine {
         if look.events.is_empty() {
             return Ok(());
         }
-        self.link(stream, &jobs, &view).await?;
+        let links: Vec<_> = jobs.values().flat_map(|job| &job.links).cloned().collect();
+        self.link(stream, &links).await?;
         let count = look.events.len() as u64;
         let cause = Cause::Webhook(look.events);
         self.fold_incoming(stream, &look.incoming, asked_at, cause, None)
             .await?;
         drained.folded += count;
-        Ok(())
-    }
-
-    /// Objects that the tool made one stay one customer. What a person said before outranks the tool.
-    async fn link(&self, stream: &StreamId, jobs: &BTreeMap<Subject, Job>, view: &View) -> Result<(), LedgerError> {
-        for (winner, loser) in jobs.values().flat_map(|job| &job.links) {
-            let (left, right) = (stream.record(winner.clone()), stream.record(loser.clone()));
-            let is_pair = |decision: &&Decision| {
-                (decision.left == left && decision.right == right) || (decision.left == right && decision.right == left)
-            };
-            let is_said = view.decisions.iter().any(|decision| is_pair(&decision));
-            if view.records.contains_key(&right) && !is_said {
-                let decision = Decision {
-                    left,
-                    right,
-                    same: true,
-                };
-                self.ledger.decide(decision, BY, self.clock.now()).await?;
-            }
-        }
         Ok(())
     }
 
@@ -263,27 +243,6 @@ impl Look {
         self.incoming.extend(gone.iter().map(tombstone));
         absent
     }
-}
-
-/// Objects by id. One id that the tool refuses must not hold up the others.
-async fn get(connection: &dyn Connection, stream: &str, ids: &[CompactString]) -> Result<Vec<Incoming>, Failure> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let is_about_ids = |failure: &Failure| matches!(failure.class, Class::Invalid | Class::Gone);
-    match connection.get(stream, ids).await {
-        Err(failure) if is_about_ids(&failure) && ids.len() > 1 => {}
-        Err(failure) if is_about_ids(&failure) => return Ok(Vec::new()),
-        answer => return answer,
-    }
-    let mut found = Vec::new();
-    for id in ids {
-        match connection.get(stream, std::slice::from_ref(id)).await {
-            Err(failure) if is_about_ids(&failure) => {}
-            answer => found.extend(answer?),
-        }
-    }
-    Ok(found)
 }
 
 fn ask_for(stream: &StreamId, jobs: &BTreeMap<Subject, Job>) -> Ask {

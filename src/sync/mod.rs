@@ -2,6 +2,7 @@
 
 pub mod consequence;
 pub mod fold;
+pub mod matching;
 pub mod schedule;
 pub mod settle;
 
@@ -12,20 +13,25 @@ mod engine;
 mod frozen;
 mod hints;
 mod hook;
+mod links;
 mod look;
 mod operate;
+mod passing;
 mod progress;
 mod pull;
 mod push;
 mod refold;
 mod subscribe;
+mod sweep;
 mod undo;
+mod whereabouts;
 
 pub use approval::{Approval, is_approved};
 pub use drift::vanished;
 pub use engine::{Engine, Next, Parts, Stop, Summary, SystemFigures};
 pub use frozen::{Frozen, frozen};
 pub use hook::{Drained, silence};
+pub use matching::{Decided, HELD as MATCH_HELD, Word};
 pub use operate::{Act, Approved};
 pub use progress::{Event, Progress, Silent};
 pub use subscribe::{Step, Wish, steps};

@@ -12,11 +12,14 @@ use super::engine::{Engine, Stop};
 use super::fold::{Context, Folded, Object, ask, fold, identifiers};
 use super::frozen::Froze;
 use super::progress::Event;
+use super::sweep::alive;
 use crate::cache;
 use crate::connector::Connection;
 use crate::connector::limits::{Lane, in_lane};
 use crate::error::{Class, Code, Failure, Problem};
-use crate::ledger::{Advance, Ask, Cause, Commit, Error as LedgerError, Run, StreamState, View, content_hash_of};
+use crate::ledger::{
+    Advance, Ask, Cause, Commit, Error as LedgerError, Run, StreamState, SweepPage, View, content_hash_of,
+};
 use crate::model::{Cursor, Incoming, Page, RecordId, StreamId, UnixMillis};
 
 /// How often a fold may be repeated because the view was too small or out of date. Reached only by a bug.
@@ -128,9 +131,13 @@ impl Engine {
             }
             match ahead {
                 Some(ahead) => next = ahead,
-                None => return Ok(()),
+                None => break,
             }
         }
+        if !is_first {
+            self.settle_sweep(connection, stream, run).await?;
+        }
+        Ok(())
     }
 
     fn tell_read(&self, stream: &StreamId, advance: &Advance, report: &mut PullReport) {
@@ -146,7 +153,7 @@ impl Engine {
     }
 
     /// Notes with the stream why reading stopped, and until when it makes no sense to go on.
-    async fn stop(&self, stream: &StreamId, failure: Failure) -> Result<Stop, LedgerError> {
+    pub(super) async fn stop(&self, stream: &StreamId, failure: Failure) -> Result<Stop, LedgerError> {
         let wait = match failure.class {
             Class::Quota => Some(failure.wait.unwrap_or(Duration::from_hours(1))),
             Class::Throttle => Some(failure.wait.unwrap_or(Duration::from_secs(30))),
@@ -166,19 +173,19 @@ impl Engine {
         page: Page,
         from_version: u64,
     ) -> Result<Advance, LedgerError> {
-        let mut advance = advance(stream, &page, from_version);
+        let mut behind = behind(stream, &page, from_version);
         let asked_at = page.asked_at;
         let news = self.news(stream, page.records).await?;
-        advance.changed = news.len() as u64;
+        behind.advance.changed = news.len() as u64;
         if news.is_empty() {
             let mut commit = Commit::new(Cause::Run(run), self.clock.now());
-            commit.advance = Some(advance.clone());
+            behind.join(&mut commit);
             self.ledger.apply(commit).await?;
-            return Ok(advance);
+            return Ok(behind.advance);
         }
-        self.fold_incoming(stream, &news, asked_at, Cause::Run(run), Some(&advance))
+        self.fold_incoming(stream, &news, asked_at, Cause::Run(run), Some(&behind))
             .await?;
-        Ok(advance)
+        Ok(behind.advance)
     }
 
     /// Leaves out the objects that say exactly what their record says.
@@ -206,7 +213,7 @@ impl Engine {
         incoming: &[Incoming],
         asked_at: UnixMillis,
         cause: Cause,
-        advance: Option<&Advance>,
+        behind: Option<&Behind>,
     ) -> Result<(), LedgerError> {
         let identifiers: Vec<_> = incoming
             .iter()
@@ -218,7 +225,7 @@ impl Engine {
             asked_at,
             identifiers,
         });
-        self.fold_objects(&objects.collect::<Vec<_>>(), cause, advance).await
+        self.fold_objects(&objects.collect::<Vec<_>>(), cause, behind).await
     }
 
     /// Folds objects into the ledger: view, fold, apply, until it fits.
@@ -229,7 +236,7 @@ impl Engine {
         &self,
         objects: &[Object<'_>],
         cause: Cause,
-        advance: Option<&Advance>,
+        behind: Option<&Behind>,
     ) -> Result<(), LedgerError> {
         let mut asked = ask(objects);
         self.add_hints(&mut asked).await;
@@ -237,7 +244,12 @@ impl Engine {
         for _ in 0..FOLDS_MAX {
             let view = self.ledger.view(asked.clone()).await?;
             let mut commit = self.fold_once(view, asked.clone(), objects, &cause).await?;
-            commit.advance = advance.cloned();
+            match behind {
+                Some(behind) => behind.join(&mut commit),
+                // What is read for the first time is put with the commit, and nothing of it was swept yet.
+                None if cause == Cause::FirstReading => {}
+                None => commit.seen = alive(objects),
+            }
             let learned = learned(&commit);
             let has_writes = !commit.writes.is_empty();
             let froze = Froze::of(&commit);
@@ -335,6 +347,39 @@ async fn ask_ahead(
     match cursor {
         Some(cursor) => Some(ask_page(connection, stream, Some(cursor), lane).await),
         None => None,
+    }
+}
+
+/// What a page's commit says beside what its objects say.
+pub(super) struct Behind {
+    pub(super) advance: Advance,
+    pub(super) sweep: Option<SweepPage>,
+    /// Everything that was there while a sweep is under way, news or not.
+    pub(super) seen: Vec<RecordId>,
+}
+
+impl Behind {
+    fn join(&self, commit: &mut Commit) {
+        commit.advance = Some(self.advance.clone());
+        commit.sweep.clone_from(&self.sweep);
+        commit.seen.clone_from(&self.seen);
+    }
+}
+
+fn behind(stream: &StreamId, page: &Page, from_version: u64) -> Behind {
+    let met = page
+        .records
+        .iter()
+        .filter(|record| page.sweep.is_some() && !record.deleted);
+    Behind {
+        advance: advance(stream, page, from_version),
+        seen: met.map(|record| stream.record(record.remote.clone())).collect(),
+        sweep: page.sweep.map(|sweep| SweepPage {
+            stream: stream.clone(),
+            name: sweep.began,
+            is_over: sweep.is_over,
+            is_flawed: sweep.is_flawed,
+        }),
     }
 }
 

@@ -53,6 +53,10 @@ impl Engine {
         };
         let mut delivered = DueWrites::default();
         loop {
+            if let Some(problem) = self.match_records().await? {
+                total.held = Some(problem);
+                return Ok(total);
+            }
             if let Some(problem) = self.brake(stream, &approval, delivered).await? {
                 total.held = Some(problem);
             }
@@ -68,6 +72,7 @@ impl Engine {
                 .filter(|write| write.attempts == 1 && write.due_at > approval.at)
             {
                 match write.target.slot {
+                    _ if write.removes_at.is_some() => delivered.deletes += 1,
                     Slot::New(_) => delivered.creates += 1,
                     Slot::Object(_) => delivered.updates += 1,
                 }
@@ -107,6 +112,7 @@ impl Engine {
         writes: Vec<Write>,
     ) -> Result<Aftermath, LedgerError> {
         let view = self.ledger.view(ask_for(&writes, &[])).await?;
+        let (writes, mut answers) = self.hold_back(writes, &view).await?;
         let operations: Vec<Operation> = writes.iter().map(|write| operation(write, &view)).collect();
         let lane = if writes.iter().all(|write| write.attempts > 1) {
             Lane::Retry
@@ -115,14 +121,17 @@ impl Engine {
         };
         let decided = self.look_before(connection, stream, &view, operations, lane).await?;
         let going: Vec<Operation> = decided.iter().filter_map(|one| one.as_ref().ok()).cloned().collect();
-        let mut carried = write(connection, stream, &going, lane).await;
+        let mut carried = if going.is_empty() {
+            Vec::new()
+        } else {
+            write(connection, stream, &going, lane).await
+        };
         self.look_after(connection, stream, &going, &mut carried, lane).await;
         let mut carried = carried.into_iter();
         let outcomes = decided.into_iter().map(|one| match one {
             Ok(_) => carried.next(),
             Err(failure) => Some(Err(failure)),
         });
-        let mut answers: Vec<(Write, Outcome)> = Vec::with_capacity(writes.len());
         for (write, outcome) in writes.into_iter().zip(outcomes) {
             // A connection that loses count must not lose a write.
             let outcome = outcome.unwrap_or_else(|| Err(unanswered(&write)));
@@ -245,7 +254,11 @@ fn operation(write: &Write, view: &View) -> Operation {
         Slot::New(_) => (WriteAction::Create, None),
         Slot::Object(remote) => {
             let record = view.records.get(&write.target.stream.record(remote.clone()));
-            (WriteAction::Update(remote.clone()), record.map(|(record, _)| record))
+            let action = match write.removes_at {
+                Some(_) => WriteAction::Delete(remote.clone()),
+                None => WriteAction::Update(remote.clone()),
+            };
+            (action, record.map(|(record, _)| record))
         }
     };
     Operation {

@@ -35,14 +35,11 @@ async fn p22_nothing_is_made_where_nobody_wants_it() {
         let scene = Scene::new(&["crm", "desk"]).await;
         let scene = scene
             .with_rules(|rules| {
-                let streams = rules
-                    .systems
-                    .values_mut()
-                    .flat_map(|system| system.streams.values_mut());
-                streams.for_each(|stream| {
+                let systems = rules.systems.values_mut();
+                for stream in systems.flat_map(|system| system.streams.values_mut()) {
                     stream.create = create;
                     stream.qualified_by = vec!["phone".into()];
-                });
+                }
             })
             .await;
         scene.tool("crm").set_all(people(0..3));

@@ -137,6 +137,14 @@ const SCARS: &[(u16, &[&str])] = &[
         ],
     ),
     (39, &["p39_the_deleted_speak_only_when_nobody_else_does"]),
+    (
+        40,
+        &["p40_one_number_makes_no_one_customer_and_a_wrong_merge_is_undone_in_every_tool"],
+    ),
+    (
+        41,
+        &["p41_a_split_gives_back_keys_and_values_and_is_never_undone_by_the_match"],
+    ),
     (44, &["p44_a_bridge_that_goes_takes_the_merge_with_it"]),
     (
         45,

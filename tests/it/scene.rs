@@ -1,6 +1,6 @@
 //! Small tools in memory, a real engine and a real ledger: for what is about customers and not about the wire.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,8 +13,8 @@ use nivel::error::{Class, Code, Failure, Problem};
 use nivel::ledger::Sqlite;
 use nivel::merge::{Brake, Create, FieldRule, OnClear, Pick, Role, Rules, StreamRules, SystemRules};
 use nivel::model::{
-    Clock, Cursor, Done, FieldName, FieldSpec, Fields, Incoming, Operation, Outcome, Page, StreamSpec, TestClock,
-    UnixMillis, Value, WriteAction,
+    Clock, Cursor, Done, FieldName, FieldSpec, Fields, Incoming, Operation, Outcome, Page, StreamSpec, SweepMark,
+    TestClock, UnixMillis, Value, WriteAction,
 };
 use nivel::sync::{Engine, Parts, Silent};
 
@@ -28,7 +28,32 @@ pub(crate) struct Tool {
     written: Mutex<Vec<Operation>>,
     /// Fields that it takes and does not keep.
     drops: Mutex<Vec<FieldName>>,
+    pub(crate) play: Mutex<Play>,
     clock: Arc<TestClock>,
+}
+
+/// What a tool does besides listing everything.
+#[derive(Default)]
+pub(crate) struct Play {
+    /// It lists in pages of so many, as full sweeps; 0: all at once, as changes.
+    pub(crate) page: usize,
+    /// Reading fails once so many pages were read.
+    pub(crate) breaks_after: Option<usize>,
+    /// Objects that its lists do not show, although they are there.
+    pub(crate) hidden: BTreeSet<CompactString>,
+    /// Objects that live on in another one, for whoever asks by id.
+    pub(crate) merged: BTreeMap<CompactString, CompactString>,
+    /// What its users do, one at each question it is asked.
+    pub(crate) script: VecDeque<Deed>,
+    sweeps: i64,
+}
+
+/// What a user of a tool does to an object of it.
+#[derive(Clone, Debug)]
+pub(crate) enum Deed {
+    Delete(CompactString),
+    Return(CompactString, Fields),
+    Nothing,
 }
 
 impl Tool {
@@ -59,6 +84,66 @@ impl Tool {
         self.drops.lock().unwrap().push(field.into());
     }
 
+    /// A user of the tool deletes an object.
+    pub(crate) fn remove(&self, remote: &str) -> Fields {
+        self.objects.lock().unwrap().remove(remote).unwrap()
+    }
+
+    /// From now on it is read in full sweeps, in pages of so many.
+    pub(crate) fn sweeps_by(&self, page: usize) {
+        self.play.lock().unwrap().page = page;
+    }
+
+    fn act(&self) {
+        match self.play.lock().unwrap().script.pop_front() {
+            Some(Deed::Delete(remote)) => drop(self.objects.lock().unwrap().remove(&remote)),
+            Some(Deed::Return(remote, fields)) => self.set_all(vec![(remote, fields)]),
+            Some(Deed::Nothing) | None => {}
+        }
+    }
+
+    fn page_of_sweep(&self, cursor: Option<&Cursor>) -> Result<Page, Failure> {
+        let mut play = self.play.lock().unwrap();
+        if play.breaks_after == Some(0) {
+            play.breaks_after = None;
+            let problem = Problem::new(Code::NotAllowed, "broken off");
+            return Err(Failure::new(Class::Forbidden, problem));
+        }
+        play.breaks_after = play.breaks_after.map(|left| left - 1);
+        let under_way = cursor.and_then(|cursor| cursor.0.strip_prefix("sweep ")?.split_once(' '));
+        let (number, after) = match under_way {
+            Some((number, after)) => (number.parse().unwrap(), after),
+            None => {
+                play.sweeps += 1;
+                (play.sweeps, "")
+            }
+        };
+        let objects = self.objects.lock().unwrap();
+        let beyond = objects
+            .iter()
+            .filter(|(remote, _)| remote.as_str() > after && !play.hidden.contains(*remote));
+        let records: Vec<Incoming> = beyond
+            .take(play.page)
+            .map(|(remote, fields)| Self::listed(remote, fields))
+            .collect();
+        let is_over = records.len() < play.page;
+        let next = match records.last() {
+            Some(last) if !is_over => format!("sweep {number} {}", last.remote),
+            _ => "end".to_owned(),
+        };
+        Ok(Page {
+            records,
+            next: Cursor(next),
+            is_caught_up: is_over,
+            asked_at: self.clock.now(),
+            sweep: Some(SweepMark {
+                began: UnixMillis(number),
+                is_over,
+                is_flawed: false,
+            }),
+        })
+    }
+
     /// What the tool says in a field.
     pub(crate) fn says(&self, remote: &str, field: &str) -> Option<String> {
         let objects = self.objects.lock().unwrap();
@@ -82,9 +167,18 @@ impl Tool {
             .count()
     }
 
+    /// Objects that Nivel removed.
+    pub(crate) fn removed(&self) -> usize {
+        let written = self.written();
+        let removals = written
+            .iter()
+            .filter(|write| matches!(write.action, WriteAction::Delete(_)));
+        removals.count()
+    }
+
     /// Changes that Nivel made.
     pub(crate) fn updated(&self) -> usize {
-        self.written().len() - self.made()
+        self.written().len() - self.made() - self.removed()
     }
 
     fn carry_out(&self, operation: &Operation) -> Outcome {
@@ -134,7 +228,11 @@ impl Connection for Tool {
         Ok(())
     }
 
-    async fn pull(&self, _stream: &str, _cursor: Option<&Cursor>) -> Result<Page, Failure> {
+    async fn pull(&self, _stream: &str, cursor: Option<&Cursor>) -> Result<Page, Failure> {
+        self.act();
+        if self.play.lock().unwrap().page > 0 {
+            return self.page_of_sweep(cursor);
+        }
         let objects = self.objects.lock().unwrap();
         Ok(Page {
             records: objects
@@ -144,15 +242,18 @@ impl Connection for Tool {
             next: Cursor("end".to_owned()),
             is_caught_up: true,
             asked_at: self.clock.now(),
-            sweep_ended: false,
+            sweep: None,
         })
     }
 
     async fn get(&self, _stream: &str, remotes: &[CompactString]) -> Result<Vec<Incoming>, Failure> {
+        self.act();
         let objects = self.objects.lock().unwrap();
-        let found = remotes
-            .iter()
-            .filter_map(|remote| Some(Self::listed(remote, objects.get(remote)?)));
+        let play = self.play.lock().unwrap();
+        let found = remotes.iter().filter_map(|remote| {
+            let remote = play.merged.get(remote).unwrap_or(remote);
+            Some(Self::listed(remote, objects.get(remote)?))
+        });
         Ok(found.collect())
     }
 
@@ -192,13 +293,20 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn new(names: &[&str]) -> Self {
+        Self::able_to_get(names, true).await
+    }
+
+    /// Tools that can, or cannot, be asked for objects by id.
+    pub(crate) async fn able_to_get(names: &[&str], can_get: bool) -> Self {
+        let spec = StreamSpec { can_get, ..spec() };
         let clock = Arc::new(TestClock::at(START));
         let tool = |name: &&str| {
             let tool = Tool {
-                streams: [(STREAM.into(), spec())].into(),
+                streams: [(STREAM.into(), spec.clone())].into(),
                 objects: Mutex::default(),
                 written: Mutex::default(),
                 drops: Mutex::default(),
+                play: Mutex::default(),
                 clock: Arc::clone(&clock),
             };
             (CompactString::from(*name), Arc::new(tool))
@@ -245,11 +353,12 @@ impl Scene {
 fn spec() -> StreamSpec {
     let field = |name: &str| (FieldName::from(name), FieldSpec::default());
     StreamSpec {
-        fields: ["email", "phone", "full_name"].map(field).into(),
+        fields: ["email", "phone", "full_name", "company"].map(field).into(),
         match_by: vec!["email".into()],
         can_create: true,
         can_update: true,
         can_delete: true,
+        can_get: true,
         batch_max: 100,
         reads_before: true,
         reads_back: true,
@@ -263,6 +372,7 @@ fn rules(names: &[&str]) -> Rules {
         create: Create::Always,
         qualified_by: Vec::new(),
         write: true,
+        ..StreamRules::default()
     };
     let system = |name: &&str| {
         let rules = SystemRules {

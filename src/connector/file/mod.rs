@@ -204,7 +204,7 @@ impl Folder {
                 next: place.cursor(),
                 is_caught_up: true,
                 asked_at,
-                sweep_ended: false,
+                sweep: None,
             }),
         }
     }
@@ -296,7 +296,7 @@ impl Folder {
             next: place.cursor(),
             is_caught_up: false,
             asked_at,
-            sweep_ended: false,
+            sweep: None,
         })
     }
 

@@ -25,7 +25,9 @@ use super::settings::ConnectionSettings;
 use super::{Connection, Hook, Subscription};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{Context, Deletes, Manifest, Many, Mapper, Modified, Object, Path, Request};
-use crate::model::{Cursor, Description, FieldName, Incoming, Operation, Outcome, Page, StreamSpec, UnixMillis, Value};
+use crate::model::{
+    Cursor, Description, FieldName, Incoming, Operation, Outcome, Page, StreamSpec, Sweeps, UnixMillis, Value,
+};
 
 mod account;
 mod describe;
@@ -50,6 +52,7 @@ pub(super) struct Native {
     streams: BTreeMap<CompactString, Stream>,
     specs: BTreeMap<CompactString, StreamSpec>,
     removals_every: std::time::Duration,
+    full: BTreeMap<CompactString, Sweeps>,
     calls: usize,
     hook: Option<Hook>,
     lists: describe::KnownLists,
@@ -99,6 +102,7 @@ impl Native {
             streams,
             specs,
             removals_every: settings.removals_every,
+            full: settings.full,
             calls: settings.calls.max(1),
             system: settings.system,
             lists: describe::KnownLists::default(),

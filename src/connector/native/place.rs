@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Class, Code, Failure, Problem};
-use crate::model::{Cursor, UnixMillis};
+use crate::model::{Cursor, SweepMark, UnixMillis};
 
 const VERSION: u32 = 1;
 
@@ -71,6 +71,9 @@ pub(super) struct Task {
     /// A sweep reads what changed meanwhile a second time: true while it does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_tail: bool,
+    /// It met rows without an id: what it does not meet may be among them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_flawed: bool,
     /// Which of the partitions is being read.
     #[serde(default)]
     pub(super) part: usize,
@@ -130,6 +133,7 @@ impl Task {
             bound: until,
             end: until,
             is_tail: false,
+            is_flawed: false,
             part: 0,
             page: Position::First,
             pages: 0,
@@ -139,6 +143,15 @@ impl Task {
             last: None,
             repeats: 0,
             mark: None,
+        }
+    }
+
+    /// Says of a page which sweep it belongs to.
+    pub(super) fn sweep_mark(&self, is_over: bool) -> SweepMark {
+        SweepMark {
+            began: self.began,
+            is_over,
+            is_flawed: self.is_flawed,
         }
     }
 
@@ -196,6 +209,11 @@ impl Place {
     pub(super) fn end_round(&mut self) {
         self.round = None;
         self.is_followed = false;
+    }
+
+    /// The sweep that is under way.
+    pub(super) fn sweep_mark(&self) -> Option<SweepMark> {
+        self.sweep.as_ref().map(|task| task.sweep_mark(false))
     }
 
     pub(super) fn cursor(&self) -> Cursor {

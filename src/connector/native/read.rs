@@ -20,7 +20,7 @@ use crate::connector::link::{Good, Purpose, next_link};
 use crate::connector::render::{Draft, Target, from_expression};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{CommitAt, Found, Paging, Path, Read};
-use crate::model::{Incoming, Page};
+use crate::model::{Incoming, Page, Sweeps};
 
 /// While a long sweep is under way, changes are read whenever they are this far behind.
 const INTERLEAVE: Duration = Duration::from_secs(5 * 60);
@@ -31,6 +31,9 @@ const RESTARTS_MAX: u32 = 3;
 const EMPTY_MAX: u32 = 1000;
 /// How often a page may come again behind a token of its own.
 const REPEATS_MAX: u32 = 2;
+
+/// How the id of a row begins that has none.
+const NO_ID: &str = "no-id-";
 
 /// What comes after a page.
 enum Turn {
@@ -55,7 +58,7 @@ impl Native {
                 next: place.cursor(),
                 is_caught_up: true,
                 asked_at: self.link.now(),
-                sweep_ended: false,
+                sweep: None,
             });
         };
         let draft = self.draft(stream, read, &task)?;
@@ -68,7 +71,7 @@ impl Native {
                     next: Place::parse(None)?.cursor(),
                     is_caught_up: false,
                     asked_at: self.link.now(),
-                    sweep_ended: false,
+                    sweep: None,
                 });
             }
             good => good?,
@@ -78,7 +81,9 @@ impl Native {
         let records = records(stream, &task, &rows);
         let turn = self.turn(stream, read, &mut place, &mut task, &good, &rows, &records)?;
         let is_over = matches!(turn, Turn::End) && !self.goes_on(stream, read, &mut task);
-        let sweep_ended = is_over && task.aim == Aim::Sweep;
+        task.is_flawed |= records.iter().any(|record| record.remote.starts_with(NO_ID));
+        let of_sweep = (task.aim == Aim::Sweep).then(|| task.sweep_mark(is_over));
+        let sweep = of_sweep.or_else(|| place.sweep_mark());
         if is_over {
             finish(read, &mut place, &task);
             self.choose(stream, read, &mut place);
@@ -94,7 +99,7 @@ impl Native {
             next: place.cursor(),
             is_caught_up,
             asked_at: good.answer.asked_at,
-            sweep_ended,
+            sweep,
         })
     }
 
@@ -132,8 +137,19 @@ impl Native {
             return;
         }
         let is_due = |every: Duration| place.swept_at.is_none_or(|at| round.since(at) >= every);
-        if read.full.is_some_and(|full| is_due(full.every.0)) {
+        if self.full_every(stream, read).is_some_and(is_due) {
             place.sweep = Some(pace.sweep(round));
+        }
+    }
+
+    /// How often everything is read: as the admin says, else as the manifest does. A stream that is read in no other way
+    /// cannot do without.
+    fn full_every(&self, stream: &Stream, read: &Read) -> Option<Duration> {
+        let manifest = read.full.map(|full| full.every.0);
+        match self.full.get(&stream.name).copied() {
+            Some(Sweeps::Every(time)) => Some(time),
+            Some(Sweeps::Never) if read.window.is_some() || read.cursor.is_some() => None,
+            _ => manifest,
         }
     }
 
@@ -350,7 +366,7 @@ fn with_id(mut record: Incoming, row: &Json) -> Incoming {
     if record.remote.is_empty() {
         let digest = Sha256::digest(row.to_string());
         let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        record.remote = CompactString::from(format!("no-id-{hex}"));
+        record.remote = CompactString::from(format!("{NO_ID}{hex}"));
     }
     record
 }

@@ -96,7 +96,7 @@ impl Scene {
         for _ in 0..2000 {
             let page = self.connection.pull("thing", self.cursor.as_ref()).await?;
             records.extend(page.records);
-            sweep_ended |= page.sweep_ended;
+            sweep_ended |= page.sweep.is_some_and(|sweep| sweep.is_over && !sweep.is_flawed);
             self.cursor = Some(page.next);
             if page.is_caught_up {
                 return Ok((records, sweep_ended));

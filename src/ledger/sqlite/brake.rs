@@ -8,7 +8,7 @@ use crate::error::Problem;
 use crate::ledger::{DueWrites, WriteState};
 use crate::model::{StreamId, UnixMillis};
 
-/// How much came due after `since` and was not tried yet.
+/// How much came due after `since` and was not tried yet; of removals, also what is held.
 pub(super) fn due(desk: &mut Desk, stream: &StreamId, since: UnixMillis) -> Result<DueWrites, Trouble> {
     let Desk { conn, streams } = desk;
     let mut due = DueWrites::default();
@@ -16,32 +16,60 @@ pub(super) fn due(desk: &mut Desk, stream: &StreamId, since: UnixMillis) -> Resu
         return Ok(due);
     };
     let mut statement = conn.prepare_cached(
-        "SELECT typeof(slot) = 'blob', count(*) FROM write \
-         WHERE state = 0 AND stream = ?1 AND due_at > ?2 AND attempts = 0 GROUP BY 1",
+        "SELECT typeof(slot) = 'blob', removes_at IS NOT NULL, count(*) FROM write \
+         WHERE (state = 0 OR state = 3 AND removes_at IS NOT NULL) AND stream = ?1 AND due_at > ?2 AND attempts = 0 \
+         GROUP BY 1, 2",
     )?;
     let mut rows = statement.query((number, since.0))?;
     while let Some(row) = rows.next()? {
-        let count = unsigned(row.get(1)?);
-        if row.get(0)? {
-            due.creates = count;
-        } else {
-            due.updates = count;
+        let count = unsigned(row.get(2)?);
+        match (row.get(0)?, row.get(1)?) {
+            (_, true) => due.deletes += count,
+            (true, false) => due.creates += count,
+            (false, false) => due.updates += count,
         }
     }
     Ok(due)
 }
 
-/// Holds what [`due`] counts.
+/// Holds the creates and changes that [`due`] counts.
 pub(super) fn hold(desk: &mut Desk, stream: &StreamId, since: UnixMillis, problem: &Problem) -> Result<u64, Trouble> {
+    hold_some(desk, stream, since, problem, false)
+}
+
+/// Holds the removals that [`due`] counts.
+pub(super) fn hold_deletes(
+    desk: &mut Desk,
+    stream: &StreamId,
+    since: UnixMillis,
+    problem: &Problem,
+) -> Result<u64, Trouble> {
+    hold_some(desk, stream, since, problem, true)
+}
+
+fn hold_some(
+    desk: &mut Desk,
+    stream: &StreamId,
+    since: UnixMillis,
+    problem: &Problem,
+    deletes: bool,
+) -> Result<u64, Trouble> {
     let Desk { conn, streams } = desk;
     let Some(number) = streams.find(conn, stream)? else {
         return Ok(0);
     };
     let held = conn
         .prepare_cached(
-            "UPDATE write SET state = ?3, problem = ?4 WHERE state = 0 AND stream = ?1 AND due_at > ?2 AND attempts = 0",
+            "UPDATE write SET state = ?3, problem = ?4 \
+             WHERE state = 0 AND stream = ?1 AND due_at > ?2 AND attempts = 0 AND (removes_at IS NOT NULL) = ?5",
         )?
-        .execute((number, since.0, state_number(WriteState::Held), optional_json(Some(problem))?))?;
+        .execute((
+            number,
+            since.0,
+            state_number(WriteState::Held),
+            optional_json(Some(problem))?,
+            deletes,
+        ))?;
     Ok(u64::try_from(held).unwrap_or(u64::MAX))
 }
 

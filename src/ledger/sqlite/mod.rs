@@ -7,6 +7,7 @@ mod apply;
 mod arrival;
 mod brake;
 mod inbox;
+mod matching;
 mod note;
 mod outbox;
 mod read;
@@ -15,6 +16,7 @@ mod request;
 mod row;
 mod schema;
 mod streams;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -34,8 +36,8 @@ use trouble::Trouble;
 use worker::{Desk, Workers, with_suffix};
 
 use super::{
-    Arrival, Ask, ChangeRow, Commit, Decision, DueWrites, Error, Head, Keep, Ledger, Request, Run, StreamState, Target,
-    Totals, View, Write, WriteState,
+    Arrival, Ask, ChangeRow, Commit, Decision, DueWrites, Error, Head, Keep, Ledger, Request, Run, StreamState,
+    SweepStage, Target, Totals, View, Write, WriteState,
 };
 use crate::error::{Code, Problem};
 use crate::model::{Clock, Customer, CustomerKey, Record, RecordId, StreamId, UnixMillis};
@@ -259,6 +261,44 @@ impl Ledger for Sqlite {
         self.writer
             .run(move |desk| brake::hold(desk, &stream, since, &problem))
             .await
+    }
+
+    async fn hold_deletes(&self, stream: &StreamId, since: UnixMillis, problem: Problem) -> Result<u64, Error> {
+        let stream = stream.clone();
+        self.writer
+            .run(move |desk| brake::hold_deletes(desk, &stream, since, &problem))
+            .await
+    }
+
+    async fn unmet(&self, stream: &StreamId, epoch: u64, after: &str, limit: usize) -> Result<Vec<RecordId>, Error> {
+        let (stream, after) = (stream.clone(), after.to_owned());
+        self.readers
+            .look(move |desk| sweep::unmet(desk, &stream, epoch, &after, limit))
+            .await
+    }
+
+    async fn count_unmet(&self, stream: &StreamId, epoch: u64) -> Result<u64, Error> {
+        let stream = stream.clone();
+        self.readers
+            .look(move |desk| sweep::count_unmet(desk, &stream, epoch))
+            .await
+    }
+
+    async fn note_sweep(
+        &self,
+        stream: &StreamId,
+        epoch: u64,
+        stage: SweepStage,
+        problem: Option<Problem>,
+    ) -> Result<(), Error> {
+        let stream = stream.clone();
+        self.writer
+            .run(move |desk| sweep::note(desk, &stream, epoch, stage, problem.as_ref()))
+            .await
+    }
+
+    async fn approve_sweeps(&self) -> Result<u64, Error> {
+        self.writer.run(|desk| sweep::approve(desk)).await
     }
 
     async fn release_held(&self, now: UnixMillis) -> Result<u64, Error> {

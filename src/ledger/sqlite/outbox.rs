@@ -21,7 +21,8 @@ const REMOVED: u8 = 4;
 /// The columns that [`write`] reads, in its order.
 macro_rules! write_columns {
     () => {
-        "w.stream, w.slot, w.state, w.due_at, w.generation, w.attempts, w.is_uncertain, w.operation, w.fields, w.problem, w.run"
+        "w.stream, w.slot, w.state, w.due_at, w.generation, w.attempts, w.is_uncertain, w.operation, w.fields, w.problem, w.run, \
+         w.removes_at"
     };
 }
 
@@ -58,6 +59,7 @@ fn write(conn: &Connection, streams: &mut Streams, row: &Row<'_>, customer: Cust
         operation: row::text(row, 7)?.into(),
         is_uncertain: row.get(6)?,
         run: row.get(10)?,
+        removes_at: row::time(row, 11)?,
     })
 }
 
@@ -138,8 +140,8 @@ fn wish_behind_a_lease(
     generation: u64,
 ) -> Result<(), Trouble> {
     conn.prepare_cached(
-        "UPDATE write SET fields = ?3, generation = ?4, customer = ?5, next_operation = ?6, run = ?7 \
-         WHERE stream = ?1 AND slot = ?2",
+        "UPDATE write SET fields = ?3, generation = ?4, customer = ?5, next_operation = ?6, run = ?7, \
+         removes_at = ?8 WHERE stream = ?1 AND slot = ?2",
     )?
     .execute((
         stream,
@@ -149,6 +151,7 @@ fn wish_behind_a_lease(
         customer,
         write.operation.as_str(),
         write.run,
+        write.removes_at.map(|at| at.0),
     ))?;
     Ok(())
 }
@@ -188,7 +191,7 @@ fn unleased(state: WriteState) -> WriteState {
 fn insert(conn: &Connection, stream: i64, write: &Write, customer: i64) -> Result<(), Trouble> {
     conn.prepare_cached(
         "INSERT INTO write (stream, slot, customer, state, due_at, generation, attempts, is_uncertain, operation, \
-         fields, problem, run) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+         fields, problem, run, removes_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
     .execute((
         stream,
@@ -203,6 +206,7 @@ fn insert(conn: &Connection, stream: i64, write: &Write, customer: i64) -> Resul
         to_json(&write.fields)?,
         optional_json(write.problem.as_ref())?,
         write.run,
+        write.removes_at.map(|at| at.0),
     ))?;
     Ok(())
 }
@@ -216,8 +220,8 @@ fn replace(
     is_uncertain: bool,
 ) -> Result<(), Trouble> {
     conn.prepare_cached(
-        "UPDATE write SET customer = ?3, generation = ?4, operation = ?5, fields = ?6, next_operation = NULL, run = ?7 \
-         WHERE stream = ?1 AND slot = ?2",
+        "UPDATE write SET customer = ?3, generation = ?4, operation = ?5, fields = ?6, next_operation = NULL, run = ?7, \
+         removes_at = ?8 WHERE stream = ?1 AND slot = ?2",
     )?
     .execute((
         stream,
@@ -227,6 +231,7 @@ fn replace(
         write.operation.as_str(),
         to_json(&write.fields)?,
         write.run,
+        write.removes_at.map(|at| at.0),
     ))?;
     set_fate(conn, stream, write, write.due_at, is_uncertain)
 }
@@ -316,15 +321,20 @@ pub(super) fn claim(desk: &mut Desk, stream: &StreamId, now: UnixMillis, limit: 
         return Ok(Vec::new());
     };
     let mut claimed = Vec::new();
+    // Records that the scored match has not seen may change who is who.
+    let waits = conn.prepare_cached("SELECT 1 FROM rematch LIMIT 1")?.exists([])?;
+    if waits {
+        return Ok(claimed);
+    }
     let mut statement = conn.prepare_cached(concat!(
         "SELECT ",
         write_columns!(),
         ", c.key, c.kind FROM write w JOIN customer c ON c.id = w.customer \
-         WHERE w.state = 0 AND w.stream = ?1 AND w.due_at <= ?2 ORDER BY w.due_at, w.slot LIMIT ?3"
+         WHERE w.state = 0 AND w.stream = ?1 AND w.due_at <= ?2 AND coalesce(w.removes_at, ?2) <= ?2 ORDER BY w.due_at, w.slot LIMIT ?3"
     ))?;
     let mut rows = statement.query((number, now.0, limit_of(limit)))?;
     while let Some(row) = rows.next()? {
-        claimed.push(write(conn, streams, row, row::key(row, 11)?)?);
+        claimed.push(write(conn, streams, row, row::key(row, 12)?)?);
     }
     let mut lease = conn.prepare_cached(
         "UPDATE write SET state = 1, attempts = ?3, is_uncertain = ?4, leased_at = ?5 WHERE stream = ?1 AND slot = ?2",
@@ -383,7 +393,7 @@ pub(super) fn list(
     let mut rows = statement.query((wanted, due_at, stream, slot, limit_of(limit)))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(write(conn, streams, row, row::key(row, 11)?)?);
+        found.push(write(conn, streams, row, row::key(row, 12)?)?);
     }
     Ok(found)
 }
@@ -411,7 +421,9 @@ pub(super) fn next_due(desk: &mut Desk, stream: &StreamId) -> Result<Option<Unix
         return Ok(None);
     };
     let due_at: Option<i64> = conn
-        .prepare_cached("SELECT min(due_at) FROM write WHERE state = 0 AND stream = ?1")?
+        .prepare_cached(
+            "SELECT min(max(due_at, coalesce(removes_at, due_at))) FROM write WHERE state = 0 AND stream = ?1",
+        )?
         .query_row([number], |row| row.get(0))?;
     Ok(due_at.map(UnixMillis))
 }

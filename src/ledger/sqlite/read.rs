@@ -156,7 +156,7 @@ pub(super) fn frozen(
             }
             let (_, record) = row::record(conn, streams, row)?;
             if record.bounces.values().any(Bounce::is_frozen) {
-                let customer: i64 = row.get(14)?;
+                let customer: i64 = row.get("customer")?;
                 let mut owners = owner.query([customer])?;
                 let key = owners.next()?.map(|row| row::key(row, 0)).transpose()?;
                 found.extend(key.map(|key| (record, key)));
@@ -250,12 +250,14 @@ fn state(row: &Row<'_>) -> Result<StreamState, Trouble> {
         caught_up_at: row::time(row, 4)?,
         problem: row::json_or_none(row, 5)?,
         parked_until: row::time(row, 6)?,
+        sweep: super::sweep::of_row(row, 7)?,
     })
 }
 
 macro_rules! state_columns {
     () => {
-        "stream, cursor, version, initial_done_at, caught_up_at, problem, parked_until"
+        "stream, cursor, version, initial_done_at, caught_up_at, problem, parked_until, sweep_epoch, sweep_name, sweep_stage, \
+         sweep_problem"
     };
 }
 
@@ -334,6 +336,9 @@ pub(super) fn totals(desk: &Desk) -> Result<Totals, Trouble> {
         rejected: count("SELECT count(*) FROM record WHERE problem IS NOT NULL")?,
         frozen: count_frozen(&desk.conn)?,
         writes: BTreeMap::new(),
+        deletes: count("SELECT count(*) FROM write WHERE removes_at IS NOT NULL AND state IN (0, 3)")?,
+        unmatched: count("SELECT count(DISTINCT record) FROM rematch")?,
+        reviews: count("SELECT count(*) FROM review")?,
     };
     let mut statement = desk
         .conn

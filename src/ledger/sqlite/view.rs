@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::outbox;
 use super::row::{self, customer_columns, record_columns};
 use super::streams::Streams;
 use super::trouble::Trouble;
 use super::worker::Desk;
+use super::{matching, outbox};
 use crate::ledger::hash::{identifier_digest, kind_number as identifier_kind};
 use crate::ledger::{Ask, Decision, Head, View};
 use crate::model::{Customer, CustomerKey, Identifier, RecordId};
@@ -60,12 +60,13 @@ pub(super) fn view(desk: &mut Desk, ask: &Ask) -> Result<View, Trouble> {
             }
         }
     }
-    let Closure { mut view, names, .. } = closure;
+    let Closure { mut view, names, seen } = closure;
     for (identifier, ids) in holders {
         let records = ids.iter().filter_map(|id| names.get(id).cloned()).collect();
         view.holders.insert(identifier, records);
     }
     view.decisions = decisions(conn, ask, &view)?;
+    matching::look(conn, streams, &seen, &mut view)?;
     Ok(view)
 }
 
@@ -119,7 +120,7 @@ struct Closure {
     /// Records by their id inside.
     names: BTreeMap<i64, RecordId>,
     /// Live customers that are in already.
-    seen: BTreeSet<i64>,
+    seen: BTreeMap<i64, CustomerKey>,
 }
 
 impl Closure {
@@ -127,7 +128,7 @@ impl Closure {
     fn add(&mut self, conn: &Connection, streams: &mut Streams, id: i64) -> Result<CustomerKey, Trouble> {
         let (id, customer) = live(conn, id, row::customer_without_lineage)?;
         let key = customer.key;
-        if !self.seen.insert(id) {
+        if self.seen.insert(id, key).is_some() {
             return Ok(key);
         }
         let mut statement = conn.prepare_cached(concat!(

@@ -31,6 +31,8 @@ pub struct Aftermath {
     pub done: u64,
     /// Of these, the ones that made an object.
     pub created: u64,
+    /// Of these, the ones that removed one.
+    pub removed: u64,
     /// Operations that will be tried again.
     pub again: u64,
     /// Operations that were given up.
@@ -45,6 +47,7 @@ impl std::ops::AddAssign for Aftermath {
     fn add_assign(&mut self, other: Self) {
         self.done += other.done;
         self.created += other.created;
+        self.removed += other.removed;
         self.again += other.again;
         self.dead += other.dead;
         self.parked = other.parked.or_else(|| self.parked.take());
@@ -79,6 +82,7 @@ pub fn settle(
         fresh: BTreeMap::new(),
         commit: Commit::new(Cause::Write(operation), now),
         aftermath: Aftermath::default(),
+        is_matched: rules.matching.is_some(),
     };
     for (write, outcome) in answers {
         // A customer that is not there any more was erased meanwhile; nothing is left to settle.
@@ -129,6 +133,8 @@ struct Settling {
     fresh: BTreeMap<RecordId, Record>,
     commit: Commit,
     aftermath: Aftermath,
+    /// The scored match must hear of records that are gone.
+    is_matched: bool,
 }
 
 impl Settling {
@@ -154,6 +160,11 @@ impl Settling {
     }
 
     fn acknowledge(&mut self, write: &Write, owner: CustomerKey, done: &Done) {
+        if write.removes_at.is_some() {
+            self.aftermath.done += 1;
+            self.aftermath.removed += 1;
+            return self.gone(write, owner, What::Removed);
+        }
         let id = write.target.stream.record(done.remote.clone());
         if let Some(holder) = self.homes.get(&id).copied().filter(|holder| *holder != owner) {
             self.bury(write, owner, taken(&id, holder, owner));
@@ -281,10 +292,14 @@ impl Settling {
 
     /// The object to change is gone: its record says so from now on, and it is not made again.
     fn lose(&mut self, write: &Write, owner: CustomerKey) {
+        self.gone(write, owner, What::Deleted);
+    }
+
+    fn gone(&mut self, write: &Write, owner: CustomerKey, what: What) {
         if let Slot::Object(remote) = &write.target.slot {
             let id = write.target.stream.record(remote.clone());
             self.mark_deleted(&id);
-            self.note(owner, Some(id), What::Deleted);
+            self.note(owner, Some(id), what);
         }
         self.move_on(owner);
         self.drop_row(write);
@@ -300,6 +315,7 @@ impl Settling {
         if let Some(mut record) = self.known(id).cloned() {
             record.deleted_at = Some(self.now);
             self.fresh.insert(id.clone(), record);
+            self.commit.rematch = self.is_matched;
         }
     }
 
@@ -381,6 +397,7 @@ fn written(mut record: Record, write: &Write, done: &Done, now: UnixMillis) -> R
         write.fields.get(part).is_some_and(|wanted| !wanted.placeholder)
     });
     record.is_unread |= done.created;
+    record.is_made |= done.created;
     record.written_at = Some(now);
     record.updated_at = done.updated_at.or(record.updated_at);
     record.version = done.version.clone().or(record.version);

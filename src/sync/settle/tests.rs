@@ -38,6 +38,7 @@ fn rules() -> Rules {
         create: Create::Always,
         qualified_by: Vec::new(),
         write: true,
+        ..StreamRules::default()
     };
     let system = |role| SystemRules {
         role,
@@ -107,6 +108,7 @@ fn case(slot: Slot, attempts: u32) -> (View, Write) {
         operation: "op".into(),
         is_uncertain: false,
         run: None,
+        removes_at: None,
     };
     view.writes.insert(write.target.clone(), write.clone());
     (view, write)

@@ -144,7 +144,7 @@ async fn p50_deletions_arrive() {
                 .iter()
                 .any(|record| record.deleted && record.remote == gone.as_str());
             seen.extend(ids(&page.records));
-            sweep_ended |= page.sweep_ended;
+            sweep_ended |= page.sweep.is_some_and(|sweep| sweep.is_over && !sweep.is_flawed);
             reader.cursor = Some(page.next);
             if page.is_caught_up {
                 break;

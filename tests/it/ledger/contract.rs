@@ -1,5 +1,6 @@
 //! What every ledger promises, said once and run against each of them.
 
+mod deletes;
 mod listing;
 mod outbox;
 
@@ -37,6 +38,10 @@ macro_rules! scenarios {
     };
 }
 
+use deletes::{
+    a_sweep_is_held_and_let_out, p51_a_removal_waits_for_its_time_and_is_held_by_itself,
+    p51_only_what_a_whole_sweep_did_not_meet_is_absent, p52_what_nivel_made_stays_known_as_such,
+};
 use listing::{
     arrivals_wait_until_they_are_forgotten, customers_are_listed_in_pages, decisions_are_seen_by_either_record,
     rejected_records_are_listed_in_pages, runs_add_up_what_commits_say, search_finds_identifiers_and_golden_values,
@@ -83,6 +88,10 @@ scenarios! {
     the_trail_is_newest_first_with_that_of_aliases,
     decisions_are_seen_by_either_record,
     settings_and_totals,
+    p51_only_what_a_whole_sweep_did_not_meet_is_absent,
+    a_sweep_is_held_and_let_out,
+    p51_a_removal_waits_for_its_time_and_is_held_by_itself,
+    p52_what_nivel_made_stays_known_as_such,
 }
 
 pub(super) fn crm() -> StreamId {
@@ -145,6 +154,7 @@ pub(super) fn write(target: &Target, number: u128, generation: u64) -> Write {
         operation: format!("op-{generation}").into(),
         is_uncertain: false,
         run: None,
+        removes_at: None,
     }
 }
 
@@ -229,6 +239,7 @@ async fn everything_of_a_record_reads_back(ledger: &dyn Ledger) {
     full.bounces.insert(field.clone(), bounce);
     full.deleted_at = Some(at(15));
     full.is_unread = true;
+    full.is_made = true;
     full.problem = Some(Problem::new(Code::RecordUnmappable, "no").about("x").hint("y"));
     let mut whole = customer(1, 0);
     whole.golden = full.fields.clone();
@@ -470,12 +481,14 @@ async fn streams_keep_their_first_and_last_arrival(ledger: &dyn Ledger) {
         caught_up_at: Some(at(202)),
         problem: Some(problem),
         parked_until: Some(at(7)),
+        sweep: nivel::ledger::Sweep::default(),
     };
     assert_eq!(ledger.stream(&crm()).await.unwrap(), expected);
     ledger.note_stream(&crm(), None, None).await.unwrap();
     let healed = StreamState {
         problem: None,
         parked_until: None,
+        sweep: nivel::ledger::Sweep::default(),
         ..expected
     };
     assert_eq!(ledger.streams().await.unwrap(), BTreeMap::from([(crm(), healed)]));

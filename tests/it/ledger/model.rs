@@ -2,7 +2,9 @@
 
 mod arrival;
 mod brake;
+mod matching;
 mod outbox;
+mod sweep;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,9 +14,12 @@ use async_trait::async_trait;
 use nivel::error::{Code, Problem};
 use nivel::ledger::{
     Advance, Arrival, Ask, Cause, Change, ChangeRow, Commit, Decision, DueWrites, Error, Head, Ledger, Request, Run,
-    Slot, StreamState, Target, Totals, View, Write, WriteChange, WriteState, content_hash,
+    Slot, StreamState, SweepStage, Target, Totals, View, Write, WriteChange, WriteState, content_hash,
 };
 use nivel::model::{Customer, CustomerKey, Identifier, Record, RecordId, StreamId, UnixMillis};
+
+use self::outbox::ready_at;
+use self::view::is_frozen;
 
 #[derive(Clone, Default)]
 pub(super) struct State {
@@ -29,6 +34,7 @@ pub(super) struct State {
     settings: BTreeMap<String, String>,
     merges: u64,
     arrivals: BTreeMap<i64, Arrival>,
+    met: BTreeMap<RecordId, u64>,
     pub(super) inbox: super::inbox::Kept,
 }
 
@@ -42,23 +48,11 @@ struct Row {
 #[derive(Default)]
 pub(super) struct Model(pub(super) Mutex<State>);
 
-fn is_frozen(record: &Record) -> bool {
-    record.bounces.values().any(nivel::model::Bounce::is_frozen)
-}
-
 fn bug(message: &str) -> Error {
     Error::Broken(Problem::new(Code::Bug, message))
 }
 
 impl State {
-    fn live(&self, key: &CustomerKey) -> Option<&Customer> {
-        let mut at = self.customers.get(key)?;
-        while let Some(into) = at.merged_into {
-            at = self.customers.get(&into)?;
-        }
-        Some(at)
-    }
-
     fn apply(&mut self, commit: &Commit) -> Result<(), Error> {
         if let Some(advance) = &commit.advance {
             self.advance(commit, advance)?;
@@ -84,8 +78,12 @@ impl State {
             if former.is_some_and(|former| former != *key && !of_commit.contains(&former)) {
                 return Err(Error::Stale);
             }
-            self.records.insert(record.id.clone(), (record.clone(), *key));
+            let was_made = self.records.get(&record.id).is_some_and(|(old, _)| old.is_made);
+            let mut record = record.clone();
+            record.is_made |= was_made;
+            self.records.insert(record.id.clone(), (record, *key));
         }
+        self.sweep(commit);
         let is_alias = |key: &CustomerKey| self.customers[key].merged_into.is_some();
         if self.records.values().any(|(_, key)| is_alias(key)) {
             return Err(Error::Stale);
@@ -266,7 +264,7 @@ impl Ledger for Model {
     async fn claim(&self, stream: &StreamId, now: UnixMillis, limit: usize) -> Result<Vec<Write>, Error> {
         let mut state = self.0.lock().unwrap();
         let is_due =
-            |write: &&Write| write.state == WriteState::Due && write.due_at <= now && write.target.stream == *stream;
+            |write: &&Write| write.state == WriteState::Due && ready_at(write) <= now && write.target.stream == *stream;
         let mut due: Vec<Write> = state.pending().filter(is_due).cloned().collect();
         due.sort_by(|a, b| (a.due_at, &a.target).cmp(&(b.due_at, &b.target)));
         due.truncate(limit);
@@ -302,6 +300,39 @@ impl Ledger for Model {
 
     async fn hold_due(&self, stream: &StreamId, since: UnixMillis, problem: Problem) -> Result<u64, Error> {
         Ok(self.0.lock().unwrap().hold_due(stream, since, &problem))
+    }
+
+    async fn hold_deletes(&self, stream: &StreamId, since: UnixMillis, problem: Problem) -> Result<u64, Error> {
+        Ok(self.0.lock().unwrap().hold_deletes(stream, since, &problem))
+    }
+
+    async fn unmet(&self, stream: &StreamId, epoch: u64, after: &str, limit: usize) -> Result<Vec<RecordId>, Error> {
+        let unmet = self.0.lock().unwrap().unmet(stream, epoch).into_iter();
+        Ok(unmet.filter(|id| id.remote.as_str() > after).take(limit).collect())
+    }
+
+    async fn count_unmet(&self, stream: &StreamId, epoch: u64) -> Result<u64, Error> {
+        Ok(self.0.lock().unwrap().unmet(stream, epoch).len() as u64)
+    }
+
+    async fn note_sweep(
+        &self,
+        stream: &StreamId,
+        epoch: u64,
+        stage: SweepStage,
+        problem: Option<Problem>,
+    ) -> Result<(), Error> {
+        let mut state = self.0.lock().unwrap();
+        let latest = state.streams.get_mut(stream).map(|stream| &mut stream.sweep);
+        if let Some(sweep) = latest.filter(|sweep| sweep.epoch == epoch) {
+            sweep.stage = stage;
+            sweep.problem = problem;
+        }
+        Ok(())
+    }
+
+    async fn approve_sweeps(&self) -> Result<u64, Error> {
+        Ok(self.0.lock().unwrap().approve_sweeps())
     }
 
     async fn release_held(&self, now: UnixMillis) -> Result<u64, Error> {
@@ -343,7 +374,7 @@ impl Ledger for Model {
         let due = state
             .pending()
             .filter(|write| write.state == WriteState::Due && write.target.stream == *stream);
-        Ok(due.map(|write| write.due_at).min())
+        Ok(due.map(ready_at).min())
     }
 
     async fn customer(&self, key: &CustomerKey) -> Result<Option<Customer>, Error> {
@@ -455,6 +486,8 @@ impl Ledger for Model {
         }
         for write in state.pending() {
             *totals.writes.entry(write.state).or_default() += 1;
+            let waits = matches!(write.state, WriteState::Due | WriteState::Held);
+            totals.deletes += u64::from(waits && write.removes_at.is_some());
         }
         Ok(totals)
     }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nivel::error::{Code, Problem};
 use nivel::ledger::{
-    Advance, Ask, Cause, Change, Commit, Decision, Error, Ledger, Slot, Target, What, Write, WriteChange, WriteState,
+    Advance, Ask, Cause, Change, Commit, Decision, Error, Ledger, Slot, SweepPage, Target, What, Write, WriteChange,
+    WriteState,
 };
 use nivel::model::{Cursor, Customer, CustomerKey, Record, RecordId};
 use proptest::prelude::*;
@@ -58,6 +59,7 @@ enum Act {
         due_at: i64,
         operation: u8,
         settles: bool,
+        removes_at: Option<i64>,
     },
     Remove {
         slot: u8,
@@ -74,6 +76,11 @@ enum Act {
         owner: u8,
         number: Option<u8>,
     },
+    Sweep {
+        name: u8,
+        seen: BTreeSet<u8>,
+        is_over: bool,
+    },
 }
 
 const CUSTOMERS: u8 = 5;
@@ -89,10 +96,12 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(number, owner, mail, deleted, bad)| Act::Record { number, owner, mail, deleted, bad }),
         3 => (number.clone(), prop::collection::btree_set(0..4_u8, 0..3))
             .prop_map(|(number, mails)| Act::Identifiers { number, mails }),
-        5 => (0..4_u8, owner.clone(), 1..4_u64, 0..4_u8, 0..9_i64, 0..3_u8, any::<bool>())
-            .prop_map(|(slot, owner, generation, state, due_at, operation, settles)| {
-                Act::Put { slot, owner, generation, state, due_at, operation, settles }
+        5 => (0..4_u8, owner.clone(), 1..4_u64, 0..4_u8, 0..9_i64, 0..3_u8, any::<bool>(), prop::option::of(0..9_i64))
+            .prop_map(|(slot, owner, generation, state, due_at, operation, settles, removes_at)| {
+                Act::Put { slot, owner, generation, state, due_at, operation, settles, removes_at }
             }),
+        2 => (0..2_u8, prop::collection::btree_set(0..RECORDS, 0..3), any::<bool>())
+            .prop_map(|(name, seen, is_over)| Act::Sweep { name, seen, is_over }),
         1 => (0..4_u8).prop_map(|slot| Act::Remove { slot }),
         2 => (0..4_u8, 1..4_u64).prop_map(|(slot, generation)| Act::Acknowledge { slot, generation }),
         1 => (any::<bool>(), prop::bool::weighted(0.1))
@@ -212,12 +221,14 @@ async fn fold(ledger: &dyn Ledger, acts: &[Act], now: i64) -> Commit {
                 due_at,
                 operation,
                 settles,
+                removes_at,
             } => {
                 let states = [WriteState::Due, WriteState::Leased, WriteState::Dead, WriteState::Held];
                 let row = Write {
                     state: states[usize::from(*state)],
                     due_at: at(*due_at),
                     operation: format!("op-{operation}").into(),
+                    removes_at: removes_at.map(at),
                     ..write(&target_of(*slot), (*owner).into(), *generation)
                 };
                 // A leased outcome is none.
@@ -245,6 +256,15 @@ async fn fold(ledger: &dyn Ledger, acts: &[Act], now: i64) -> Commit {
                     changed: 2,
                     rejected: 1,
                 });
+            }
+            Act::Sweep { name, seen, is_over } => {
+                commit.sweep = Some(SweepPage {
+                    stream: crm(),
+                    name: at((*name).into()),
+                    is_over: *is_over,
+                    is_flawed: false,
+                });
+                commit.seen = seen.iter().copied().map(id_of).collect();
             }
             Act::Change { owner, number } => commit.changes.push(Change {
                 customer: key_of(*owner),
@@ -340,6 +360,13 @@ async fn compare(left: &dyn Ledger, right: &dyn Ledger) {
     assert_eq!(left.totals().await, right.totals().await);
     for stream in [crm(), desk()] {
         assert_eq!(left.next_due(&stream).await, right.next_due(&stream).await);
+        assert_eq!(left.due(&stream, at(3)).await, right.due(&stream, at(3)).await);
+        for epoch in 0..3 {
+            assert_eq!(
+                left.unmet(&stream, epoch, "", 99).await,
+                right.unmet(&stream, epoch, "", 99).await
+            );
+        }
     }
 }
 

@@ -246,7 +246,11 @@ pub(super) async fn what_is_held_waits_until_it_is_released(ledger: &dyn Ledger)
         ],
     )
     .await;
-    let counted = |creates, updates| DueWrites { creates, updates };
+    let counted = |creates, updates| DueWrites {
+        creates,
+        updates,
+        deletes: 0,
+    };
     assert_eq!(
         ledger.due(&crm(), at(50)).await.unwrap(),
         counted(1, 2),

@@ -19,8 +19,15 @@ impl State {
 
     pub(super) fn due(&mut self, stream: &StreamId, since: UnixMillis) -> DueWrites {
         let mut due = DueWrites::default();
+        let held = self.writes.values().filter(|row| !row.is_removed).map(|row| &row.write);
+        let held = held.filter(|write| {
+            let is_untried = write.attempts == 0 && write.due_at > since;
+            write.target.stream == *stream && write.state == WriteState::Held && is_untried
+        });
+        due.deletes += held.filter(|write| write.removes_at.is_some()).count() as u64;
         for write in self.untried(stream, since) {
             match write.target.slot {
+                _ if write.removes_at.is_some() => due.deletes += 1,
                 Slot::New(_) => due.creates += 1,
                 Slot::Object(_) => due.updates += 1,
             }
@@ -29,8 +36,17 @@ impl State {
     }
 
     pub(super) fn hold_due(&mut self, stream: &StreamId, since: UnixMillis, problem: &Problem) -> u64 {
+        self.hold(stream, since, problem, false)
+    }
+
+    pub(super) fn hold_deletes(&mut self, stream: &StreamId, since: UnixMillis, problem: &Problem) -> u64 {
+        self.hold(stream, since, problem, true)
+    }
+
+    fn hold(&mut self, stream: &StreamId, since: UnixMillis, problem: &Problem, deletes: bool) -> u64 {
         let mut held = 0;
-        for write in self.untried(stream, since) {
+        let writes = self.untried(stream, since);
+        for write in writes.filter(|write| write.removes_at.is_some() == deletes) {
             write.state = WriteState::Held;
             write.problem = Some(problem.clone());
             held += 1;

@@ -52,6 +52,7 @@ impl State {
             } else if present.state == WriteState::Leased {
                 row.next_operation = Some(write.operation.clone());
                 present.fields = fresh.fields;
+                present.removes_at = fresh.removes_at;
                 present.customer = fresh.customer;
                 present.generation = newer;
                 return Ok(());
@@ -106,4 +107,9 @@ impl State {
     pub(super) fn pending(&self) -> impl Iterator<Item = &Write> {
         self.writes.values().filter(|row| !row.is_removed).map(|row| &row.write)
     }
+}
+
+/// When a write may be handed out.
+pub(super) fn ready_at(write: &Write) -> UnixMillis {
+    write.due_at.max(write.removes_at.unwrap_or(write.due_at))
 }

@@ -3,11 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nivel::ledger::{Ask, Decision, Error, View};
-use nivel::model::{Customer, CustomerKey, Identifier, RecordId};
+use nivel::model::{Customer, CustomerKey, Identifier, Record, RecordId};
 
 use super::State;
 
 impl State {
+    pub(super) fn live(&self, key: &CustomerKey) -> Option<&Customer> {
+        let mut at = self.customers.get(key)?;
+        while let Some(into) = at.merged_into {
+            at = self.customers.get(&into)?;
+        }
+        Some(at)
+    }
+
     pub(super) fn view(&self, ask: &Ask) -> View {
         let mut view = View::default();
         for identifier in &ask.identifiers {
@@ -74,4 +82,8 @@ impl State {
         }
         Ok(())
     }
+}
+
+pub(super) fn is_frozen(record: &Record) -> bool {
+    record.bounces.values().any(nivel::model::Bounce::is_frozen)
 }
