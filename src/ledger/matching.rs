@@ -69,8 +69,8 @@ pub trait Matching: Send + Sync {
     /// All records, in the order in which they came, behind the one numbered `after`; with their numbers.
     async fn known(&self, after: i64, limit: usize) -> Result<Vec<(i64, Known)>, Error>;
 
-    /// The customers that records had first, where they have come to another one since. An alias is given as what a
-    /// commit needs to bring it to life again: with its own version and no golden record.
+    /// The customers that records had first, where these live on under another key: each as what a commit needs to bring it
+    /// to life again, with its own version and no golden record.
     async fn former(&self, records: &[RecordId]) -> Result<BTreeMap<RecordId, Customer>, Error>;
 
     /// Open questions, the surest first.

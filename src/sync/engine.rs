@@ -341,7 +341,12 @@ impl Engine {
     /// # Errors
     /// When the ledger cannot be used.
     pub async fn push_due(&self, stream: &StreamId) -> Result<Next, LedgerError> {
-        if !self.is_initial_read_done().await? || self.approval().await?.is_none() {
+        if !self.is_initial_read_done().await? {
+            return Ok(Next::Idle);
+        }
+        // Also before anybody said yes: who is who belongs to what she says yes to.
+        self.match_records().await?;
+        if self.approval().await?.is_none() {
             return Ok(Next::Idle);
         }
         let aftermath = self.push_stream(stream, None).await?;

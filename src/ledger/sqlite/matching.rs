@@ -146,7 +146,8 @@ fn key_of(conn: &Connection, customer: i64) -> Result<CustomerKey, Trouble> {
 fn former(desk: &mut Desk, records: &[RecordId]) -> Result<BTreeMap<RecordId, Customer>, Trouble> {
     let Desk { conn, streams } = desk;
     let mut statement = conn.prepare_cached(
-        "SELECT c.key, c.kind, c.version FROM former f JOIN customer c ON c.id = f.customer WHERE f.record = ?1",
+        "SELECT c.key, c.kind, c.version FROM former f JOIN customer c ON c.id = f.customer \
+         WHERE f.record = ?1 AND c.merged_into IS NOT NULL",
     )?;
     let mut found = BTreeMap::new();
     for id in records {

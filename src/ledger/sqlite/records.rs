@@ -113,7 +113,12 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
         if owner != customer {
             owners.refuse_unseen(owner)?;
             self.conn
-                .prepare_cached("INSERT OR IGNORE INTO former (record, customer) VALUES (?1, ?2)")?
+                .prepare_cached(
+                    // The first one, unless that one is still somebody: she is not given back.
+                    "INSERT INTO former (record, customer) VALUES (?1, ?2) ON CONFLICT DO UPDATE \
+                     SET customer = excluded.customer \
+                     WHERE (SELECT merged_into FROM customer WHERE id = former.customer) IS NULL",
+                )?
                 .execute((id, owner))?;
             self.conn
                 .prepare_cached("UPDATE record SET customer = ?2 WHERE id = ?1")?

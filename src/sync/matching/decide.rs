@@ -83,6 +83,7 @@ impl Engine {
             decided.back.back = given_back(&view, leaves);
             return Ok(decided);
         }
+        self.doubt_all().await?;
         for decision in &decisions {
             self.ledger.decide(decision.clone(), by, self.clock.now()).await?;
         }
@@ -217,8 +218,8 @@ impl Engine {
             drop(self.carry_out(state, &groups, cause).await?);
         }
         // Questions that are answered by it, and what else follows.
-        if self.pass(&mut memory, Vec::new()).await?.is_none() {
-            self.match_with(rules, &mut memory).await?;
+        if self.pass(&mut memory, Vec::new()).await?.is_none() && self.match_with(rules, &mut memory).await?.is_none() {
+            self.trust_all().await?;
         }
         Ok(())
     }

@@ -35,7 +35,8 @@ const LOOKED_AT_MAX: usize = 20_000;
 /// How often a commit may be made anew because the ledger moved on. Reached only by a bug.
 const TRIES: usize = 16;
 
-/// The first pass over all records is done: from then on masses of changes are held.
+/// Under this name stands for which rules all records were compared with the ledger. Once it stands there, masses of changes
+/// are held.
 const DONE: &str = "match_done";
 /// Under this name stands in the ledger's settings why the match is held; empty when it is not.
 pub const HELD: &str = "match_held";
@@ -71,7 +72,33 @@ impl Engine {
             return Ok(None);
         };
         let mut memory = self.matching.memory.lock().await;
+        if memory.state.is_none() && self.is_matched().await? {
+            return Ok(None);
+        }
         self.match_with(rules, &mut memory).await
+    }
+
+    /// True when another process compared all records by these rules, and none came since: then they need not be read.
+    async fn is_matched(&self) -> Result<bool, LedgerError> {
+        let done = self.ledger.setting(DONE).await?;
+        Ok(done.is_some_and(|done| done == self.mark()) && self.ledger.last_unmatched().await? == 0)
+    }
+
+    /// From here until [`Engine::trust_all`] a process that dies leaves it to the next one to compare everything.
+    async fn doubt_all(&self) -> Result<(), LedgerError> {
+        if self.rules.matching.is_some() && self.ledger.setting(DONE).await?.is_some() {
+            self.ledger.set_setting(DONE, "").await?;
+        }
+        Ok(())
+    }
+
+    async fn trust_all(&self) -> Result<(), LedgerError> {
+        self.ledger.set_setting(DONE, &self.mark()).await
+    }
+
+    /// Names the rules and the weights that records are compared by.
+    fn mark(&self) -> String {
+        format!("{} {}", self.setup, env!("CARGO_PKG_VERSION"))
     }
 
     async fn match_with(&self, rules: MatchRules, memory: &mut Memory) -> Result<Option<Problem>, LedgerError> {
@@ -81,7 +108,7 @@ impl Engine {
                 return Ok(Some(held));
             }
             self.ledger.forget_unmatched(memory.loaded_at, true).await?;
-            self.ledger.set_setting(DONE, "1").await?;
+            self.trust_all().await?;
             memory.is_fresh = false;
         }
         while let Some((last, known)) = self.ledger.unmatched(BATCH).await? {
