@@ -206,14 +206,6 @@ impl Ledger for Seeded {
         self.inner.rejected(after, limit).await
     }
 
-    async fn frozen(&self, after: Option<&RecordId>, limit: usize) -> Result<Vec<(Record, CustomerKey)>, Error> {
-        self.inner.frozen(after, limit).await
-    }
-
-    async fn trim(&self, now: UnixMillis, keep: nivel::ledger::Keep) -> Result<u64, Error> {
-        self.inner.trim(now, keep).await
-    }
-
     async fn changes(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<ChangeRow>, Error> {
         self.inner.changes(customer, limit).await
     }
