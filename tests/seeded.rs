@@ -331,8 +331,4 @@ impl Matching for Seeded {
     async fn joints(&self) -> Result<BTreeMap<CustomerKey, i32>, Error> {
         self.inner.joints().await
     }
-
-    async fn decisions(&self) -> Result<Vec<Decision>, Error> {
-        self.inner.decisions().await
-    }
 }

@@ -108,6 +108,7 @@ fn incoming(made: &Made) -> Incoming {
         version: None,
         deleted: false,
         key: None,
+        joined: None,
         problem: None,
     }
 }

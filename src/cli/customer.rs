@@ -409,6 +409,7 @@ mod tests {
         let ours = Ours {
             value: Some(text("ana@example.com")),
             placeholder: false,
+            own: None,
         };
         desk.ours.insert("email".into(), ours);
         let origin = Origin {

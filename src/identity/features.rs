@@ -1,4 +1,4 @@
-//! What the scored match sees of a record: only what its system says by itself, never what Nivel wrote there.
+//! What the scored match sees of a record: what its system said last by itself, never what Nivel wrote over it.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,7 @@ const TELLING: usize = 9;
 /// True when a record says of its own who it is. Others go along with somebody and bring nobody together.
 #[must_use]
 pub fn speaks(record: &Record, kind: Kind) -> bool {
-    let says = |name: &str| record.fields.value(name).is_some() && record.asserts(name);
+    let says = |name: &str| record.own_word(name).is_some();
     let telling = FIELDS.iter().take(TELLING + usize::from(kind == Kind::Organization));
     record.deleted_at.is_none()
         && record.problem.is_none()
@@ -55,17 +55,14 @@ pub fn features(record: &Record, kind: Kind, source: u16) -> Option<Features> {
     }
     let mut said: Vec<(Field, &str)> = Vec::new();
     for (name, field) in FIELDS {
-        if !record.asserts(name) {
-            continue;
-        }
-        match record.fields.value(name) {
+        match record.own_word(name) {
             Some(Value::Text(text)) => said.push((*field, text)),
             Some(Value::Set(items)) => said.extend(items.iter().take(2).map(|item| (*field, item.as_str()))),
             _ => {}
         }
     }
     if kind == Kind::Organization
-        && let Some(Value::Text(number)) = record.fields.value("tax_id").filter(|_| record.asserts("tax_id"))
+        && let Some(Value::Text(number)) = record.own_word("tax_id")
     {
         said.push((Field::Id, number));
     }
@@ -133,6 +130,7 @@ mod tests {
         let ours = Ours {
             value: Value::text("Anna Berg"),
             placeholder: false,
+            own: None,
         };
         record.ours.insert("full_name".into(), ours);
         assert!(features(&record, Kind::Person, 0).is_none(), "a town tells nobody");

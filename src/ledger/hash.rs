@@ -192,6 +192,7 @@ mod tests {
             Ours {
                 value: None,
                 placeholder: false,
+                own: None,
             },
         );
         assert_eq!(content_hash(&record), before);

@@ -18,6 +18,8 @@ pub struct Known {
     pub customer: CustomerKey,
     /// What it asserts, now and formerly.
     pub identifiers: BTreeSet<Identifier>,
+    /// Operators' and tools' words on it and another record.
+    pub decisions: Vec<Decision>,
     /// What is wanted of its customer has to be reckoned anew in any case: a question about her was put or taken back.
     pub refold: bool,
 }
@@ -83,7 +85,4 @@ pub trait Matching: Send + Sync {
     /// Customers that the scored match holds together, but not so surely that values may be overwritten: how surely, in
     /// thousandths of a bit.
     async fn joints(&self) -> Result<BTreeMap<CustomerKey, i32>, Error>;
-
-    /// Every operator's decision.
-    async fn decisions(&self) -> Result<Vec<Decision>, Error>;
 }

@@ -55,8 +55,8 @@ pub struct Ask {
 }
 
 /// The part of the ledger that a fold touches: the asked records and every record that holds an asked identifier, the
-/// customers of all those (aliases followed), *all* records, identifiers and pending writes of these customers, and the
-/// decisions about these records.
+/// customers of all those (aliases followed), *all* records, identifiers and pending writes of these customers, the
+/// decisions about these records, and the same of every record that a decision says to be one with one of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
     /// Live customers by key (never aliases), without their lineage: whoever changes one makes a new one.

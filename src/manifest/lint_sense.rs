@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::decode::suggest;
 use super::field::{Field, FieldType, WriteRule};
 use super::hook::Verify;
+use super::joined::Merged;
 use super::lint::{Lint, page_name};
 use super::oauth::GrantKind;
 use super::object::{Object, Order, Read};
@@ -35,6 +36,7 @@ pub(super) fn check(lint: &mut Lint<'_>) {
         lint.sense("objects", "there is no object", "");
     }
     for (name, object) in &manifest.objects {
+        merged(lint, name, object);
         Checked {
             lint: &mut *lint,
             path: format!("objects.{name}"),
@@ -45,6 +47,23 @@ pub(super) fn check(lint: &mut Lint<'_>) {
     webhook(lint);
     limits(lint);
     oauth2(lint);
+}
+
+fn merged(lint: &mut Lint<'_>, name: &str, object: &Object) {
+    let manifest: &Manifest = lint.manifest;
+    for pointer in object.merged.iter() {
+        if let Merged::Into(_, Some(other)) = pointer
+            && !manifest.objects.contains_key(other)
+        {
+            let names: Vec<&str> = manifest.objects.keys().map(|name| name.as_str()).collect();
+            let hint = suggest(other, &names);
+            lint.sense(
+                &format!("objects.{name}.merged"),
+                format!("there is no object `{other}`"),
+                hint,
+            );
+        }
+    }
 }
 
 fn limits(lint: &mut Lint<'_>) {

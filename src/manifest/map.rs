@@ -8,8 +8,10 @@ use serde_json::Value as Json;
 
 use super::cond::Cond;
 use super::field::{Field, TimeFormat};
+use super::joined::{Merged, joined_in};
 use super::object::Object;
 use super::path::Path;
+use super::scalar::Many;
 use super::value::{self, PhoneNormaliser, Phones};
 use crate::error::{Code, Problem};
 use crate::model::{FieldName, Fields, Incoming, UnixMillis, Value};
@@ -22,6 +24,7 @@ pub struct Mapper {
     modified_format: TimeFormat,
     version: Option<Path>,
     deleted: Option<Cond>,
+    merged: Many<Merged>,
     pub(super) fields: Vec<(FieldName, Field)>,
     /// What is around all fields (`_at`).
     pub(super) around: Path,
@@ -42,6 +45,7 @@ impl Mapper {
             modified,
             modified_format,
             version: object.version.clone(),
+            merged: object.merged.clone(),
             deleted: object.read.as_ref().and_then(|read| read.deleted.clone()),
             fields: object
                 .fields
@@ -111,6 +115,7 @@ impl Mapper {
             fields,
             key,
             problem,
+            joined: joined_in(&self.merged, object),
         }
     }
 

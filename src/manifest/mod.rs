@@ -13,6 +13,7 @@ mod expr;
 mod field;
 mod filters;
 mod hook;
+mod joined;
 mod lint;
 mod lint_sense;
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use hook::{
     Call, Decode, Encoding, EventKind, EventOp, EventTime, Events, Handshake, Hash, Merge, Rekey, SignedAt, Split,
     Subscriptions, Verify, Webhook, Zone,
 };
+pub use joined::{Merged, joined_in};
 pub use lint::lint;
 pub use map::Mapper;
 pub use oauth::{Assertion, ClientAuth, GrantKind, OAuth2, TokenBody};

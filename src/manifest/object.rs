@@ -9,6 +9,7 @@ use super::body::Body;
 use super::cond::Cond;
 use super::describe::Describe;
 use super::field::{FieldMap, TimeFormat};
+use super::joined::Merged;
 use super::paging::Paging;
 use super::path::Path;
 use super::scalar::{Many, Param, Period, Request, Start};
@@ -31,6 +32,9 @@ pub struct Object {
     /// The tool's own time of the last change.
     #[serde(default)]
     pub modified: Option<Modified>,
+    /// Where it says that it is one with another object now.
+    #[serde(default)]
+    pub merged: Many<Merged>,
     /// The tool's version or etag of the object.
     #[serde(default)]
     pub version: Option<Path>,

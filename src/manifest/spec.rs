@@ -3,7 +3,9 @@
 use compact_str::CompactString;
 
 use super::field::{Field, FieldType};
+use super::joined::Merged;
 use super::object::Object;
+use super::path::Path;
 use super::value;
 use super::write::{Before, Op, WriteOps};
 use crate::model::{FieldName, FieldSpec, StreamSpec, WriteMode};
@@ -67,14 +69,24 @@ impl Object {
     pub fn remote_names(&self) -> Vec<CompactString> {
         let around = self.fields.at.as_ref().map_or(0, |at| at.names().len());
         let mut names: Vec<CompactString> = Vec::new();
-        for field in self.fields.by_name.values() {
-            let inner = field.to.names().get(around).copied();
+        let pointers = self
+            .merged
+            .iter()
+            .map(Merged::path)
+            .filter(|path| around > 0 || path.is_plain());
+        let pointers = pointers.filter(|path| self.fields.at.as_ref().is_none_or(|at| is_below(at, path)));
+        for path in self.fields.by_name.values().map(|field| &field.to).chain(pointers) {
+            let inner = path.names().get(around).copied();
             if let Some(name) = inner.filter(|name| !names.iter().any(|known| known == name)) {
                 names.push(name.into());
             }
         }
         names
     }
+}
+
+fn is_below(around: &Path, path: &Path) -> bool {
+    path.names().starts_with(&around.names())
 }
 
 impl WriteOps {

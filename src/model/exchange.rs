@@ -35,6 +35,20 @@ pub struct Incoming {
     /// Why it could not be mapped, if so. Its good fields are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+    /// What the tool says it has become one object with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined: Option<Box<Joined>>,
+}
+
+/// Objects that the tool itself made one: merged by a person, or converted into another kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// It lives on in this object (of that stream, when it is another one than its own).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<(Option<CompactString>, CompactString)>,
+    /// These objects of its own stream live on in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub of: Vec<CompactString>,
 }
 
 /// One page of a stream.

@@ -14,7 +14,7 @@ mod token;
 pub use budget::{Bucket, Late, QuotaAsk, QuotaGrant, QuotaSlots, QuotaStore, QuotaUse, SharedBudget, Taken};
 pub use customer::{Customer, CustomerKey, Kind, Lineage, Origin};
 pub use describe::{Described, Description};
-pub use exchange::{Cursor, Done, Incoming, Operation, Outcome, Page, SweepMark, Wanted, WriteAction};
+pub use exchange::{Cursor, Done, Incoming, Joined, Operation, Outcome, Page, SweepMark, Wanted, WriteAction};
 pub use field::{FieldName, Fields, Value};
 pub use identifier::{Identifier, IdentifierKind};
 pub use record::{BOUNCES_MAX, Bounce, Freeze, Observed, Ours, Record, RecordId, StreamId};

@@ -362,6 +362,7 @@ mod tests {
             deleted: false,
             key: None,
             problem: None,
+            joined: None,
         };
         Page {
             records: vec![one; records],

@@ -192,6 +192,7 @@ mod tests {
             deleted: false,
             key: None,
             problem: None,
+            joined: None,
         };
         let mut presence = Presence::default();
         presence.look(&[record.clone(), record.clone()]);

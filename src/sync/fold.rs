@@ -87,7 +87,7 @@ pub fn fold(view: &View, asked: &Ask, objects: &[Object<'_>], context: Context<'
     }
     let mut commit = Commit::new(context.cause.clone(), context.now);
     commit.rematch = context.rules.matching.is_some();
-    if sightings.is_empty() {
+    if sightings.is_empty() && !has_open_decision(view) {
         return Folded::Done(Box::new(commit));
     }
     let affected = settle_identity(view, &sightings, context.rules, context.mint, &mut commit);
@@ -110,6 +110,16 @@ pub fn fold(view: &View, asked: &Ask, objects: &[Object<'_>], context: Context<'
         }
     }
     Folded::Done(Box::new(commit))
+}
+
+/// True when somebody said that two records are one customer, and they are not yet.
+fn has_open_decision(view: &View) -> bool {
+    let customer = |id| view.records.get(id).map(|(_, customer)| *customer);
+    let mut said = view.decisions.iter().filter(|decision| decision.same);
+    said.any(|decision| match (customer(&decision.left), customer(&decision.right)) {
+        (Some(left), Some(right)) => left != right,
+        _ => false,
+    })
 }
 
 /// An object that says something new.
@@ -165,8 +175,11 @@ fn own_words<'a>(record: &'a Record, rules: &Rules) -> Cow<'a, Fields> {
     if rules.matching.is_none() || record.ours.is_empty() {
         return Cow::Borrowed(&record.fields);
     }
-    let own = record.fields.0.iter().filter(|(name, _)| record.asserts(name.as_str()));
-    Cow::Owned(Fields(own.map(|(name, value)| (name.clone(), value.clone())).collect()))
+    let own = record.fields.0.keys();
+    Cow::Owned(Fields(
+        own.map(|name| (name.clone(), record.own_word(name.as_str()).cloned()))
+            .collect(),
+    ))
 }
 
 /// The same object twice in one page: the later news come on top.
@@ -303,6 +316,8 @@ fn followers(view: &View, sightings: &[Sighting<'_>], rules: &Rules) -> BTreeSet
         .iter()
         .filter(|(_, (record, customer))| is_mute(record, customer.kind));
     let mut followers: BTreeSet<RecordId> = known.map(|(id, _)| id.clone()).collect();
+    let said = view.decisions.iter().filter(|decision| decision.same);
+    let named: BTreeSet<&RecordId> = said.flat_map(|decision| [&decision.left, &decision.right]).collect();
     for Sighting { seen, .. } in sightings {
         let id = &seen.record.id;
         if is_mute(&seen.record, rules.kind(&id.stream.system, &id.stream.stream)) {
@@ -311,6 +326,8 @@ fn followers(view: &View, sightings: &[Sighting<'_>], rules: &Rules) -> BTreeSet
             followers.remove(id);
         }
     }
+    // Of whom somebody said who it is, that one is not silent: an object that its tool made one with another.
+    followers.retain(|id| !named.contains(id));
     followers
 }
 

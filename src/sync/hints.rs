@@ -136,6 +136,7 @@ pub(super) fn tombstone(remote: &CompactString) -> Incoming {
         deleted: true,
         key: None,
         problem: None,
+        joined: None,
     }
 }
 

@@ -148,6 +148,8 @@ impl Engine {
         self.link(stream, &links).await?;
         let count = look.events.len() as u64;
         let cause = Cause::Webhook(look.events);
+        self.follow_joined(stream, &mut look.incoming, &Cause::Webhook(Vec::new()))
+            .await?;
         self.fold_incoming(stream, &look.incoming, asked_at, cause, None)
             .await?;
         drained.folded += count;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use compact_str::CompactString;
 
 use super::engine::Engine;
-use crate::ledger::{Ask, Decision, Error as LedgerError};
+use crate::ledger::{Ask, Cause, Decision, Error as LedgerError};
 use crate::model::{RecordId, StreamId};
 
 /// In whose name vendors' merges are noted.
@@ -21,14 +21,19 @@ impl Engine {
         let pair = |(winner, loser): &(CompactString, CompactString)| {
             (stream.record(winner.clone()), stream.record(loser.clone()))
         };
-        self.link_records(&merged.iter().map(pair).collect::<Vec<_>>()).await
+        self.link_records(&merged.iter().map(pair).collect::<Vec<_>>()).await?;
+        Ok(())
     }
 
     /// Notes that objects became one: (survivor, other). What a person said before outranks the tool, and an object that
-    /// was never known needs no alias.
-    pub(super) async fn link_records(&self, merged: &[(RecordId, RecordId)]) -> Result<(), LedgerError> {
+    /// was never known needs no alias. Which pairs are news; whatever folds one of them next makes them one customer.
+    pub(super) async fn link_records(
+        &self,
+        merged: &[(RecordId, RecordId)],
+    ) -> Result<BTreeSet<RecordId>, LedgerError> {
+        let mut news = BTreeSet::new();
         if merged.is_empty() {
-            return Ok(());
+            return Ok(news);
         }
         let records: BTreeSet<RecordId> = merged.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
         let ask = Ask {
@@ -51,7 +56,32 @@ impl Engine {
                 same: true,
             };
             self.ledger.decide(decision, BY, self.clock.now()).await?;
+            news.insert(loser.clone());
         }
-        Ok(())
+        Ok(news)
+    }
+
+    /// Makes one customer of records that were said to be one, where nothing else makes a fold look at them.
+    pub(super) async fn regroup(&self, records: BTreeSet<RecordId>, cause: &Cause) -> Result<(), LedgerError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let asked = Ask {
+            records,
+            ..Ask::default()
+        };
+        let gate = self.gate.lock().await;
+        loop {
+            let view = self.ledger.view(asked.clone()).await?;
+            let commit = self.fold_once(view, asked.clone(), &[], cause).await?;
+            match self.ledger.apply(commit).await {
+                Err(LedgerError::Stale) => {}
+                result => {
+                    drop(gate);
+                    self.bell.notify_waiters();
+                    return result;
+                }
+            }
+        }
     }
 }

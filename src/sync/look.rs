@@ -30,8 +30,12 @@ impl Engine {
         (writes, operations): (&[Write], Vec<Operation>),
         lane: Lane,
     ) -> Result<Vec<Result<Operation, Failure>>, LedgerError> {
-        let ids: Vec<CompactString> = operations.iter().filter_map(to_change).cloned().collect();
-        if ids.is_empty() || !spec_of(connection, stream).is_some_and(|spec| spec.reads_before) {
+        let Some(spec) = spec_of(connection, stream) else {
+            return Ok(operations.into_iter().map(Ok).collect());
+        };
+        let to_change = |operation: &Operation| looked_at(operation, spec);
+        let ids: Vec<CompactString> = operations.iter().filter_map(to_change).collect();
+        if ids.is_empty() {
             return Ok(operations.into_iter().map(Ok).collect());
         }
         let asked_at = self.clock.now();
@@ -49,7 +53,7 @@ impl Engine {
         let by_id: BTreeMap<&CompactString, &Incoming> = found.iter().map(|one| (&one.remote, one)).collect();
         let mut decided = Vec::with_capacity(operations.len());
         for (operation, write) in operations.into_iter().zip(writes) {
-            let now = to_change(&operation).and_then(|id| by_id.get(id).copied());
+            let now = to_change(&operation).and_then(|id| by_id.get(&id).copied());
             // An answer that leaves an object out is looked at twice; then it is the tool's to tell what became of it.
             if now.is_none() && to_change(&operation).is_some() && write.attempts <= 1 {
                 let problem =
@@ -117,11 +121,13 @@ fn spec_of<'a>(connection: &'a Arc<dyn Connection>, stream: &StreamId) -> Option
     connection.streams().get(&stream.stream)
 }
 
-/// The object that an operation changes.
-fn to_change(operation: &Operation) -> Option<&CompactString> {
+/// The object to look at before an operation. One that is to be removed is always looked at where that is possible:
+/// somebody may have begun to work on it.
+fn looked_at(operation: &Operation, spec: &StreamSpec) -> Option<CompactString> {
     match &operation.action {
-        WriteAction::Update(id) => Some(id),
-        WriteAction::Create | WriteAction::Delete(_) => None,
+        WriteAction::Update(id) if spec.reads_before => Some(id.clone()),
+        WriteAction::Delete(id) if spec.can_get => Some(id.clone()),
+        _ => None,
     }
 }
 
@@ -140,7 +146,10 @@ struct Verdict {
 fn compare(record: &Record, now: &Incoming, asked_at: UnixMillis, mut operation: Operation) -> Verdict {
     let seen = observe(Some(record), &record.id, now, asked_at);
     let raced = seen.as_ref().and_then(|seen| {
-        let field = operation.fields.keys().find(|name| seen.fields.contains_key(*name));
+        let field = match operation.action {
+            WriteAction::Delete(_) => seen.fields.keys().next(),
+            _ => operation.fields.keys().find(|name| seen.fields.contains_key(*name)),
+        };
         match field {
             Some(field) => Some(format!("`{field}` was changed in the tool meanwhile")),
             None => seen.deleted.then(|| "it was removed in the tool meanwhile".to_owned()),
@@ -201,6 +210,7 @@ mod tests {
             deleted: false,
             key: None,
             problem: None,
+            joined: None,
         }
     }
 
@@ -247,6 +257,7 @@ mod tests {
         let placeholder = Ours {
             value: Value::text("unknown"),
             placeholder: true,
+            own: None,
         };
         record.ours.insert("phone".into(), placeholder);
         let verdict = compare(&record, &now(Some("unknown"), "Acme"), UnixMillis(9), change("2"));

@@ -170,10 +170,13 @@ impl Engine {
         &self,
         stream: &StreamId,
         run: i64,
-        page: Page,
+        mut page: Page,
         from_version: u64,
     ) -> Result<Advance, LedgerError> {
+        let read = page.records.len() as u64;
+        self.follow_joined(stream, &mut page.records, &Cause::Run(run)).await?;
         let mut behind = behind(stream, &page, from_version);
+        behind.advance.read = read;
         let asked_at = page.asked_at;
         let news = self.news(stream, page.records).await?;
         behind.advance.changed = news.len() as u64;

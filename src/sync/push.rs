@@ -139,6 +139,7 @@ impl Engine {
             let outcome = outcome.unwrap_or_else(|| Err(unanswered(&write)));
             answers.push((write, outcome));
         }
+        self.follow_gone(connection, stream, &mut answers, &view).await?;
         self.learn_existing(connection, stream, &answers).await?;
         self.settle_answers(answers, view).await
     }

@@ -329,6 +329,7 @@ fn taken_back(mut record: Record, back: Option<&BTreeMap<FieldName, FieldChange>
         return (record, What::Deleted);
     };
     for (name, (_, before)) in back {
+        let own = record.own_word(name.as_str()).cloned();
         record.fields.0.insert(name.clone(), before.clone());
         record.observed.set(name, now);
         record.ours.insert(
@@ -336,6 +337,7 @@ fn taken_back(mut record: Record, back: Option<&BTreeMap<FieldName, FieldChange>
             Ours {
                 value: before.clone(),
                 placeholder: false,
+                own,
             },
         );
         record.bounces.insert(name.clone(), Bounce::frozen(Freeze::Undone, now));

@@ -222,6 +222,29 @@ async fn p52_what_somebody_has_worked_on_since_stays() {
 }
 
 #[tokio::test]
+async fn p52_who_begins_to_work_on_it_is_seen_by_the_look_before_the_removal() {
+    let scene = mirrored(35, deletes).await;
+    let theirs = scene.tool("b").ids()[3].clone();
+    let email = scene.tool("b").says(&theirs, "email").unwrap();
+    let ids = scene.tool("a").ids();
+    let same = ids
+        .iter()
+        .find(|id| scene.tool("a").says(id, "email").as_ref() == Some(&email));
+    scene.tool("a").remove(same.unwrap());
+    sync(&scene, None).await;
+    assert_eq!(scene.engine.ledger().totals().await.unwrap().deletes, 1);
+    scene.tool("b").change(&theirs, "phone", "+358502718281");
+    scene.later(2 * DAY);
+    scene.engine.push_due(&StreamId::new("b", "person")).await.unwrap();
+    assert_eq!(scene.tool("b").removed(), 0);
+    assert_eq!(
+        scene.engine.ledger().totals().await.unwrap().deletes,
+        0,
+        "it is theirs now"
+    );
+}
+
+#[tokio::test]
 async fn p53_what_cannot_be_taken_back_needs_to_be_allowed() {
     for (allowed, removed) in [(false, 0), (true, 1)] {
         let scene = mirrored(35, |stream| {

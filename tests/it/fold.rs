@@ -276,6 +276,7 @@ fn person(remote: usize, email: Option<u8>, phone: Option<u8>, name: Option<u8>,
         deleted: false,
         key: None,
         problem: None,
+        joined: None,
     }
 }
 

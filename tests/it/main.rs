@@ -18,6 +18,7 @@ mod lessons;
 mod limits;
 mod loss;
 mod matching;
+mod merges;
 mod neutral;
 mod scars;
 mod scene;

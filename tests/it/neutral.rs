@@ -55,6 +55,7 @@ fn incoming(made: &Made) -> Incoming {
         version: None,
         deleted: false,
         key: None,
+        joined: None,
         problem: None,
     }
 }

@@ -13,8 +13,8 @@ use nivel::error::{Class, Code, Failure, Problem};
 use nivel::ledger::Sqlite;
 use nivel::merge::{Brake, Create, FieldRule, OnClear, Pick, Role, Rules, StreamRules, SystemRules};
 use nivel::model::{
-    Clock, Cursor, Done, FieldName, FieldSpec, Fields, Incoming, Operation, Outcome, Page, StreamSpec, SweepMark,
-    TestClock, UnixMillis, Value, WriteAction,
+    Clock, Cursor, Done, FieldName, FieldSpec, Fields, Incoming, Joined, Operation, Outcome, Page, StreamSpec,
+    SweepMark, TestClock, UnixMillis, Value, WriteAction,
 };
 use nivel::sync::{Engine, Parts, Silent};
 
@@ -45,6 +45,10 @@ pub(crate) struct Play {
     pub(crate) hidden: BTreeSet<CompactString>,
     /// Objects that live on in another one, for whoever asks by id.
     pub(crate) merged: BTreeMap<CompactString, CompactString>,
+    /// What objects say of others that they are one with.
+    pub(crate) joined: BTreeMap<CompactString, Joined>,
+    /// So many changes are refused as if their object were gone.
+    pub(crate) says_gone: usize,
     /// What its users do, one at each question it is asked.
     pub(crate) script: VecDeque<Deed>,
     sweeps: i64,
@@ -101,6 +105,13 @@ impl Tool {
         self.play.lock().unwrap().page = page;
     }
 
+    fn is_gone(&self, objects: &BTreeMap<CompactString, Fields>, remote: &CompactString) -> bool {
+        let left = &mut self.play.lock().unwrap().says_gone;
+        let is_lie = *left > 0;
+        *left = left.saturating_sub(1);
+        is_lie || !objects.contains_key(remote)
+    }
+
     fn act(&self) {
         match self.play.lock().unwrap().script.pop_front() {
             Some(Deed::Delete(remote)) => drop(self.objects.lock().unwrap().remove(&remote)),
@@ -125,14 +136,11 @@ impl Tool {
                 (play.sweeps, "")
             }
         };
-        let objects = self.objects.lock().unwrap();
-        let beyond = objects
-            .iter()
-            .filter(|(remote, _)| remote.as_str() > after && !play.hidden.contains(*remote));
-        let records: Vec<Incoming> = beyond
-            .take(play.page)
-            .map(|(remote, fields)| Self::listed(remote, fields))
-            .collect();
+        let beyond = self
+            .shown(&play)
+            .into_iter()
+            .filter(|object| object.remote.as_str() > after);
+        let records: Vec<Incoming> = beyond.take(play.page).collect();
         let is_over = records.len() < play.page;
         let next = match records.last() {
             Some(last) if !is_over => format!("sweep {number} {}", last.remote),
@@ -194,6 +202,10 @@ impl Tool {
             WriteAction::Create => format_compact!("n{}", objects.len()),
             WriteAction::Update(remote) | WriteAction::Delete(remote) => remote.clone(),
         };
+        if operation.action != WriteAction::Create && self.is_gone(&objects, &remote) {
+            let problem = Problem::new(Code::WriteTargetGone, "404");
+            return Err(Failure::new(Class::Gone, problem));
+        }
         if operation.action == WriteAction::Delete(remote.clone()) {
             objects.remove(&remote);
         } else {
@@ -212,7 +224,15 @@ impl Tool {
         })
     }
 
-    fn listed(remote: &CompactString, fields: &Fields) -> Incoming {
+    fn shown(&self, play: &Play) -> Vec<Incoming> {
+        let objects = self.objects.lock().unwrap();
+        let shown = objects.iter().filter(|(remote, _)| !play.hidden.contains(*remote));
+        shown
+            .map(|(remote, fields)| Self::listed(play, remote, fields))
+            .collect()
+    }
+
+    fn listed(play: &Play, remote: &CompactString, fields: &Fields) -> Incoming {
         Incoming {
             remote: remote.clone(),
             fields: fields.clone(),
@@ -221,6 +241,7 @@ impl Tool {
             deleted: false,
             key: None,
             problem: None,
+            joined: play.joined.get(remote).cloned().map(Box::new),
         }
     }
 }
@@ -240,12 +261,8 @@ impl Connection for Tool {
         if self.play.lock().unwrap().page > 0 {
             return self.page_of_sweep(cursor);
         }
-        let objects = self.objects.lock().unwrap();
         Ok(Page {
-            records: objects
-                .iter()
-                .map(|(remote, fields)| Self::listed(remote, fields))
-                .collect(),
+            records: self.shown(&self.play.lock().unwrap()),
             next: Cursor("end".to_owned()),
             is_caught_up: true,
             asked_at: self.clock.now(),
@@ -262,16 +279,16 @@ impl Connection for Tool {
         let play = self.play.lock().unwrap();
         let found = remotes.iter().filter_map(|remote| {
             let remote = play.merged.get(remote).unwrap_or(remote);
-            Some(Self::listed(remote, objects.get(remote)?))
+            Some(Self::listed(&play, remote, objects.get(remote)?))
         });
         Ok(found.collect())
     }
 
-    async fn find(&self, _stream: &str, _by: &FieldName, _value: &Value) -> Result<Option<Incoming>, Failure> {
-        Err(Failure::new(
-            Class::Gone,
-            Problem::new(Code::NotFound, "not played here"),
-        ))
+    async fn find(&self, _stream: &str, by: &FieldName, value: &Value) -> Result<Option<Incoming>, Failure> {
+        let objects = self.objects.lock().unwrap();
+        let mut objects = objects.iter();
+        let found = objects.find(|(_, fields)| fields.value(by.as_str()) == Some(value));
+        Ok(found.map(|(remote, fields)| Self::listed(&Play::default(), remote, fields)))
     }
 
     async fn write(&self, _stream: &str, operations: &[Operation]) -> Vec<Outcome> {

@@ -111,6 +111,7 @@ fn blank() -> Incoming {
         deleted: false,
         key: None,
         problem: None,
+        joined: None,
     }
 }
 

@@ -10,10 +10,10 @@ use super::apply::Owners;
 use super::row::{self, limit_of, record_columns, unsigned};
 use super::streams::Streams;
 use super::trouble::Trouble;
-use super::view::{live_customer, record_id};
+use super::view::{decisions_on, live_customer};
 use super::worker::Desk;
 use crate::ledger::hash::identifier_kind_of;
-use crate::ledger::{Decision, Error, Known, Matching, Review, ReviewChange, View};
+use crate::ledger::{Error, Known, Matching, Review, ReviewChange, View};
 use crate::model::{Customer, CustomerKey, Identifier, Lineage, RecordId, StreamId, UnixMillis};
 
 #[async_trait]
@@ -62,10 +62,6 @@ impl Matching for Sqlite {
 
     async fn joints(&self) -> Result<BTreeMap<CustomerKey, i32>, Error> {
         self.readers.look(joints).await
-    }
-
-    async fn decisions(&self) -> Result<Vec<Decision>, Error> {
-        self.readers.look(decisions).await
     }
 }
 
@@ -129,6 +125,7 @@ fn one(conn: &Connection, streams: &mut Streams, row: &Row<'_>) -> Result<(i64, 
         }
     }
     let known = Known {
+        decisions: decisions_on(conn, &record.id)?,
         record,
         customer,
         identifiers,
@@ -239,20 +236,6 @@ fn name_of(conn: &Connection, streams: &mut Streams, record: i64) -> Result<Reco
         .prepare_cached("SELECT stream, remote FROM record WHERE id = ?1")?
         .query_row([record], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(streams.name(conn, stream)?.record(remote))
-}
-
-fn decisions(desk: &mut Desk) -> Result<Vec<Decision>, Trouble> {
-    let mut statement = desk.conn.prepare_cached("SELECT left, right, same FROM decision")?;
-    let mut rows = statement.query([])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(Decision {
-            left: record_id(row::text(row, 0)?)?,
-            right: record_id(row::text(row, 1)?)?,
-            same: row.get(2)?,
-        });
-    }
-    Ok(found)
 }
 
 fn joints(desk: &mut Desk) -> Result<BTreeMap<CustomerKey, i32>, Trouble> {

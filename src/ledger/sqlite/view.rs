@@ -60,14 +60,43 @@ pub(super) fn view(desk: &mut Desk, ask: &Ask) -> Result<View, Trouble> {
             }
         }
     }
+    // Who was said to be one must be seen together, whichever of them is asked for.
+    let decisions = loop {
+        let decisions = decisions(conn, ask, &closure.view)?;
+        let mut has_more = false;
+        for decision in decisions.iter().filter(|decision| decision.same) {
+            for id in [&decision.left, &decision.right] {
+                if !closure.view.records.contains_key(id)
+                    && let Some(customer) = customer_of(conn, streams, id)?
+                {
+                    closure.add(conn, streams, customer)?;
+                    has_more = true;
+                }
+            }
+        }
+        if !has_more {
+            break decisions;
+        }
+    };
     let Closure { mut view, names, seen } = closure;
     for (identifier, ids) in holders {
         let records = ids.iter().filter_map(|id| names.get(id).cloned()).collect();
         view.holders.insert(identifier, records);
     }
-    view.decisions = decisions(conn, ask, &view)?;
+    view.decisions = decisions;
     matching::look(conn, streams, &seen, &mut view)?;
     Ok(view)
+}
+
+fn customer_of(conn: &Connection, streams: &mut Streams, id: &RecordId) -> Result<Option<i64>, Trouble> {
+    let Some(stream) = streams.find(conn, &id.stream)? else {
+        return Ok(None);
+    };
+    let found = conn
+        .prepare_cached("SELECT customer FROM record WHERE stream = ?1 AND remote = ?2")?
+        .query_row((stream, id.remote.as_str()), |row| row.get(0))
+        .optional()?;
+    Ok(found)
 }
 
 fn asked_records(
@@ -185,28 +214,39 @@ fn live(
 /// Operators' words about the records of the view and of the question.
 fn decisions(conn: &Connection, ask: &Ask, view: &View) -> Result<Vec<Decision>, Trouble> {
     // Nearly always there is none at all.
-    let is_empty: bool = conn
-        .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM decision)")?
-        .query_row([], |row| row.get(0))?;
     let mut found = BTreeSet::new();
-    if is_empty {
+    if has_no_decision(conn)? {
         return Ok(Vec::new());
     }
+    for id in view.records.keys().chain(&ask.records) {
+        found.extend(decisions_on(conn, id)?);
+    }
+    Ok(found.into_iter().collect())
+}
+
+fn has_no_decision(conn: &Connection) -> Result<bool, Trouble> {
+    let is_empty = conn
+        .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM decision)")?
+        .query_row([], |row| row.get(0))?;
+    Ok(is_empty)
+}
+
+/// Operators' words about one record and another.
+pub(super) fn decisions_on(conn: &Connection, id: &RecordId) -> Result<Vec<Decision>, Trouble> {
     let mut statement = conn.prepare_cached(
         "SELECT left, right, same FROM decision WHERE left = ?1 \
          UNION ALL SELECT left, right, same FROM decision WHERE right = ?1",
     )?;
-    for id in view.records.keys().chain(&ask.records) {
-        let mut rows = statement.query([id.to_string()])?;
-        while let Some(row) = rows.next()? {
-            found.insert(Decision {
-                left: record_id(row::text(row, 0)?)?,
-                right: record_id(row::text(row, 1)?)?,
-                same: row.get(2)?,
-            });
-        }
+    let mut rows = statement.query([id.to_string()])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(Decision {
+            left: record_id(row::text(row, 0)?)?,
+            right: record_id(row::text(row, 1)?)?,
+            same: row.get(2)?,
+        });
     }
-    Ok(found.into_iter().collect())
+    Ok(found)
 }
 
 /// A record id from stored text.

@@ -9,15 +9,12 @@ use serde::{Deserialize, Serialize};
 use super::regroup::{Wanted, members};
 use crate::error::{Code, Problem};
 use crate::identity::{self, Input};
-use crate::ledger::{Ask, Cause, ChangeRow, Decision, Error as LedgerError, View, What};
+use crate::ledger::{Ask, Cause, Decision, Error as LedgerError, View};
 use crate::merge::FieldChange;
 use crate::model::{CustomerKey, FieldName, Record, RecordId};
 use crate::sync::Undo;
 use crate::sync::engine::Engine;
 use crate::sync::undo::Then;
-
-/// Lines of a customer's trail that a split looks at.
-const TRAIL: usize = 20_000;
 
 /// What an operator says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,9 +79,8 @@ impl Engine {
         } = word
         {
             let view = self.look_at_all(&concerned).await?;
-            let trail = self.trails(&view).await?;
             let leaves = |id: &RecordId| usize::from(records.contains(id));
-            decided.back.back = given_back(&view, &trail, leaves);
+            decided.back.back = given_back(&view, leaves);
             return Ok(decided);
         }
         for decision in &decisions {
@@ -109,10 +105,9 @@ impl Engine {
     /// parted.
     pub(super) async fn give_back(&self, records: &[RecordId], by: &str) -> Result<Undo, LedgerError> {
         let view = self.look_at_all(records).await?;
-        let trail = self.trails(&view).await?;
         let home = |id: &RecordId| view.records.get(id).map(|(_, customer)| *customer);
         let mut undo = Undo {
-            back: given_back(&view, &trail, home),
+            back: given_back(&view, home),
             ..Undo::default()
         };
         self.carry_out_undo(&mut undo, by, Then::Theirs).await?;
@@ -202,16 +197,6 @@ impl Engine {
         self.ledger.view(ask).await
     }
 
-    /// The trails of all customers of a view, oldest line first.
-    async fn trails(&self, view: &View) -> Result<Vec<ChangeRow>, LedgerError> {
-        let mut lines = Vec::new();
-        for key in view.customers.keys() {
-            lines.extend(self.ledger.changes(key, TRAIL).await?.into_iter().rev());
-        }
-        lines.sort_by_key(|line| line.at);
-        Ok(lines)
-    }
-
     /// Makes customers of the records as decisions now say.
     async fn follow(&self, decisions: &[Decision], concerned: &[RecordId], by: &str) -> Result<(), LedgerError> {
         let cause = Cause::Operator(CompactString::from(by));
@@ -287,10 +272,8 @@ fn cross(left: &[RecordId], right: &[RecordId], same: bool) -> Vec<Decision> {
 /// `side` tells who goes with whom.
 fn given_back<S: PartialEq>(
     view: &View,
-    trail: &[ChangeRow],
     side: impl Fn(&RecordId) -> S,
 ) -> BTreeMap<RecordId, BTreeMap<FieldName, FieldChange>> {
-    let before = before(trail);
     let live = || {
         let records = view.records.values().map(|(record, _)| record);
         records.filter(|record| record.deleted_at.is_none())
@@ -302,43 +285,14 @@ fn given_back<S: PartialEq>(
                 continue;
             }
             let stands = record.fields.value(field.as_str());
-            let says = |other: &&Record| {
-                other.asserts(field.as_str()) && stands.is_some() && other.fields.value(field.as_str()) == stands
-            };
+            let says = |other: &&Record| stands.is_some() && other.own_word(field.as_str()) == stands;
             let is_of_others = live().filter(says).any(|other| side(&other.id) != side(&record.id));
             let is_own = live().filter(says).any(|other| side(&other.id) == side(&record.id));
-            let stood = before.get(&(record.id.clone(), field.clone()));
-            if let Some(stood) = stood.filter(|stood| is_of_others && !is_own && stood.as_ref() != stands) {
+            if is_of_others && !is_own && ours.own.as_ref() != stands {
                 let of_record = back.entry(record.id.clone()).or_default();
-                of_record.insert(field.clone(), (stands.cloned(), stood.clone()));
+                of_record.insert(field.clone(), (stands.cloned(), ours.own.clone()));
             }
         }
     }
     back
-}
-
-/// What stood in a field before Nivel began to write it, since anybody else did.
-fn before(trail: &[ChangeRow]) -> BTreeMap<(RecordId, FieldName), Option<crate::model::Value>> {
-    let mut stood = BTreeMap::new();
-    let mut last = BTreeMap::new();
-    for line in trail {
-        let Some(record) = &line.change.record else { continue };
-        match &line.change.what {
-            What::Made(wrote) | What::Wrote(wrote) => {
-                for (field, (before, ours)) in &wrote.fields {
-                    let place = (record.clone(), field.clone());
-                    if last.insert(place.clone(), ours.clone()).as_ref() != Some(before) {
-                        stood.insert(place, before.clone());
-                    }
-                }
-            }
-            What::GivenBack(fields) => {
-                for field in fields.keys() {
-                    last.remove(&(record.clone(), field.clone()));
-                }
-            }
-            _ => {}
-        }
-    }
-    stood
 }

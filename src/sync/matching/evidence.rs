@@ -142,6 +142,7 @@ pub fn apart_from_others(view: &View, rules: &Rules) -> State {
                 record: record.clone(),
                 customer,
                 identifiers: member.identifiers,
+                decisions: Vec::new(),
                 refold: false,
             });
         }

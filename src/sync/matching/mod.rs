@@ -119,8 +119,6 @@ impl Engine {
             })
             .await?;
         }
-        let decisions = self.ledger.decisions().await?;
-        decisions.iter().for_each(|decision| state.decide(decision));
         tracing::info!(records = state.len(), "the scored match knows all records");
         Ok(state)
     }
@@ -181,7 +179,7 @@ impl Engine {
         );
         let problem = Problem::new(Code::WritesHeld, message)
             .about("match")
-            .hint("nothing is written meanwhile; look at who would change, then `nivel approve` lets it through");
+            .hint("nothing is written meanwhile; was there an import that should not be? If all is well, `nivel approve` lets it through");
         if held.is_none() {
             tracing::warn!(%problem, "the scored match is held");
             self.ledger.set_setting(HELD, &problem.message).await?;

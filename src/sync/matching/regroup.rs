@@ -73,6 +73,7 @@ pub fn regroup(view: &View, regroup: Regroup<'_>) -> Commit {
     for (loser, key) in &plan.absorbed {
         absorb(&view, *loser, *key, &mut commit);
         affected.merged.insert(*loser, *key);
+        commit.merges += 1;
     }
     for (id, (record, from)) in &view.records {
         let Some(to) = plan.homes.get(id).filter(|to| *to != from) else {

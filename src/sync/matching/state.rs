@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::regroup::Wanted;
-use crate::identity::matcher::{Decision as Word, Explanation, Link, Matcher, Slot, Weights};
+use crate::identity::matcher::{Decision as Word, Explanation, Features, Link, Matcher, Slot, Weights};
 use crate::identity::{features, ties};
 use crate::ledger::{Decision, Known, Review};
 use crate::merge::{MatchRules, Rules};
-use crate::model::{CustomerKey, FieldName, RecordId, StreamId, UnixMillis};
+use crate::model::{CustomerKey, FieldName, Kind, RecordId, StreamId, UnixMillis};
 
 /// Groups larger than this are not looked at link by link.
 const GROUP_MAX: usize = 64;
@@ -90,7 +90,11 @@ impl State {
         let kind = known.customer.kind;
         let source = self.sources.get(&record.id.stream).copied();
         let source = source.unwrap_or(crate::identity::matcher::UNKNOWN_SOURCE);
-        let Some(features) = features(record, kind, source) else {
+        known.decisions.iter().for_each(|decision| self.decide(decision));
+        // Who is gone, or says nothing, counts only where somebody said of whom he is.
+        let is_named = || known.decisions.iter().any(|decision| decision.same);
+        let silent = || is_named().then(|| Features::new(&[], source, kind == Kind::Organization));
+        let Some(features) = features(record, kind, source).or_else(silent) else {
             return;
         };
         let ties = ties(&known.identifiers, record, &self.external_ids, kind);

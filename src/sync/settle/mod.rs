@@ -278,6 +278,8 @@ impl Settling {
         let found = id.and_then(|id| self.homes.get(&id).copied().map(|holder| (id, holder)));
         match found {
             None => self.again_or_bury(write, owner, failure),
+            // What took its place is somebody else's: it did not live on, it is gone.
+            Some((_, holder)) if holder != owner && failure.class == Class::Merged => self.lose(write, owner),
             Some((id, holder)) if holder != owner => self.bury(write, owner, taken(&id, holder, owner)),
             Some(_) => {
                 if let Slot::Object(old) = &write.target.slot {
@@ -368,11 +370,13 @@ fn default_wait(class: Class) -> Duration {
 fn written(mut record: Record, write: &Write, done: &Done, now: UnixMillis) -> Record {
     for (name, says) in &done.unkept {
         if record.fields.value(name.as_str()) != says.as_ref() {
+            let own = record.own_word(name.as_str()).cloned();
             record.fields.0.insert(name.clone(), says.clone());
             record.observed.set(name, now);
             let ours = Ours {
                 value: says.clone(),
                 placeholder: false,
+                own,
             };
             record.ours.insert(name.clone(), ours);
         }
@@ -381,6 +385,7 @@ fn written(mut record: Record, write: &Write, done: &Done, now: UnixMillis) -> R
             .insert(name.clone(), Bounce::frozen(Freeze::NotKept, now));
     }
     for (name, wanted) in write.fields.iter().filter(|(name, _)| !done.unkept.contains_key(*name)) {
+        let own = record.own_word(name.as_str()).cloned();
         if !wanted.placeholder {
             record.fields.0.insert(name.clone(), wanted.value.clone());
             record.observed.set(name, now);
@@ -390,6 +395,7 @@ fn written(mut record: Record, write: &Write, done: &Done, now: UnixMillis) -> R
             Ours {
                 value: wanted.value.clone(),
                 placeholder: wanted.placeholder,
+                own,
             },
         );
     }

@@ -24,6 +24,7 @@ pub(super) async fn arrivals_wait_until_they_are_forgotten(ledger: &dyn Ledger) 
             deleted: true,
             key: Some(key(3)),
             problem: Some(Problem::new(Code::RecordUnmappable, "no date")),
+            joined: None,
         },
         identifiers: mail.map(email).into_iter().collect(),
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use nivel::ledger::{Decision, Error, Known, Matching, Review};
+use nivel::ledger::{Error, Known, Matching, Review};
 use nivel::model::{Customer, CustomerKey, RecordId};
 
 use super::Model;
@@ -44,9 +44,5 @@ impl Matching for Model {
 
     async fn joints(&self) -> Result<BTreeMap<CustomerKey, i32>, Error> {
         Ok(BTreeMap::new())
-    }
-
-    async fn decisions(&self) -> Result<Vec<Decision>, Error> {
-        Ok(Vec::new())
     }
 }

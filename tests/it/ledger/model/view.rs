@@ -30,7 +30,8 @@ impl State {
                 view.holders.insert(identifier.clone(), holders);
             }
         }
-        let records = ask.records.iter().chain(view.holders.values().flatten());
+        let joined = self.said_to_be_one(ask, &view);
+        let records = joined.iter().chain(view.holders.values().flatten());
         let owners = records.filter_map(|id| self.records.get(id)).map(|(_, key)| key);
         for key in &ask.customers {
             match self.live(key) {
@@ -69,6 +70,32 @@ impl State {
             }
         }
         view
+    }
+
+    /// The asked records, and whatever decisions tie to them or to the records of the same customers.
+    fn said_to_be_one(&self, ask: &Ask, view: &View) -> BTreeSet<RecordId> {
+        let customer = |id: &RecordId| self.records.get(id).map(|(_, key)| *key);
+        let mut asked: BTreeSet<RecordId> = ask.records.clone();
+        loop {
+            let of_ask = ask
+                .customers
+                .iter()
+                .filter_map(|key| self.live(key))
+                .map(|live| live.key);
+            let held = view.holders.values().flatten();
+            let keys: BTreeSet<CustomerKey> = asked.iter().chain(held).filter_map(customer).chain(of_ask).collect();
+            let is_near = |id: &RecordId| asked.contains(id) || customer(id).is_some_and(|key| keys.contains(&key));
+            let ties = self.decisions.iter().filter(|(_, same)| **same).map(|(pair, _)| pair);
+            let ties = ties.filter(|(left, right)| is_near(left) || is_near(right));
+            let more: BTreeSet<RecordId> = ties.flat_map(|(left, right)| [left.clone(), right.clone()]).collect();
+            let known = more.into_iter().filter(|id| self.records.contains_key(id));
+            let before = asked.len();
+            let more: Vec<RecordId> = known.collect();
+            asked.extend(more);
+            if asked.len() == before {
+                return asked;
+            }
+        }
     }
 
     /// Customers that stay as they are.
