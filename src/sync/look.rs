@@ -10,7 +10,7 @@ use super::engine::Engine;
 use crate::connector::Connection;
 use crate::connector::limits::{Lane, in_lane};
 use crate::error::{Class, Code, Failure, Problem};
-use crate::ledger::{Cause, Error as LedgerError, View};
+use crate::ledger::{Cause, Error as LedgerError, View, Write};
 use crate::merge::observe;
 use crate::model::{
     FieldName, Incoming, Operation, Outcome, Record, StreamId, StreamSpec, UnixMillis, Value, WriteAction,
@@ -27,7 +27,7 @@ impl Engine {
         connection: &Arc<dyn Connection>,
         stream: &StreamId,
         view: &View,
-        operations: Vec<Operation>,
+        (writes, operations): (&[Write], Vec<Operation>),
         lane: Lane,
     ) -> Result<Vec<Result<Operation, Failure>>, LedgerError> {
         let Some(spec) = spec_of(connection, stream) else {
@@ -52,9 +52,15 @@ impl Engine {
         let mut news: Vec<Incoming> = Vec::new();
         let by_id: BTreeMap<&CompactString, &Incoming> = found.iter().map(|one| (&one.remote, one)).collect();
         let mut decided = Vec::with_capacity(operations.len());
-        for operation in operations {
-            // An id that is not there, or no more, is the tool's to tell when it is written to.
+        for (operation, write) in operations.into_iter().zip(writes) {
             let now = to_change(&operation).and_then(|id| by_id.get(&id).copied());
+            // An answer that leaves an object out is looked at twice; then it is the tool's to tell what became of it.
+            if now.is_none() && to_change(&operation).is_some() && write.attempts <= 1 {
+                let problem =
+                    Problem::new(Code::WriteRaced, "the object was not found where it was").about(&write.operation);
+                decided.push(Err(Failure::new(Class::Conflict, problem)));
+                continue;
+            }
             let record = now.and_then(|now| view.records.get(&stream.record(now.remote.clone())));
             let (Some(now), Some((record, _))) = (now, record) else {
                 decided.push(Ok(operation));

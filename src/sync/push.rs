@@ -119,7 +119,9 @@ impl Engine {
         } else {
             Lane::Live
         };
-        let decided = self.look_before(connection, stream, &view, operations, lane).await?;
+        let decided = self
+            .look_before(connection, stream, &view, (&writes, operations), lane)
+            .await?;
         let going: Vec<Operation> = decided.iter().filter_map(|one| one.as_ref().ok()).cloned().collect();
         let mut carried = if going.is_empty() {
             Vec::new()

@@ -28,6 +28,8 @@ pub(crate) struct Tool {
     written: Mutex<Vec<Operation>>,
     /// Fields that it takes and does not keep.
     drops: Mutex<Vec<FieldName>>,
+    /// The next look-up by id finds nothing.
+    hides: Mutex<bool>,
     pub(crate) play: Mutex<Play>,
     clock: Arc<TestClock>,
 }
@@ -81,6 +83,11 @@ impl Tool {
     pub(crate) fn clear(&self, remote: &str, field: &str) {
         let mut objects = self.objects.lock().unwrap();
         objects.get_mut(remote).unwrap().0.insert(field.into(), None);
+    }
+
+    /// The next look-up by id finds nothing, although everything is there.
+    pub(crate) fn hide_once(&self) {
+        *self.hides.lock().unwrap() = true;
     }
 
     /// From now on the tool takes a field and does not keep it.
@@ -265,6 +272,9 @@ impl Connection for Tool {
 
     async fn get(&self, _stream: &str, remotes: &[CompactString]) -> Result<Vec<Incoming>, Failure> {
         self.act();
+        if std::mem::take(&mut *self.hides.lock().unwrap()) {
+            return Ok(Vec::new());
+        }
         let objects = self.objects.lock().unwrap();
         let play = self.play.lock().unwrap();
         let found = remotes.iter().filter_map(|remote| {
@@ -323,6 +333,7 @@ impl Scene {
                 objects: Mutex::default(),
                 written: Mutex::default(),
                 drops: Mutex::default(),
+                hides: Mutex::default(),
                 play: Mutex::default(),
                 clock: Arc::clone(&clock),
             };

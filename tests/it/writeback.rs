@@ -40,6 +40,18 @@ async fn what_somebody_changed_after_it_was_read_is_not_overwritten() {
 }
 
 #[tokio::test]
+async fn an_answer_that_leaves_the_object_out_is_no_leave_to_overwrite_it() {
+    let scene = agreed().await;
+    scene.tool("crm").change("1", "phone", "+358401000001");
+    scene.engine.plan().await.unwrap();
+    scene.later(60);
+    scene.tool("desk").change("n1", "phone", "+358402000002");
+    scene.tool("desk").hide_once();
+    scene.engine.push_all().await.unwrap();
+    assert_eq!(scene.tool("desk").says("n1", "phone").unwrap(), "+358402000002");
+}
+
+#[tokio::test]
 async fn a_change_beside_the_wanted_field_does_not_stop_the_write() {
     let scene = agreed().await;
     scene.tool("crm").change("1", "phone", "+358401000001");
