@@ -4,6 +4,7 @@
 #   make test    everything that can fail: format, lints, unit and integration tests, then real tools
 #   make bench   the figures of the README, measured here, ratios in one run
 #   make fuzz    the property tests with CASES (20000) random cases each instead of a few hundred
+#   make soak    random kills with every fault at once for SOAK_MINUTES (10); prints its seed, SEED plays it again
 #   make image   the container image; `make image-test` tries it as an admin would
 #
 # REAL=none    leaves the real tools out of `make test`
@@ -17,9 +18,10 @@ IMAGE ?= nivel
 DOCKER ?= docker
 ARGS ?=
 CASES ?= 20000
+SOAK_MINUTES ?= 10
 
 .NOTPARALLEL:
-.PHONY: help demo test setup fmt lint unit real bench fuzz image image-test
+.PHONY: help demo test setup fmt lint unit real bench fuzz soak image image-test
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -57,6 +59,10 @@ bench:
 fuzz:
 	@tests/setup.sh build
 	PROPTEST_CASES=$(CASES) $(CARGO) test --release --lib
+
+soak:
+	@tests/setup.sh build
+	SOAK_MINUTES=$(SOAK_MINUTES) $(CARGO) test --test it soak:: -- --nocapture
 
 image:
 	$(DOCKER) build -t $(IMAGE) .

@@ -14,9 +14,9 @@ use nivel::config::{Config, environment};
 use nivel::error::Problem;
 use nivel::fault;
 use nivel::ledger::{
-    Arrival, Ask, ChangeRow, Commit, Decision, Dropped, DueWrites, Error, Head, Inbox, InboxState, Keep, Landed,
-    Ledger, NewEvent, Request, Run, StreamState, SweepStage, Target, Totals, View, Waiting, Write, WriteChange,
-    WriteState,
+    Arrival, Ask, ChangeRow, Commit, Decision, Dropped, DueWrites, Error, Head, Inbox, InboxState, Keep, Known, Landed,
+    Ledger, Matching, NewEvent, Request, Review, Run, StreamState, SweepStage, Target, Totals, View, Waiting, Write,
+    WriteChange, WriteState,
 };
 use nivel::model::{Customer, CustomerKey, Record, RecordId, StreamId, SystemClock, UnixMillis};
 use nivel::sync::{Engine, Silent};
@@ -292,4 +292,43 @@ async fn sync(config: &PathBuf, env: &BTreeMap<String, String>, bug: Bug) -> Res
         .sync(Some("test"))
         .await
         .is_ok_and(|summary| summary.is_clean()))
+}
+
+#[async_trait]
+impl Matching for Seeded {
+    async fn unmatched(&self, limit: usize) -> Result<Option<(i64, Vec<Known>)>, Error> {
+        self.inner.unmatched(limit).await
+    }
+
+    async fn last_unmatched(&self) -> Result<i64, Error> {
+        self.inner.last_unmatched().await
+    }
+
+    async fn forget_unmatched(&self, last: i64, keep_refolds: bool) -> Result<(), Error> {
+        self.inner.forget_unmatched(last, keep_refolds).await
+    }
+
+    async fn known(&self, after: i64, limit: usize) -> Result<Vec<(i64, Known)>, Error> {
+        self.inner.known(after, limit).await
+    }
+
+    async fn former(&self, records: &[RecordId]) -> Result<BTreeMap<RecordId, Customer>, Error> {
+        self.inner.former(records).await
+    }
+
+    async fn reviews(&self, limit: usize) -> Result<Vec<Review>, Error> {
+        self.inner.reviews(limit).await
+    }
+
+    async fn reviews_of(&self, records: &[RecordId]) -> Result<Vec<Review>, Error> {
+        self.inner.reviews_of(records).await
+    }
+
+    async fn review(&self, id: i64) -> Result<Option<Review>, Error> {
+        self.inner.review(id).await
+    }
+
+    async fn joints(&self) -> Result<BTreeMap<CustomerKey, i32>, Error> {
+        self.inner.joints().await
+    }
 }

@@ -17,12 +17,15 @@ use crate::error::Problem;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Reads nothing but a greeting from each system, and writes nothing.\n\n\
-Example:\n  nivel check\n  nivel check --offline --config nivel.yaml --config production.yaml"
+Example:\n  nivel check\n  nivel check --offline --config nivel.yaml --config production.yaml\n  nivel check --fields"
 )]
 pub(super) struct Check {
     /// Only the config; speak to no system
     #[arg(long)]
     offline: bool,
+    /// Compare the mapped fields with those the tools themselves describe, custom ones by their labels
+    #[arg(long, conflicts_with = "offline")]
+    fields: bool,
 }
 
 impl Check {
@@ -34,6 +37,9 @@ impl Check {
                 .await
                 .map_err(Failed::from_all)?,
         };
+        if self.fields {
+            return super::fields::check(context, &connections).await;
+        }
         let mut systems: Vec<Answer> = config
             .systems
             .iter()

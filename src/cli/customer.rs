@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Failed;
 use super::app::Context;
+use super::decided::{Merge, Pin, Split};
 use super::output::{Exit, Show, count, line, table, wide_table};
 use super::plan::target_text;
 use super::sync::state_word;
@@ -26,6 +27,12 @@ pub(super) enum Customer {
     Show(ShowArgs),
     /// Say where a customer's values come from, by which rule, and instead of what
     Why(Why),
+    /// Make two customers one, for ever
+    Merge(Merge),
+    /// Take records away from a customer: they are somebody else, for ever
+    Split(Split),
+    /// Confirm a customer: her records stay together, for ever
+    Pin(Pin),
 }
 
 /// Show a customer beside the records it is made of
@@ -44,6 +51,9 @@ impl Customer {
         match self {
             Self::Show(args) => args.run(context).await,
             Self::Why(verb) => verb.run(context).await,
+            Self::Merge(verb) => verb.run(context).await,
+            Self::Split(verb) => verb.run(context).await,
+            Self::Pin(verb) => verb.run(context).await,
         }
     }
 }
@@ -94,6 +104,18 @@ pub(super) async fn find(ledger: &dyn Ledger, who: &str) -> Result<Matches, Fail
         Err(nobody(who).into())
     } else {
         Ok(Matches::Several(matches))
+    }
+}
+
+/// The one customer who was meant.
+pub(super) async fn the_one(ledger: &dyn Ledger, who: &str) -> Result<CustomerKey, Failed> {
+    match find(ledger, who).await? {
+        Matches::One(key) => Ok(key),
+        Matches::Several(_) => {
+            let problem = Problem::new(Code::NotFound, format!("`{who}` is more than one customer"));
+            let hint = format!("`nivel customer show {who}` lists them; name one by its key");
+            Err(problem.hint(hint).into())
+        }
     }
 }
 
@@ -227,7 +249,7 @@ impl Sheet {
     }
 
     fn cell(&self, record: &RecordSheet, field: &FieldName) -> String {
-        let value = show(&record.fields, field);
+        let value = cell_text(&record.fields, field);
         let is_origin = self.lineage.get(field).is_some_and(|origin| origin.record == record.id);
         let mark = match (is_origin, record.ours.contains(field)) {
             (true, _) => " *",
@@ -239,7 +261,7 @@ impl Sheet {
 }
 
 /// A value for a cell: `·` when the field was emptied, nothing when it was never filled.
-fn show(fields: &Fields, field: &FieldName) -> String {
+pub(super) fn cell_text(fields: &Fields, field: &FieldName) -> String {
     let Some(value) = fields.0.get(field) else {
         return String::new();
     };
@@ -258,7 +280,7 @@ impl Show for Sheet {
         let mut head = vec!["field".to_owned(), "customer".to_owned()];
         head.extend(self.records.iter().map(|record| record.id.to_string()));
         let rows = self.fields().into_iter().map(|field| {
-            let mut row = vec![field.to_string(), show(&self.golden, field)];
+            let mut row = vec![field.to_string(), cell_text(&self.golden, field)];
             row.extend(self.records.iter().map(|record| self.cell(record, field)));
             row
         });
@@ -346,6 +368,15 @@ fn what_text(what: &What) -> String {
                 fields.iter().map(set).collect::<Vec<_>>().join("; ")
             )
         }
+        What::GivenBack(fields) => {
+            let set = |(field, (_, back)): (&FieldName, &(Option<Value>, Option<Value>))| {
+                format!("{field} = {}", value(back))
+            };
+            format!(
+                "given back after a split: {}",
+                fields.iter().map(set).collect::<Vec<_>>().join("; ")
+            )
+        }
         What::Died(problem) => format!("write given up: {problem}"),
         What::Frozen(fields) => {
             let names: Vec<_> = fields.iter().map(FieldName::as_str).collect();
@@ -378,6 +409,7 @@ mod tests {
         let ours = Ours {
             value: Some(text("ana@example.com")),
             placeholder: false,
+            own: None,
         };
         desk.ours.insert("email".into(), ours);
         let origin = Origin {

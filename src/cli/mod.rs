@@ -9,16 +9,20 @@ mod check;
 mod connector;
 mod customer;
 mod dead;
+mod decided;
 mod demo;
 mod explain;
+mod fields;
 mod frozen;
 mod identity;
 mod init;
+mod joined;
 mod lint;
 mod log;
 mod output;
 mod plan;
 mod progress;
+mod review;
 mod run;
 mod status;
 mod sync;
@@ -156,9 +160,12 @@ enum Verb {
     Undo(undo::Undo),
     /// Show where each stream stands and what waits
     Status(status::Status),
-    /// Look at one customer
+    /// Look at one customer, and say who is who
     #[command(subcommand)]
     Customer(customer::Customer),
+    /// Answer whether customers that look alike are one
+    #[command(subcommand)]
+    Review(review::Review),
     /// Look at writes that were given up, and retry or drop them
     #[command(subcommand)]
     Dead(dead::Dead),
@@ -188,6 +195,7 @@ impl Verb {
             Self::Undo(verb) => verb.run(context).await,
             Self::Status(verb) => verb.run(context).await,
             Self::Customer(verb) => verb.run(context).await,
+            Self::Review(verb) => verb.run(context).await,
             Self::Dead(verb) => verb.run(context).await,
             Self::Connector(verb) => verb.run(context).await,
             Self::Identity(verb) => verb.run(context),

@@ -15,6 +15,7 @@ use super::sync::state_word;
 use crate::error::{Code, Problem};
 use crate::ledger::{InboxState, Run, StreamState, Totals, WriteState};
 use crate::model::{QuotaUse, UnixMillis};
+use crate::sync::MATCH_HELD;
 
 /// A health check must not hang.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -45,13 +46,16 @@ impl Status {
             Ok(rules) => !crate::sync::is_approved(ledger.as_ref(), &rules).await?,
             Err(_) => false,
         };
+        let ids: Vec<_> = streams.keys().cloned().collect();
         let report = Report {
             needs_approval,
+            vanished: crate::sync::vanished(ledger.as_ref(), &ids).await?,
             at: context.clock.now(),
             streams: streams.into_iter().map(|(id, state)| (id.to_string(), state)).collect(),
             totals: ledger.totals().await?,
             webhooks: ledger.inbox().await?,
             runs: ledger.runs(self.runs).await?,
+            match_held: ledger.setting(MATCH_HELD).await?.filter(|held| !held.is_empty()),
             quotas: crate::daemon::quotas(&config, context.clock.now()).await?,
         };
         context.output.show(&report);
@@ -93,11 +97,15 @@ struct Report {
     /// Nobody has said yes to the present setup: nothing is written.
     needs_approval: bool,
     streams: BTreeMap<String, StreamState>,
+    /// Mapped fields that are in no object of their stream any more.
+    vanished: Vec<Problem>,
     totals: Totals,
     /// By system: received = waiting + all fates.
     webhooks: BTreeMap<CompactString, InboxState>,
     runs: Vec<Run>,
     quotas: Vec<QuotaUse>,
+    /// Why the scored match is held, if it is.
+    match_held: Option<String>,
 }
 
 impl Report {
@@ -110,10 +118,74 @@ impl Report {
         let has_problem =
             self.streams.values().any(is_sick) || self.webhooks.values().any(|state| !state.problems.is_empty());
         let is_held = self.totals.writes.get(&WriteState::Held).is_some_and(|held| *held > 0);
-        if has_problem || self.dead() > 0 || self.needs_approval || is_held || self.totals.frozen > 0 {
+        if has_problem
+            || self.dead() > 0
+            || self.needs_approval
+            || is_held
+            || self.totals.frozen > 0
+            || self.match_held.is_some()
+            || !self.vanished.is_empty()
+        {
             Exit::Degraded
         } else {
             Exit::Fine
+        }
+    }
+
+    fn write_lines(&self, text: &mut String) {
+        let totals = &self.totals;
+        let writes = totals.writes.iter().filter(|(_, number)| **number > 0);
+        let writes = writes.map(|(state, number)| format!("{number} {}", state_word(*state)));
+        let removals = (totals.deletes > 0).then(|| format!("{} among them", count(totals.deletes, "removal")));
+        let writes: Vec<String> = writes.chain(removals).collect();
+        if writes.is_empty() {
+            line(text, "no write waits");
+        } else {
+            line(text, format_args!("writes: {}", writes.join(" · ")));
+        }
+        if self.dead() > 0 {
+            line(text, "`nivel dead list` shows why");
+        }
+        if totals.writes.get(&WriteState::Held).is_some_and(|held| *held > 0) {
+            line(
+                text,
+                "held writes wait for a yes: `nivel plan` shows them, `nivel approve` lets them out",
+            );
+        }
+        if totals.frozen > 0 {
+            let records = count(totals.frozen, "record");
+            line(
+                text,
+                format_args!("{records} with frozen fields: `nivel dead frozen` shows why"),
+            );
+        }
+        if self.needs_approval {
+            line(text, super::sync::not_approved());
+        }
+    }
+
+    /// Where the scored match stands.
+    fn match_lines(&self, text: &mut String) {
+        let totals = &self.totals;
+        if totals.unmatched > 0 {
+            let waiting = count(totals.unmatched, "record");
+            line(
+                text,
+                format_args!("match: {waiting} to be compared; nothing is written before"),
+            );
+        }
+        if let Some(held) = &self.match_held {
+            line(
+                text,
+                format_args!("match held: {held}; `nivel approve` lets it through"),
+            );
+        }
+        if totals.reviews > 0 {
+            let open = count(totals.reviews, "question");
+            line(
+                text,
+                format_args!("review: {open} wait for a person; `nivel review list`"),
+            );
         }
     }
 
@@ -157,6 +229,9 @@ impl Show for Report {
                 table(["stream", "state", "read to its end", "problem"], rows),
             );
         }
+        for problem in &self.vanished {
+            line(&mut text, problem);
+        }
         let totals = &self.totals;
         line(
             &mut text,
@@ -168,34 +243,8 @@ impl Show for Report {
                 totals.rejected
             ),
         );
-        let writes = totals.writes.iter().filter(|(_, number)| **number > 0);
-        let writes = writes.map(|(state, number)| format!("{number} {}", state_word(*state)));
-        let removals = (totals.deletes > 0).then(|| format!("{} among them", count(totals.deletes, "removal")));
-        let writes: Vec<String> = writes.chain(removals).collect();
-        if writes.is_empty() {
-            line(&mut text, "no write waits");
-        } else {
-            line(&mut text, format_args!("writes: {}", writes.join(" · ")));
-        }
-        if self.dead() > 0 {
-            line(&mut text, "`nivel dead list` shows why");
-        }
-        if totals.writes.get(&WriteState::Held).is_some_and(|held| *held > 0) {
-            line(
-                &mut text,
-                "held writes wait for a yes: `nivel plan` shows them, `nivel approve` lets them out",
-            );
-        }
-        if totals.frozen > 0 {
-            let records = count(totals.frozen, "record");
-            line(
-                &mut text,
-                format_args!("{records} with frozen fields: `nivel dead frozen` shows why"),
-            );
-        }
-        if self.needs_approval {
-            line(&mut text, super::sync::not_approved());
-        }
+        self.write_lines(&mut text);
+        self.match_lines(&mut text);
         if !self.quotas.is_empty() {
             let row = |quota: &QuotaUse| {
                 let used = format!("{} of {}", quota.spent, quota.max);
@@ -269,6 +318,7 @@ mod tests {
         Report {
             at,
             needs_approval: false,
+            vanished: Vec::new(),
             streams: [("crm/person".to_owned(), well)].into(),
             totals: Totals {
                 records: 3,
@@ -278,6 +328,7 @@ mod tests {
             webhooks: BTreeMap::new(),
             runs: Vec::new(),
             quotas: Vec::new(),
+            match_held: None,
         }
     }
 

@@ -5,22 +5,28 @@ use serde::Serialize;
 
 use super::Failed;
 use super::app::Context;
-use super::customer::{Matches, find, view_of};
+use super::customer::{the_one, view_of};
+use super::joined::{Apart, joints, path_text};
 use super::output::{Exit, Show, line, table};
 use crate::config::{Specs, did_you_mean};
 use crate::error::{Code, Problem};
-use crate::ledger::View;
+use crate::ledger::{Ledger, View};
 use crate::merge::{FieldRule, OnClear, Pick, Survivorship, candidates};
 use crate::model::{CustomerKey, FieldName, Origin, Record, RecordId, UnixMillis, Value};
+use crate::sync::Act;
+use crate::sync::matching::evidence::Path;
 
 /// Say where a customer's values come from, by which rule, and instead of what
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  nivel customer why ana@example.com\n  nivel customer why ana@example.com phone")]
+#[command(
+    after_help = "Example:\n  nivel customer why ana@example.com\n  nivel customer why ana@example.com phone\n  \
+nivel customer why crm/person/7 desk/user/9"
+)]
 pub(super) struct Why {
     /// A customer key, a record (system/stream/id), an e-mail, a phone number, or any text
     who: String,
-    /// Only this field, with everybody who has a say in it
-    field: Option<String>,
+    /// Only this field, with everybody who has a say in it; or another customer: why the two are apart
+    what: Option<String>,
 }
 
 impl Why {
@@ -29,20 +35,44 @@ impl Why {
         // Who wins is a matter of roles and field rules alone; what the tools can do does not come into it.
         let rules = crate::config::rules(&config, &Specs::new());
         let ledger = context.ledger()?;
-        let key = match find(ledger.as_ref(), &self.who).await? {
-            Matches::One(key) => key,
-            Matches::Several(_) => {
-                let problem = Problem::new(Code::NotFound, format!("`{}` is more than one customer", self.who));
-                let hint = format!("`nivel customer show {}` lists them; name one by its key", self.who);
-                return Err(problem.hint(hint).into());
+        let key = the_one(ledger.as_ref(), &self.who).await?;
+        let what = self.what.as_deref();
+        if let Some(other) = what.filter(|text| is_somebody(text)) {
+            let other_key = the_one(ledger.as_ref(), other).await?;
+            if other_key != key {
+                let left = first_record(ledger.as_ref(), &self.who, key).await?;
+                let right = first_record(ledger.as_ref(), other, other_key).await?;
+                drop(ledger);
+                let pair = context.act(Act::WhyApart { left, right }).await?;
+                context.output.show(&Apart(pair));
+                return Ok(Exit::Fine);
             }
-        };
+        }
         let view = view_of(ledger.as_ref(), key).await?;
         drop(ledger);
-        let reasons = reasons(key, &view, &Survivorship::new(&rules), self.field.as_deref())?;
+        let field = what.filter(|text| !is_somebody(text));
+        let mut reasons = reasons(key, &view, &Survivorship::new(&rules), field)?;
+        if field.is_none() {
+            reasons.joined = Some(joints(context, &view, &rules, reasons.key).await?);
+        }
         context.output.show(&reasons);
         Ok(Exit::Fine)
     }
+}
+
+/// No field is called so.
+fn is_somebody(text: &str) -> bool {
+    text.contains(['/', '@']) || text.parse::<CustomerKey>().is_ok()
+}
+
+/// The record that was named, or the customer's first.
+async fn first_record(ledger: &dyn Ledger, who: &str, key: CustomerKey) -> Result<RecordId, Failed> {
+    let view = view_of(ledger, key).await?;
+    let named = who.parse::<RecordId>().ok().filter(|id| view.records.contains_key(id));
+    let live = view.records.iter().find(|(_, (record, _))| record.deleted_at.is_none());
+    let first = live.or_else(|| view.records.iter().next()).map(|(id, _)| id.clone());
+    let nobody = || Problem::new(Code::NotFound, format!("`{who}` has no record")).into();
+    named.or(first).ok_or_else(nobody)
 }
 
 /// Where the values of a customer come from.
@@ -50,6 +80,9 @@ impl Why {
 struct Reasons {
     key: CustomerKey,
     fields: Vec<Reason>,
+    /// What makes her records one customer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    joined: Option<Path>,
     /// True when one field was asked for, so that all candidates are shown.
     #[serde(skip)]
     is_single: bool,
@@ -135,6 +168,7 @@ fn reasons(key: CustomerKey, view: &View, rules: &Survivorship, field: Option<&s
     Ok(Reasons {
         key,
         fields: wanted.into_iter().map(reason).collect(),
+        joined: None,
         is_single: field.is_some(),
     })
 }
@@ -174,7 +208,9 @@ impl Show for Reasons {
             ]
         };
         let head = ["field", "value", "from", "since", "rule"];
-        format!("{}\n\n{}\n", self.key, table(head, self.fields.iter().map(row)))
+        let fields = table(head, self.fields.iter().map(row));
+        let joined = self.joined.as_ref().map(path_text).unwrap_or_default();
+        format!("{}\n\n{fields}\n\n{joined}", self.key)
     }
 }
 

@@ -7,6 +7,7 @@ mod check;
 mod deletes;
 mod fields;
 mod files;
+mod identity;
 mod layers;
 mod place;
 mod read;
@@ -32,7 +33,7 @@ pub use rules::{Specs, rules};
 use self::place::Places;
 use crate::error::Problem;
 use crate::manifest::Limit;
-use crate::merge::{Brake, Create, FieldRule, OnDelete, Role};
+use crate::merge::{Brake, Create, FieldRule, MatchRules, OnDelete, Role};
 use crate::model::{FieldName, Sweeps};
 
 /// The name of the connector that reads dropped files instead of speaking to a tool.
@@ -216,6 +217,8 @@ pub struct FileConfig {
 pub struct IdentityConfig {
     /// Fields that hold an id the company itself gives to its customers.
     pub external_ids: Vec<FieldName>,
+    /// How far the scored match may go; `None` joins by identifiers alone.
+    pub matching: Option<MatchRules>,
 }
 
 /// How long history is kept.

@@ -12,13 +12,13 @@ use secrecy::SecretString;
 use super::deletes::{self, DELETES, ON_DELETE};
 use super::fields::{FIELD, fields};
 use super::files::{COLUMN, FILES, files};
+use super::identity::IDENTITY;
 use super::layers::Merged;
 use super::reader::{Entry, Reader, Section};
 use super::substitute::secret_from_file;
 use super::words::{duration, rate};
 use super::{
-    CacheConfig, Config, FILE_CONNECTOR, HttpConfig, IdentityConfig, LogConfig, LogFormat, Retention, StreamConfig,
-    SystemConfig,
+    CacheConfig, Config, FILE_CONNECTOR, HttpConfig, LogConfig, LogFormat, Retention, StreamConfig, SystemConfig,
 };
 use crate::error::Problem;
 use crate::manifest::{Limit, Pattern, Rate, RateLimit};
@@ -71,7 +71,6 @@ const SYSTEM: &[&str] = &[
 const STREAM: &[&str] = &["create", "qualified_by", "write", "full", "on_delete"];
 const LIMIT: &[&str] = &["rate", "parallel", "path"];
 const SECRET_FILE: &[&str] = &["file"];
-const IDENTITY: &[&str] = &["external_ids"];
 const RETENTION: &[&str] = &["changes", "runs", "inbox"];
 
 /// Every option there is, by the place it stands in (`*` is a name the admin chose). `config/full.yaml` shows all of them.
@@ -133,9 +132,7 @@ pub(super) fn config(merged: Merged) -> Result<Config, Vec<Problem>> {
         fields,
         default_rule,
         quarantine: deletes::quarantine(&root),
-        identity: IdentityConfig {
-            external_ids: field_names(&root.section("identity", IDENTITY), "external_ids").unwrap_or_default(),
-        },
+        identity: super::identity::identity(&root.section("identity", IDENTITY)),
         retention: retention(&root),
         places: merged.places.clone(),
     };
@@ -422,7 +419,7 @@ fn secret(entry: &Entry<'_>) -> Option<String> {
     }
 }
 
-fn field_names(section: &Section<'_>, key: &str) -> Option<Vec<FieldName>> {
+pub(super) fn field_names(section: &Section<'_>, key: &str) -> Option<Vec<FieldName>> {
     let names = section.names(key)?;
     Some(names.iter().map(|name| FieldName::from(name.as_str())).collect())
 }

@@ -33,6 +33,7 @@ pub fn rules(config: &Config, specs: &Specs) -> Rules {
         default: config.default_rule.clone(),
         external_ids: config.identity.external_ids.clone(),
         quarantine: config.quarantine,
+        matching: config.identity.matching,
     }
 }
 

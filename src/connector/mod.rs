@@ -9,7 +9,7 @@ use compact_str::CompactString;
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::Manifest;
 pub use crate::model::{Cursor, Done, Incoming, Operation, Outcome, Page, WriteAction};
-use crate::model::{FieldName, StreamSpec, UnixMillis, Value};
+use crate::model::{Description, FieldName, StreamSpec, UnixMillis, Value};
 
 pub mod auth;
 pub mod breaker;
@@ -53,6 +53,14 @@ pub trait Connection: Send + Sync {
 
     /// Carries out operations, split into as many requests as the system needs, and accounts for every one of them.
     async fn write(&self, stream: &str, operations: &[Operation]) -> Vec<Outcome>;
+
+    /// The fields of a stream as the system itself describes them; `None` when it does not.
+    ///
+    /// # Errors
+    /// When the system does not answer.
+    async fn describe(&self, _stream: &str) -> Result<Option<Description>, Failure> {
+        Ok(None)
+    }
 
     /// What it costs to make and change so many objects of a stream; nothing where nothing is known.
     fn effort(&self, _stream: &str, _creates: u64, _updates: u64) -> effort::Effort {

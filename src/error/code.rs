@@ -104,6 +104,8 @@ codes! {
     WritesHeld = "OUT007", Admin;
     /// Somebody changed in the tool what was to be written.
     WriteRaced = "OUT009", Nobody;
+    /// A value is not in the list that the tool has for the field.
+    NotInList = "OUT011", Team;
     /// The setup was never approved.
     NotApproved = "OUT008", Admin;
     /// What was deleted elsewhere came back before the deletion was passed on.
@@ -126,6 +128,8 @@ codes! {
     RunLate = "SCH001", Admin;
     /// A full sweep misses more than the brake lets through.
     SweepHeld = "SCH002", Admin;
+    /// A mapped field is in none of the tool's objects any more.
+    FieldVanished = "SCH003", Admin;
     /// A webhook that used to come does not come any more.
     WebhookSilent = "HOK001", Admin;
     /// The port for HTTP cannot be opened.

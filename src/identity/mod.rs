@@ -4,11 +4,11 @@
 //! stand-ins and shared values say nothing about a person; `lists/` holds them as data), turned into
 //! [`identifiers`], and [`resolve`]d into groups.
 //!
-//! The scored match on comparable fields (names, addresses) belongs between the shared identifiers and the making of a
-//! new key: it will propose further pairs to [`resolve`], weaker than every identifier. Nothing here guesses.
+//! What no identifier joins, the scored [`matcher`] may: on [`features`] of what the records say by themselves.
 
 pub mod domain;
 pub mod email;
+mod features;
 mod identifiers;
 mod lists;
 pub mod matcher;
@@ -18,6 +18,7 @@ mod resolve;
 mod sets;
 mod text;
 
+pub use features::{features, speaks, ties};
 pub use identifiers::{IdentityRules, has_own_mailbox, identifiers};
-pub use resolve::{Group, Input, Member, Resolution, resolve};
+pub use resolve::{Group, Input, Member, Resolution, regroup, resolve};
 pub use sets::Sets;

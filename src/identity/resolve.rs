@@ -7,7 +7,8 @@
 //! evidence first, and no step may bring together what must stay apart, however long the chain. So a record stays where
 //! the stronger identifier is; among equally strong ones where it is already; then where the older key is.
 //!
-//! Scored pairs (see the module above) will enter as one more rank, behind every identifier and before the present keys.
+//! *Followers* (records that are gone, or say nothing of their own) bring nobody together: they go along with the one
+//! group that is nearest. Groups that the scored match found are taken as they are ([`regroup`]); only keys are given.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,6 +43,8 @@ pub struct Input {
     pub must: BTreeSet<(RecordId, RecordId)>,
     /// Pairs an operator declared to be two customers. Outranks everything, must-links as well.
     pub cannot: BTreeSet<(RecordId, RecordId)>,
+    /// Records that join nobody to anybody.
+    pub followers: BTreeSet<RecordId>,
 }
 
 /// Records that are one customer.
@@ -88,9 +91,123 @@ pub fn resolve(mut input: Input) -> Resolution {
         let is_free = (0..members.len()).map(|member| !contested.contains(&sets.root(member)));
         sets = part(&members, &evidence, &is_free.collect::<Vec<_>>());
     }
+    if !input.followers.is_empty() {
+        follow(&members, &mut sets, &evidence.apart, |member| {
+            input.followers.contains(&member.record)
+        });
+    }
     Resolution {
         groups: keyed(&members, &mut sets, &input.customers),
     }
+}
+
+/// Gives keys to groups that were found elsewhere; who is in none of them follows the others. A record that had a key of
+/// its own before it came to another customer (`former`) speaks for that one, so that a group that parts has its former
+/// key again. Operators' words (`decided`) were heard when the groups were found; here they count for the followers.
+#[must_use]
+pub fn regroup(
+    members: Vec<Member>,
+    found: &[Vec<RecordId>],
+    former: &BTreeMap<RecordId, CustomerKey>,
+    decided: &[(RecordId, RecordId, bool)],
+) -> Resolution {
+    let mut members = added_up(members);
+    let mut sets = Sets::new(members.len());
+    let mut is_grouped = BTreeSet::new();
+    let decided: Vec<(usize, usize, bool)> = decided
+        .iter()
+        .filter_map(|(left, right, same)| Some((position(&members, left)?, position(&members, right)?, *same)))
+        .collect();
+    for group in found {
+        let places: Vec<usize> = group.iter().filter_map(|record| position(&members, record)).collect();
+        places.windows(2).for_each(|pair| sets.join(pair[0], pair[1]));
+        is_grouped.extend(group);
+    }
+    let follows = |member: &Member| !is_grouped.contains(&member.record);
+    let apart: Vec<(usize, usize)> = decided
+        .iter()
+        .filter(|said| !said.2)
+        .map(|said| (said.0, said.1))
+        .collect();
+    for (left, right, _) in decided.iter().filter(|said| said.2) {
+        if follows(&members[*left]) || follows(&members[*right]) {
+            join_where_allowed(&mut sets, &[*left, *right], &apart);
+        }
+    }
+    follow(&members, &mut sets, &apart, follows);
+    let own = |member: &Member| {
+        let own = former.get(&member.record).filter(|key| key.kind == member.kind);
+        own.copied().or(member.customer)
+    };
+    // Who goes along with others has no say in which key they have.
+    let leaders = members.iter().filter(|member| !follows(member));
+    let claimed: BTreeSet<CustomerKey> = leaders.filter_map(own).collect();
+    for member in &mut members {
+        let key = own(member);
+        member.customer = key.filter(|key| !follows(member) || !claimed.contains(key));
+    }
+    Resolution {
+        groups: keyed(&members, &mut sets, &BTreeSet::new()),
+    }
+}
+
+fn position(members: &[Member], record: &RecordId) -> Option<usize> {
+    members.binary_search_by(|member| member.record.cmp(record)).ok()
+}
+
+/// Puts each follower to the group with which it shares its strongest identifier, else to the one that most records of
+/// its present customer are in.
+fn follow(members: &[Member], sets: &mut Sets, apart: &[(usize, usize)], follows: impl Fn(&Member) -> bool) {
+    let (followers, leaders): (Vec<usize>, Vec<usize>) = (0..members.len()).partition(|at| follows(&members[*at]));
+    let mut holders: BTreeMap<(Kind, &Identifier), Vec<usize>> = BTreeMap::new();
+    let mut customers: BTreeMap<CustomerKey, Vec<usize>> = BTreeMap::new();
+    for at in &leaders {
+        let member = &members[*at];
+        for identifier in &member.identifiers {
+            holders.entry((member.kind, identifier)).or_default().push(*at);
+        }
+        if let Some(customer) = member.customer {
+            customers.entry(customer).or_default().push(*at);
+        }
+    }
+    let mut alone: BTreeMap<CustomerKey, Vec<usize>> = BTreeMap::new();
+    for at in followers {
+        let member = &members[at];
+        if leaders.iter().any(|leader| sets.root(*leader) == sets.root(at)) {
+            continue;
+        }
+        let mut shared: Vec<&Identifier> = member.identifiers.iter().collect();
+        shared.sort_by_key(|identifier| IdentifierKind::ALL.iter().position(|kind| *kind == identifier.kind));
+        let by_identifier = shared
+            .into_iter()
+            .find_map(|identifier| holders.get(&(member.kind, identifier)));
+        let of_customer = member.customer.and_then(|customer| customers.get(&customer));
+        match by_identifier.or(of_customer) {
+            Some(near) => {
+                let near = most_of(sets, near, |leader| members[leader].customer == member.customer);
+                join_where_allowed(sets, &[near, at], apart);
+            }
+            None => {
+                if let Some(customer) = member.customer {
+                    alone.entry(customer).or_default().push(at);
+                }
+            }
+        }
+    }
+    for together in alone.into_values() {
+        join_where_allowed(sets, &together, apart);
+    }
+}
+
+/// Of records in several sets, the first one of the set that has most of them; those `preferred` count first.
+fn most_of(sets: &Sets, of: &[usize], preferred: impl Fn(usize) -> bool) -> usize {
+    let mut counts: BTreeMap<usize, (usize, usize, std::cmp::Reverse<usize>)> = BTreeMap::new();
+    for at in of {
+        let count = counts.entry(sets.root(*at)).or_insert((0, 0, std::cmp::Reverse(*at)));
+        count.0 += usize::from(preferred(*at));
+        count.1 += 1;
+    }
+    counts.into_values().max().map_or(0, |(_, _, first)| first.0)
 }
 
 /// Members by record. A customer of another kind than the record is none: the stream's kind was changed in the config.
@@ -122,7 +239,11 @@ impl Evidence {
     fn of(members: &[Member], input: &Input) -> Self {
         let mut customers: BTreeMap<CustomerKey, Vec<usize>> = BTreeMap::new();
         let mut holders: BTreeMap<(Kind, &Identifier), Vec<usize>> = BTreeMap::new();
-        for (at, member) in members.iter().enumerate() {
+        let speaking = members
+            .iter()
+            .enumerate()
+            .filter(|(_, member)| !input.followers.contains(&member.record));
+        for (at, member) in speaking {
             if let Some(customer) = member.customer {
                 customers.entry(customer).or_default().push(at);
             }

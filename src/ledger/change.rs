@@ -24,6 +24,8 @@ pub enum Cause {
     Operator(CompactString),
     /// The admin's rules changed.
     Rules,
+    /// The scored match.
+    Match,
 }
 
 /// One line of the audit trail.
@@ -61,6 +63,8 @@ pub enum What {
     Wrote(Wrote),
     /// An operator took back what Nivel had written to it: name → (ours, what stood there before). The fields are frozen.
     Undone(BTreeMap<FieldName, (Option<Value>, Option<Value>)>),
+    /// A split gave it back what stood there before Nivel wrote another customer's value: name → (ours, what stood there).
+    GivenBack(BTreeMap<FieldName, (Option<Value>, Option<Value>)>),
     /// A write was given up.
     Died(Problem),
     /// These fields are not written any more: the tool kept changing them back, or did not keep them.

@@ -48,6 +48,13 @@ pub(super) fn identifier_digest(identifier: &Identifier) -> i64 {
 
 /// The number by which a kind is stored; never reused for another one.
 #[must_use]
+/// The kind of a number of [`kind_number`].
+pub(super) fn identifier_kind_of(number: u8) -> Option<IdentifierKind> {
+    IdentifierKind::ALL
+        .into_iter()
+        .find(|kind| kind_number(*kind) == number)
+}
+
 pub(super) fn kind_number(kind: IdentifierKind) -> u8 {
     match kind {
         IdentifierKind::Key => 1,
@@ -185,6 +192,7 @@ mod tests {
             Ours {
                 value: None,
                 placeholder: false,
+                own: None,
             },
         );
         assert_eq!(content_hash(&record), before);

@@ -3,30 +3,33 @@
 //! What one page, webhook, write result or operator's act changes is one [`Commit`], applied in one transaction.
 
 mod change;
+mod commit;
 mod hash;
 mod inbox;
 mod keep;
+mod matching;
 mod sqlite;
 mod sweep;
+mod write;
 
 pub use change::{Cause, Change, ChangeRow, What, Wrote};
+pub use commit::{Advance, Arrival, Commit};
 pub use hash::{content_hash, content_hash_of};
 pub use inbox::{Dropped, Fate, Inbox, InboxState, Landed, NewEvent, Waiting};
 pub use keep::Keep;
+pub use matching::{Known, Matching, Review, ReviewChange};
 pub use sqlite::Sqlite;
 pub use sweep::{Sweep, SweepPage, SweepStage};
+pub use write::{FIRST_READING, Slot, Target, Write, WriteChange, WriteState};
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
 pub use crate::model::Wanted;
-use crate::model::{
-    Cursor, Customer, CustomerKey, FieldName, Identifier, Incoming, Record, RecordId, StreamId, UnixMillis,
-};
+use crate::model::{Cursor, Customer, CustomerKey, Identifier, Record, RecordId, StreamId, UnixMillis};
 
 /// A 128-bit digest of what a record says (see [`content_hash`]): equal digests mean nothing changed.
 pub type ContentHash = [u8; 16];
@@ -68,94 +71,12 @@ pub struct View {
     pub decisions: Vec<Decision>,
     /// Asked customers that live on under another key: asked → live.
     pub aliases: BTreeMap<CustomerKey, CustomerKey>,
-}
-
-/// What a write is aimed at. One row of the outbox per target.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Target {
-    /// The stream written to.
-    pub stream: StreamId,
-    /// The object, or the customer for whom one is to be made.
-    pub slot: Slot,
-}
-
-/// Which object of the stream.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Slot {
-    /// An object that exists, by its id.
-    Object(CompactString),
-    /// An object to be made for this customer.
-    New(CustomerKey),
-}
-
-/// Where a write stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WriteState {
-    /// Waits for its time.
-    Due,
-    /// Was handed out; its intent is on disk and its outcome is not known yet.
-    Leased,
-    /// Given up; waits for a person.
-    Dead,
-    /// Held back by a brake or a plan; waits for a yes.
-    Held,
-}
-
-/// One row of the outbox: the state one record of one system shall have.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Write {
-    /// What it is aimed at.
-    pub target: Target,
-    /// The customer it serves.
-    pub customer: CustomerKey,
-    /// The wanted fields; only differences, except for a new object.
-    pub fields: BTreeMap<FieldName, Wanted>,
-    /// Grows with every change of the wanted state; an acknowledgement of an older one does not end the write.
-    pub generation: u64,
-    /// When it may be tried (again).
-    pub due_at: UnixMillis,
-    /// Tries so far.
-    pub attempts: u32,
-    /// The last thing that went wrong.
-    pub problem: Option<Problem>,
-    /// Where it stands.
-    pub state: WriteState,
-    /// Names the operation towards the tool: stable over all attempts, and never used again for another write.
-    pub operation: CompactString,
-    /// A create whose outcome is not known: it must be looked up before it is repeated.
-    pub is_uncertain: bool,
-    /// The run whose news it follows from ([`FIRST_READING`] for the first); `None` when it was no run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run: Option<i64>,
-    /// The object is to be removed, and not before this moment: until then it may come back. `None`: it is to be made or
-    /// changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub removes_at: Option<UnixMillis>,
-}
-
-/// Stands for a run where writes follow from the first reading of all streams together.
-pub const FIRST_READING: i64 = 0;
-
-/// A change of the outbox.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WriteChange {
-    /// A newer wish: insert or replace the row of this target, filed under the live customer. A row that is leased takes
-    /// the new fields and generation but stays leased under its operation's name: its outcome is still to come, and the
-    /// new operation is used afterwards. An older generation than the row's leaves the row's wish and operation alone and
-    /// only says when, and whether, it is to be tried. A new row is never leased, whatever it says.
-    Put(Write),
-    /// The outcome of a leased write is known and it did not end: state, due time, attempts, problem and uncertainty are
-    /// taken from this row and the lease ends. Newer wishes (another generation in the ledger) are kept and become due at
-    /// once, with the attempts counted anew and only the uncertainty taken over. No leased row: nothing happens.
-    Settle(Write),
-    /// Remove the row of this target. The outcome of what may be on its way then changes nothing any more. It is also
-    /// what ends an acknowledged create: whatever more is wanted of the new object is a write to [`Slot::Object`].
-    Remove(Target),
-    /// An acknowledged delivery: remove the row while it still has this generation; a leased row with a newer one is due
-    /// at once, under the operation of that.
-    RemoveGeneration(Target, u64),
+    /// Customers that the scored match holds together, but not so surely that values may be overwritten: how surely, in
+    /// thousandths of a bit.
+    pub joints: BTreeMap<CustomerKey, i32>,
+    /// Customers who may be the same as another one, as long as nobody has said: with the streams in which that other one
+    /// stands. Nothing is made for them there.
+    pub doubtful: BTreeMap<CustomerKey, BTreeSet<StreamId>>,
 }
 
 /// An operator's word on two records; outranks every matcher, for ever.
@@ -186,97 +107,6 @@ pub struct StreamState {
     pub parked_until: Option<UnixMillis>,
     /// Its latest full sweep.
     pub sweep: Sweep,
-}
-
-/// The cursor part of a commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Advance {
-    /// Which stream.
-    pub stream: StreamId,
-    /// The version the fold started from; another one in the ledger refuses the commit.
-    pub from_version: u64,
-    /// Where reading goes on.
-    pub cursor: Cursor,
-    /// The stream is read up to the present.
-    pub is_caught_up: bool,
-    /// Records read with this page.
-    pub read: u64,
-    /// Of these, the ones that said something new.
-    pub changed: u64,
-    /// Of these, the ones that could not be mapped.
-    pub rejected: u64,
-}
-
-/// An object that was read and is not folded yet: what the first reading of a stream brings is put aside until all of it
-/// is here, and then folded customer by customer instead of page by page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrival {
-    /// The stream it was read from.
-    pub stream: StreamId,
-    /// When the page it was in was asked for.
-    pub asked_at: UnixMillis,
-    /// The object.
-    pub incoming: Incoming,
-    /// By what it is found. Arrivals that share an identifier are folded together.
-    pub identifiers: BTreeSet<Identifier>,
-}
-
-/// What one page (or write result, or operator's act) changes in the ledger: all of it or nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commit {
-    /// What caused it.
-    pub cause: Cause,
-    /// When.
-    pub at: UnixMillis,
-    /// The cursor behind it.
-    pub advance: Option<Advance>,
-    /// Records as they are now, with the customer each belongs to, who must be live: one that was merged away meanwhile,
-    /// a merge that leaves a record behind with the alias, or a record taken from a customer that the commit does not
-    /// name, makes the commit stale.
-    pub records: Vec<(Record, CustomerKey)>,
-    /// Identifiers that records assert now. Those of a record that are not in its list become historic.
-    pub identifiers: Vec<(RecordId, BTreeSet<Identifier>)>,
-    /// Customers as they are now; one that became an alias keeps the golden record and the lineage she had. `version` is the one the fold saw (0 for a new one); `apply` adds one, and refuses
-    /// the commit when the ledger has another.
-    pub customers: Vec<Customer>,
-    /// Customers that stay as they are while records or writes of theirs change, with the version the fold saw: checked
-    /// and counted on as if they had changed.
-    pub touched: Vec<(CustomerKey, u64)>,
-    /// Changes of the outbox.
-    pub writes: Vec<WriteChange>,
-    /// Lines for the audit trail.
-    pub changes: Vec<Change>,
-    /// Objects that are put aside, to be folded later.
-    pub arrivals: Vec<Arrival>,
-    /// Records that turned out to be about somebody known from another one, and customers that turned out to be one.
-    pub merges: u64,
-    /// The full sweep that the page belongs to.
-    pub sweep: Option<SweepPage>,
-    /// Objects that were there when they were read, whether they say something new or not. Together with
-    /// [`Commit::records`] they are what the latest sweep of their stream has met; ones that are not known are left out.
-    pub seen: Vec<RecordId>,
-}
-
-impl Commit {
-    /// A commit that changes nothing yet.
-    #[must_use]
-    pub fn new(cause: Cause, at: UnixMillis) -> Self {
-        Self {
-            cause,
-            at,
-            advance: None,
-            records: Vec::new(),
-            identifiers: Vec::new(),
-            customers: Vec::new(),
-            touched: Vec::new(),
-            writes: Vec::new(),
-            changes: Vec::new(),
-            arrivals: Vec::new(),
-            merges: 0,
-            sweep: None,
-            seen: Vec::new(),
-        }
-    }
 }
 
 /// Why the ledger did not do what was asked.
@@ -351,11 +181,17 @@ pub struct Totals {
     pub writes: BTreeMap<WriteState, u64>,
     /// Of the due and held ones, those that remove an object.
     pub deletes: u64,
+    /// Records that wait for the scored match.
+    #[serde(default)]
+    pub unmatched: u64,
+    /// Questions that wait for a person.
+    #[serde(default)]
+    pub reviews: u64,
 }
 
 /// The durable store. Every implementation passes the same contract suite (`tests/it/ledger.rs`).
 #[async_trait]
-pub trait Ledger: Inbox {
+pub trait Ledger: Inbox + Matching {
     /// Digest and customer of each record, in the order asked; `None` for unknown ones.
     async fn heads(&self, records: &[RecordId]) -> Result<Vec<Option<Head>>, Error>;
 
@@ -398,7 +234,7 @@ pub trait Ledger: Inbox {
     /// The latest runs, newest first.
     async fn runs(&self, limit: usize) -> Result<Vec<Run>, Error>;
 
-    /// Hands out due writes of one stream, oldest first, and notes the intent: they are leased, their attempt is counted
+    /// Hands out due writes of one stream, none while records wait for the scored match; oldest first, and notes the intent: they are leased, their attempt is counted
     /// and creates are marked uncertain, durably, before this returns. The returned writes say whether a create was
     /// uncertain *before*: then it must be looked up first.
     async fn claim(&self, stream: &StreamId, now: UnixMillis, limit: usize) -> Result<Vec<Write>, Error>;

@@ -43,6 +43,9 @@ pub struct Field {
     /// Canonical value → the tool's value, in their order; other values are kept as they are.
     #[serde(default, rename = "enum")]
     pub values: Pairs,
+    /// It takes only values of a list that the tool tells (`describe`): others are refused before the call.
+    #[serde(default)]
+    pub picklist: bool,
     /// It holds the id of another object of this kind.
     #[serde(default, rename = "ref")]
     pub refers: Option<CompactString>,

@@ -63,8 +63,9 @@ pub fn joined_in(pointers: &[Merged], object: &Json) -> Option<Box<Joined>> {
         let ids = ids_in(&value);
         match pointer {
             Merged::Into(_, kind) => {
-                let first = ids.into_iter().next();
-                joined.into = joined.into.or_else(|| first.map(|id| (kind.clone(), id)));
+                joined.into = joined
+                    .into
+                    .or_else(|| ids.into_iter().next().map(|id| (kind.clone(), id)));
             }
             Merged::Of(_, split) => {
                 let cut = |text: CompactString| -> Vec<CompactString> {

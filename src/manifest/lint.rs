@@ -211,6 +211,11 @@ impl<'a> Lint<'a> {
             self.bodies(&format!("{path}.query"), &find.query, allowed);
             self.bodies(&path, find.body.iter().map(|body| (&"body", body)), allowed);
         }
+        if let Some(describe) = &object.describe {
+            let path = format!("{path}.describe");
+            self.request(&path, &describe.request, &[]);
+            self.bodies(&format!("{path}.query"), &describe.query, &[]);
+        }
         if let Some(write) = &object.write {
             for (way, index, op) in write.ways() {
                 let path = self.item(&format!("{path}.write.{way}"), index);

@@ -353,6 +353,14 @@ impl Checked<'_, '_> {
     }
 
     fn field(&mut self, path: &str, field: &Field) {
+        let has_lists = self
+            .object
+            .describe
+            .as_ref()
+            .is_some_and(|describe| describe.options.is_some());
+        if field.picklist && !has_lists {
+            self.sense(path, "`picklist` needs `describe` with `options`", "");
+        }
         let kind = field.kind();
         if field.write.mode() == WriteMode::ForwardOnly && kind != FieldType::Enum {
             self.sense(

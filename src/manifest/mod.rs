@@ -6,6 +6,7 @@ mod body;
 mod canned;
 mod cond;
 mod decode;
+mod describe;
 mod dynamic;
 mod event;
 mod expr;
@@ -37,6 +38,7 @@ mod yaml;
 
 pub use body::Body;
 pub use cond::Cond;
+pub use describe::{Describe, Lists};
 pub use event::{Act, Hint, Subject};
 pub use expr::{BadExpression, Context, FUEL, Template};
 pub use field::{Field, FieldMap, FieldType, KeyRole, Pairs, RawWrite, TimeFormat, WriteRule};

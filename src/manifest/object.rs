@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::body::Body;
 use super::cond::Cond;
+use super::describe::Describe;
 use super::field::{FieldMap, TimeFormat};
 use super::joined::Merged;
 use super::paging::Paging;
@@ -46,6 +47,9 @@ pub struct Object {
     /// How an object is looked up by a field.
     #[serde(default)]
     pub find: BTreeMap<CompactString, Find>,
+    /// How the tool tells which fields its objects have.
+    #[serde(default)]
+    pub describe: Option<Describe>,
     /// How objects are made, changed and removed.
     #[serde(default)]
     pub write: Option<WriteOps>,

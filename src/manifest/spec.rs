@@ -39,11 +39,11 @@ impl Object {
     /// How a change by somebody else is noticed before it is overwritten.
     #[must_use]
     pub fn before(&self) -> Before {
-        let said = self.write.as_ref().and_then(|write| write.before);
-        said.unwrap_or(match self.get {
-            Some(_) => Before::Read,
-            None => Before::Nothing,
-        })
+        match (self.write.as_ref().and_then(|write| write.before), &self.get) {
+            (Some(said), _) => said,
+            (None, Some(_)) => Before::Read,
+            (None, None) => Before::Nothing,
+        }
     }
 
     /// The field where the tool keeps our customer key.

@@ -67,11 +67,16 @@ pub(super) fn settle_echo(before: &Record, after: &mut Record) -> bool {
 fn claim(record: &mut Record) {
     for part in [GIVEN, FAMILY, FULL] {
         if let Some(value) = record.fields.value(part) {
+            let own = match record.ours.get(part) {
+                Some(ours) => ours.own.clone(),
+                None => Some(value.clone()),
+            };
             record.ours.insert(
                 part.into(),
                 Ours {
                     value: Some(value.clone()),
                     placeholder: false,
+                    own,
                 },
             );
         }

@@ -140,6 +140,7 @@ fn note_defaults(record: &mut Record, incoming: &Incoming, asked_at: UnixMillis)
                 Ours {
                     value: value.clone(),
                     placeholder: true,
+                    own: None,
                 },
             );
         }
@@ -238,6 +239,7 @@ mod tests {
             Ours {
                 value: Value::text(value),
                 placeholder,
+                own: None,
             },
         );
         record.written_at = Some(UnixMillis(10));

@@ -64,6 +64,7 @@ mod tests {
             let ours = Ours {
                 value: Value::text("a@b.c"),
                 placeholder: false,
+                own: None,
             };
             record.ours.insert("email".into(), ours);
         }

@@ -158,6 +158,27 @@ pub struct SystemRules {
     pub streams: BTreeMap<CompactString, StreamRules>,
 }
 
+/// How far the scored match may go. Chances are in thousandths: 900 is nine of ten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatchRules {
+    /// From this chance on two customers become one.
+    pub merge: u16,
+    /// From this chance on a person is asked; below, they stay apart.
+    pub review: u16,
+    /// From this chance on a value of one record may replace that of another; below, only what is empty is filled.
+    pub overwrite: u16,
+}
+
+impl Default for MatchRules {
+    fn default() -> Self {
+        Self {
+            merge: 900,
+            review: 500,
+            overwrite: 996,
+        }
+    }
+}
+
 /// Everything a fold needs to know about the admin's wishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -171,6 +192,8 @@ pub struct Rules {
     pub external_ids: Vec<FieldName>,
     /// How long a deletion waits before other tools hear of it; see [`Rules::quarantine`].
     pub quarantine: Option<Duration>,
+    /// The scored match; `None` joins by identifiers alone.
+    pub matching: Option<MatchRules>,
 }
 
 /// How long a deletion waits when nothing else is said.

@@ -349,6 +349,7 @@ mod tests {
             Ours {
                 value: Value::text("1"),
                 placeholder: false,
+                own: None,
             },
         );
         let records = [owner.clone(), record("news", "2", 1, Some("2"))];

@@ -2,6 +2,7 @@
 
 mod budget;
 mod customer;
+mod describe;
 mod exchange;
 mod field;
 mod identifier;
@@ -12,6 +13,7 @@ mod token;
 
 pub use budget::{Bucket, Late, QuotaAsk, QuotaGrant, QuotaSlots, QuotaStore, QuotaUse, SharedBudget, Taken};
 pub use customer::{Customer, CustomerKey, Kind, Lineage, Origin};
+pub use describe::{Described, Description};
 pub use exchange::{Cursor, Done, Incoming, Joined, Operation, Outcome, Page, SweepMark, Wanted, WriteAction};
 pub use field::{FieldName, Fields, Value};
 pub use identifier::{Identifier, IdentifierKind};

@@ -209,6 +209,9 @@ pub struct Ours {
     /// True for a stand-in that only satisfies a required field; it never comes back as data.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub placeholder: bool,
+    /// What the system itself had said last, before Nivel wrote; `None` when it had said nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<Value>,
 }
 
 /// After this many times within a day, that a tool changed what Nivel had written to a field, the field is frozen.
@@ -311,6 +314,15 @@ impl Record {
             bounces: BTreeMap::new(),
             deleted_at: None,
             problem: None,
+        }
+    }
+
+    /// What the system itself said last in a field, also when Nivel has written something else there since.
+    #[must_use]
+    pub fn own_word(&self, field: &str) -> Option<&Value> {
+        match self.ours.get(field) {
+            Some(ours) if !self.asserts(field) => ours.own.as_ref(),
+            _ => self.fields.value(field),
         }
     }
 

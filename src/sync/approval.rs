@@ -49,6 +49,9 @@ pub(super) fn setup_of(rules: &Rules) -> String {
         line(&[field.to_string(), format!("{rule:?}")]);
     }
     line(&[format!("{:?}", rules.default), format!("{:?}", rules.external_ids)]);
+    if let Some(matching) = &rules.matching {
+        line(&[format!("{matching:?}")]);
+    }
     Sha256::digest(text)
         .iter()
         .take(16)
@@ -58,7 +61,7 @@ pub(super) fn setup_of(rules: &Rules) -> String {
 
 /// How many writes of one kind a stream may want in one go before somebody must look: part of its records, but never more
 /// than the brake's number, and not so few that every small change of a small company asks for a yes.
-fn limit(brake: &Brake, records: u64) -> u64 {
+pub(super) fn limit(brake: &Brake, records: u64) -> u64 {
     (records.saturating_mul(u64::from(brake.percent)) / 100)
         .max(brake.at_least)
         .min(brake.count)
@@ -123,6 +126,7 @@ impl Engine {
             at: self.clock.now(),
             by: by.into(),
         };
+        self.release_match().await?;
         let released = self.ledger.release_held(approval.at).await?;
         self.ledger.approve_sweeps().await?;
         self.say(&approval).await?;

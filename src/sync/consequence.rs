@@ -50,6 +50,7 @@ pub fn consequences(
         let old = view.customers.get(key);
         if let Some(old) = old.filter(|_| affected.unmoved.contains(key)) {
             let desires = desires(key, &old.golden, members, rules, survivorship);
+            let desires = restrained(desires, *key, view, affected, members);
             fill_outbox(*key, desires, pending, moment, &mut commit.writes);
             commit.touched.push((*key, old.version));
             continue;
@@ -57,9 +58,45 @@ pub fn consequences(
         let golden = survive(members, survivorship);
         let customer = renew(old, *key, golden, commit);
         let desires = desires(key, &customer.golden, members, rules, survivorship);
+        let desires = restrained(desires, *key, view, affected, members);
         fill_outbox(*key, desires, pending, moment, &mut commit.writes);
         commit.customers.push(customer);
     }
+}
+
+/// What is left of wishes while it is not sure who is who. For a customer who may be the same as another one nothing is
+/// made where that one stands; and what the scored match joined is filled up, not overwritten, as long as it is not much
+/// surer than it has to be for joining; nor is anything of theirs removed.
+fn restrained(
+    mut desires: Vec<Desire>,
+    key: CustomerKey,
+    view: &View,
+    affected: &Affected<'_>,
+    members: &[&Record],
+) -> Vec<Desire> {
+    if view.joints.is_empty() && view.doubtful.is_empty() {
+        return desires;
+    }
+    let merged = affected.merged.iter().filter(|(_, into)| **into == key);
+    let keys: Vec<CustomerKey> = merged.map(|(loser, _)| *loser).chain([key]).collect();
+    let is_withheld = |desire: &Desire| {
+        let doubtful = keys.iter().filter_map(|key| view.doubtful.get(key));
+        desire.object.is_none() && doubtful.into_iter().any(|streams| streams.contains(&desire.stream))
+    };
+    desires.retain(|desire| !is_withheld(desire));
+    if keys.iter().any(|key| view.joints.contains_key(key)) {
+        for desire in &mut desires {
+            desire.is_removal = false;
+            let object = members.iter().find(|record| desire.object.as_ref() == Some(&record.id));
+            if let Some(record) = object {
+                let is_empty = |field: &FieldName| record.fields.value(field.as_str()).is_none();
+                desire
+                    .fields
+                    .retain(|field, _| is_empty(field) || !record.asserts(field.as_str()));
+            }
+        }
+    }
+    desires
 }
 
 /// The run that a commit comes of.

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::approval::setup_of;
 use super::arrivals::FirstReadings;
+use super::matching::Matching;
 use super::progress::{Event, Progress};
 use super::settle::Aftermath;
 use crate::cache::IdentityCache;
@@ -53,6 +54,8 @@ pub struct Engine {
     pub(super) gate: tokio::sync::Mutex<()>,
     /// First readings under way, and the folding of what they put aside.
     pub(super) first_readings: FirstReadings,
+    /// The scored match.
+    pub(super) matching: Matching,
     /// Rung when a commit may have put writes into the outbox.
     pub(super) bell: tokio::sync::Notify,
 }
@@ -182,6 +185,7 @@ impl Engine {
             progress: parts.progress,
             gate: tokio::sync::Mutex::new(()),
             first_readings: FirstReadings::default(),
+            matching: Matching::default(),
             bell: tokio::sync::Notify::new(),
         }
     }
@@ -254,6 +258,13 @@ impl Engine {
     /// # Errors
     /// When the ledger cannot be used.
     pub async fn release_leases(&self) -> Result<u64, LedgerError> {
+        if self.rules.matching.is_none() {
+            // Nobody looks at it any more, and it must hold nothing up.
+            let last = self.ledger.last_unmatched().await?;
+            if last > 0 {
+                self.ledger.forget_unmatched(last, false).await?;
+            }
+        }
         self.ledger.release_leases(self.clock.now()).await
     }
 
@@ -375,6 +386,7 @@ impl Engine {
         let mut systems = self.pull_all().await?;
         self.drain_inboxes().await?;
         self.refold().await?;
+        self.match_records().await?;
         if let Some(by) = approved_by {
             self.approve(by).await?;
         }
@@ -400,6 +412,7 @@ impl Engine {
         let began = self.begin().await?;
         let systems = self.pull_all().await?;
         self.refold().await?;
+        self.match_records().await?;
         self.summary(systems, began).await
     }
 

@@ -9,7 +9,7 @@ use super::consequence::{Affected, consequences};
 use crate::identity::{self, IdentityRules, Input, Member};
 use crate::ledger::{Ask, Cause, Change, Commit, View, What};
 use crate::merge::{Rules, Seen, Survivorship, observe};
-use crate::model::{Customer, CustomerKey, Fields, Identifier, Incoming, Kind, RecordId, StreamId, UnixMillis};
+use crate::model::{Customer, CustomerKey, Fields, Identifier, Incoming, Kind, Record, RecordId, StreamId, UnixMillis};
 
 /// One object as a page returned it. What is folded together may come from several streams.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +86,7 @@ pub fn fold(view: &View, asked: &Ask, objects: &[Object<'_>], context: Context<'
         return Folded::NeedsMore(missing);
     }
     let mut commit = Commit::new(context.cause.clone(), context.now);
+    commit.rematch = context.rules.matching.is_some();
     if sightings.is_empty() && !has_open_decision(view) {
         return Folded::Done(Box::new(commit));
     }
@@ -161,10 +162,24 @@ fn see_one<'a>(view: &View, sayings: &[(RecordId, &Object<'a>)], rules: &Rules) 
         _ => {
             let kind = rules.kind(&id.stream.system, &id.stream.stream);
             let mut keys = sayings.iter().filter_map(|(_, object)| object.incoming.key.as_ref());
-            Cow::Owned(identify(&seen.record.fields, keys.next_back(), kind, rules))
+            let fields = own_words(&seen.record, rules);
+            Cow::Owned(identify(&fields, keys.next_back(), kind, rules))
         }
     };
     Some(Sighting { seen, identifiers })
+}
+
+/// What a record says that may tell who it is. Where the match looks at evidence, an identifier that Nivel wrote there is
+/// none: it would hold together for ever what evidence had brought together for a while.
+fn own_words<'a>(record: &'a Record, rules: &Rules) -> Cow<'a, Fields> {
+    if rules.matching.is_none() || record.ours.is_empty() {
+        return Cow::Borrowed(&record.fields);
+    }
+    let own = record.fields.0.keys();
+    Cow::Owned(Fields(
+        own.map(|name| (name.clone(), record.own_word(name.as_str()).cloned()))
+            .collect(),
+    ))
 }
 
 /// The same object twice in one page: the later news come on top.
@@ -285,11 +300,39 @@ fn members(view: &View, sightings: &[Sighting<'_>], rules: &Rules) -> Input {
         customers: view.customers.keys().copied().collect(),
         must: word(true),
         cannot: word(false),
+        followers: followers(view, sightings, rules),
     }
 }
 
+/// Records that bring nobody together. Where only identifiers join, there are none: whoever is gone still tells whose an
+/// object made anew is.
+fn followers(view: &View, sightings: &[Sighting<'_>], rules: &Rules) -> BTreeSet<RecordId> {
+    if rules.matching.is_none() {
+        return BTreeSet::new();
+    }
+    let is_mute = |record: &Record, kind: Kind| !identity::speaks(record, kind);
+    let known = view
+        .records
+        .iter()
+        .filter(|(_, (record, customer))| is_mute(record, customer.kind));
+    let mut followers: BTreeSet<RecordId> = known.map(|(id, _)| id.clone()).collect();
+    let said = view.decisions.iter().filter(|decision| decision.same);
+    let named: BTreeSet<&RecordId> = said.flat_map(|decision| [&decision.left, &decision.right]).collect();
+    for Sighting { seen, .. } in sightings {
+        let id = &seen.record.id;
+        if is_mute(&seen.record, rules.kind(&id.stream.system, &id.stream.stream)) {
+            followers.insert(id.clone());
+        } else {
+            followers.remove(id);
+        }
+    }
+    // Of whom somebody said who it is, that one is not silent: an object that its tool made one with another.
+    followers.retain(|id| !named.contains(id));
+    followers
+}
+
 /// `loser` lives on as an alias of `key`.
-fn absorb(view: &View, loser: CustomerKey, key: CustomerKey, commit: &mut Commit) {
+pub(super) fn absorb(view: &View, loser: CustomerKey, key: CustomerKey, commit: &mut Commit) {
     let Some(customer) = view.customers.get(&loser) else {
         return;
     };

@@ -251,6 +251,7 @@ mod tests {
         let placeholder = Ours {
             value: Value::text("unknown"),
             placeholder: true,
+            own: None,
         };
         record.ours.insert("phone".into(), placeholder);
         let verdict = compare(&record, &now(Some("unknown"), "Acme"), UnixMillis(9), change("2"));

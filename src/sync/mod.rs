@@ -2,11 +2,13 @@
 
 pub mod consequence;
 pub mod fold;
+pub mod matching;
 pub mod schedule;
 pub mod settle;
 
 mod approval;
 mod arrivals;
+mod drift;
 mod engine;
 mod frozen;
 mod gone;
@@ -27,9 +29,11 @@ mod undo;
 mod whereabouts;
 
 pub use approval::{Approval, is_approved};
+pub use drift::vanished;
 pub use engine::{Engine, Next, Parts, Stop, Summary, SystemFigures};
 pub use frozen::{Frozen, frozen};
 pub use hook::{Drained, silence};
+pub use matching::{Decided, HELD as MATCH_HELD, Word};
 pub use operate::{Act, Approved};
 pub use progress::{Event, Progress, Silent};
 pub use subscribe::{Step, Wish, steps};

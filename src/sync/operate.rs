@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::engine::{Engine, Stop};
+use super::matching::Word;
 use super::undo::Scope;
 use crate::error::{Code, Problem};
 use crate::ledger::{Error as LedgerError, WriteState};
@@ -36,6 +37,20 @@ pub enum Act {
         record: RecordId,
         /// Which of its fields; all that are frozen when empty.
         fields: BTreeSet<FieldName>,
+    },
+    /// See [`Engine::decide`].
+    Decide(Word),
+    /// See [`Engine::why`].
+    Why {
+        /// The records of a customer.
+        records: Vec<RecordId>,
+    },
+    /// See [`Engine::why_apart`].
+    WhyApart {
+        /// One record.
+        left: RecordId,
+        /// The other record.
+        right: RecordId,
     },
 }
 
@@ -74,6 +89,9 @@ impl Engine {
                 };
                 Ok(json!(undo))
             }
+            Act::Decide(word) => Ok(json!(self.decide(word, by).await?)),
+            Act::Why { records } => Ok(json!(self.why(records).await?)),
+            Act::WhyApart { left, right } => Ok(json!(self.why_apart(left, right).await?)),
         }
     }
 

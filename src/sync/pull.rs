@@ -7,6 +7,7 @@ use backon::{ExponentialBuilder, Retryable};
 use tokio::task::JoinSet;
 
 use super::arrivals::Pages;
+use super::drift::Presence;
 use super::engine::{Engine, Stop};
 use super::fold::{Context, Folded, Object, ask, fold, identifiers};
 use super::frozen::Froze;
@@ -31,6 +32,7 @@ pub(super) struct PullReport {
     pub(super) changed: u64,
     pub(super) rejected: u64,
     pub(super) stop: Option<Stop>,
+    pub(super) presence: Presence,
 }
 
 impl Engine {
@@ -76,6 +78,9 @@ impl Engine {
             problem: problem.clone(),
         };
         self.ledger.close_run(run).await?;
+        if problem.is_none() {
+            self.note_presence(stream, &report.presence).await?;
+        }
         if problem.is_none() && state.problem.is_some() {
             self.ledger.note_stream(stream, None, None).await?;
         }
@@ -106,6 +111,7 @@ impl Engine {
                     return Err(self.stop(stream, failure).await?);
                 }
             };
+            report.presence.look(&page.records);
             // The next page is on its way while this one is folded: its cursor is known, and reading changes nothing.
             let ahead = (!page.is_caught_up).then(|| page.next.clone());
             let ahead = ask_ahead(connection, stream, ahead.as_ref(), lane);

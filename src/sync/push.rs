@@ -53,6 +53,10 @@ impl Engine {
         };
         let mut delivered = DueWrites::default();
         loop {
+            if let Some(problem) = self.match_records().await? {
+                total.held = Some(problem);
+                return Ok(total);
+            }
             if let Some(problem) = self.brake(stream, &approval, delivered).await? {
                 total.held = Some(problem);
             }

@@ -137,6 +137,15 @@ fn decide(undo: &mut Undo, record: Option<&Record>, id: &RecordId, written: &Wri
     }
 }
 
+/// What becomes of a value that was put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// It is frozen: the rule that wanted it otherwise is still there.
+    Frozen,
+    /// It is the tool's own word again: what wanted it otherwise was somebody else.
+    Theirs,
+}
+
 impl Engine {
     /// What taking back the writes of a scope comes to. Changes nothing.
     ///
@@ -170,16 +179,22 @@ impl Engine {
     /// When the ledger cannot be used.
     pub async fn undo(&self, scope: &Scope, by: &str) -> Result<Undo, LedgerError> {
         let mut undo = self.plan_undo(scope).await?;
+        self.carry_out_undo(&mut undo, by, Then::Frozen).await?;
+        Ok(undo)
+    }
+
+    /// Sends the steps of an undo. What the tools refuse is left, with their reason.
+    pub(super) async fn carry_out_undo(&self, undo: &mut Undo, by: &str, then: Then) -> Result<(), LedgerError> {
         let mut by_stream: BTreeMap<StreamId, Vec<RecordId>> = BTreeMap::new();
         for id in undo.back.keys().chain(&undo.remove) {
             by_stream.entry(id.stream.clone()).or_default().push(id.clone());
         }
         for (stream, ids) in by_stream {
             for some in ids.chunks(BATCH) {
-                self.take_back(&mut undo, &stream, some, by).await?;
+                self.take_back(undo, &stream, some, by, then).await?;
             }
         }
-        Ok(undo)
+        Ok(())
     }
 
     async fn look_at(&self, ids: &[RecordId]) -> Result<View, LedgerError> {
@@ -204,6 +219,7 @@ impl Engine {
         stream: &StreamId,
         ids: &[RecordId],
         by: &str,
+        then: Then,
     ) -> Result<(), LedgerError> {
         let Some(connection) = self.connections.get(&stream.system) else {
             return Ok(());
@@ -228,7 +244,10 @@ impl Engine {
                     why,
                 });
             } else if let Some((record, customer)) = view.records.get(id) {
-                let (record, what) = taken_back(record.clone(), undo.back.get(id), now);
+                let (record, what) = match (then, undo.back.get(id)) {
+                    (Then::Theirs, Some(back)) => given_back(record.clone(), back, now),
+                    (_, back) => taken_back(record.clone(), back, now),
+                };
                 commit.changes.push(line(*customer, id, what));
                 fresh.insert(id.clone(), record);
             }
@@ -289,6 +308,20 @@ fn refusal(outcome: Option<Outcome>) -> Option<String> {
     }
 }
 
+/// The record after a step that gives its values back: they are its own again.
+fn given_back(mut record: Record, back: &BTreeMap<FieldName, FieldChange>, now: UnixMillis) -> (Record, What) {
+    for (name, (_, before)) in back {
+        record.ours.remove(name);
+        record.observed.set(name, now);
+        match before {
+            Some(value) => drop(record.fields.0.insert(name.clone(), Some(value.clone()))),
+            None => drop(record.fields.0.remove(name)),
+        }
+    }
+    record.written_at = Some(now);
+    (record, What::GivenBack(back.clone()))
+}
+
 /// The record after its step: as it was before, ours, and frozen; or gone.
 fn taken_back(mut record: Record, back: Option<&BTreeMap<FieldName, FieldChange>>, now: UnixMillis) -> (Record, What) {
     let Some(back) = back else {
@@ -296,6 +329,7 @@ fn taken_back(mut record: Record, back: Option<&BTreeMap<FieldName, FieldChange>
         return (record, What::Deleted);
     };
     for (name, (_, before)) in back {
+        let own = record.own_word(name.as_str()).cloned();
         record.fields.0.insert(name.clone(), before.clone());
         record.observed.set(name, now);
         record.ours.insert(
@@ -303,6 +337,7 @@ fn taken_back(mut record: Record, back: Option<&BTreeMap<FieldName, FieldChange>
             Ours {
                 value: before.clone(),
                 placeholder: false,
+                own,
             },
         );
         record.bounces.insert(name.clone(), Bounce::frozen(Freeze::Undone, now));

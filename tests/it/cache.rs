@@ -331,7 +331,7 @@ async fn clearing_takes_our_own_entries_only() {
 }
 
 #[tokio::test]
-async fn a_redis_that_drops_keys_is_reported() {
+async fn p60_a_redis_that_drops_keys_is_reported() {
     let Some(server) = Server::start(&["--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru"]).await else {
         return;
     };

@@ -18,10 +18,10 @@ use nivel::model::{
 use nivel::sync::{Engine, Parts, Silent};
 use proptest::prelude::*;
 
-const STREAM: &str = "person";
+pub(crate) const STREAM: &str = "person";
 
 /// A system that plays pages and takes every write.
-struct Scripted {
+pub(crate) struct Scripted {
     streams: BTreeMap<CompactString, StreamSpec>,
     pages: Mutex<Vec<Vec<Incoming>>>,
     written: Mutex<Vec<Operation>>,
@@ -30,7 +30,7 @@ struct Scripted {
 fn spec() -> StreamSpec {
     let field = |name: &str| (FieldName::from(name), FieldSpec::default());
     StreamSpec {
-        fields: ["email", "phone", "full_name"].map(field).into(),
+        fields: ["email", "phone", "full_name", "company"].map(field).into(),
         match_by: vec!["email".into()],
         can_create: true,
         can_update: true,
@@ -135,7 +135,7 @@ impl IdentityCache for Forgetful {
     }
 }
 
-fn rules(pick: Pick) -> Rules {
+pub(crate) fn rules(pick: Pick) -> Rules {
     let stream = StreamRules {
         spec: spec(),
         create: Create::Always,
@@ -163,19 +163,37 @@ fn rules(pick: Pick) -> Rules {
     }
 }
 
-struct Bench {
-    engine: Engine,
+pub(crate) struct Bench {
+    pub(crate) engine: Engine,
     tools: BTreeMap<CompactString, Arc<Scripted>>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 fn bench(pages: BTreeMap<&str, Vec<Vec<Incoming>>>, pick: Pick) -> Bench {
+    bench_with(pages, rules(pick))
+}
+
+impl Bench {
+    /// The same tools and ledger, as after a restart.
+    pub(crate) fn restarted(self) -> Self {
+        let Self { engine, tools, dir } = self;
+        let rules = engine.rules().clone();
+        drop(engine);
+        on(dir, tools, rules)
+    }
+}
+
+pub(crate) fn bench_with(pages: BTreeMap<&str, Vec<Vec<Incoming>>>, rules: Rules) -> Bench {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
-    let ledger = Sqlite::open(&dir.path().join("nivel.db"), &SystemClock).unwrap();
     let tools: BTreeMap<CompactString, Arc<Scripted>> = pages
         .into_iter()
         .map(|(name, pages)| (name.into(), Arc::new(Scripted::new(pages))))
         .collect();
+    on(dir, tools, rules)
+}
+
+fn on(dir: tempfile::TempDir, tools: BTreeMap<CompactString, Arc<Scripted>>, rules: Rules) -> Bench {
+    let ledger = Sqlite::open(&dir.path().join("nivel.db"), &SystemClock).unwrap();
     let connections: Connections = tools
         .iter()
         .map(|(name, tool)| (name.clone(), Arc::clone(tool) as Arc<dyn Connection>))
@@ -184,25 +202,25 @@ fn bench(pages: BTreeMap<&str, Vec<Vec<Incoming>>>, pick: Pick) -> Bench {
         ledger: Arc::new(ledger),
         cache: Arc::new(Forgetful),
         connections,
-        rules: rules(pick),
+        rules,
         clock: Arc::new(SystemClock),
         progress: Arc::new(Silent),
     };
     Bench {
         engine: Engine::new(parts),
         tools,
-        _dir: dir,
+        dir,
     }
 }
 
 /// Everything the ledger says, with customers named by their smallest record, because keys are random.
 #[derive(Debug, PartialEq)]
-struct Export {
-    customers: BTreeMap<BTreeSet<String>, (Fields, String)>,
+pub(crate) struct Export {
+    pub(crate) customers: BTreeMap<BTreeSet<String>, (Fields, String)>,
     writes: BTreeMap<(String, String), String>,
 }
 
-async fn export(ledger: &dyn Ledger) -> Export {
+pub(crate) async fn export(ledger: &dyn Ledger) -> Export {
     let mut customers = BTreeMap::new();
     let mut names = BTreeMap::new();
     for customer in ledger.customers(None, 10_000).await.unwrap() {
@@ -294,7 +312,7 @@ fn split(rows: &[Incoming], size: usize) -> Vec<Vec<Incoming>> {
     rows.chunks(size).map(<[Incoming]>::to_vec).collect()
 }
 
-fn block<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn block<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

@@ -77,6 +77,12 @@ impl Tool {
             .insert(field.into(), Value::text(text));
     }
 
+    /// A user of the tool empties one field.
+    pub(crate) fn clear(&self, remote: &str, field: &str) {
+        let mut objects = self.objects.lock().unwrap();
+        objects.get_mut(remote).unwrap().0.insert(field.into(), None);
+    }
+
     /// From now on the tool takes a field and does not keep it.
     pub(crate) fn drops(&self, field: &str) {
         self.drops.lock().unwrap().push(field.into());
@@ -364,7 +370,7 @@ impl Scene {
 fn spec() -> StreamSpec {
     let field = |name: &str| (FieldName::from(name), FieldSpec::default());
     StreamSpec {
-        fields: ["email", "phone", "full_name"].map(field).into(),
+        fields: ["email", "phone", "full_name", "company"].map(field).into(),
         match_by: vec!["email".into()],
         can_create: true,
         can_update: true,

@@ -36,6 +36,8 @@ const PURE: &[&str] = &[
     "src/handoff",
     "src/sync/fold",
     "src/sync/settle",
+    "src/sync/matching/regroup",
+    "src/sync/matching/state",
     "src/sync/schedule",
     "src/connector/breaker",
     "src/connector/limits/lanes",
@@ -197,6 +199,8 @@ fn secrets_are_opened_in_few_places() {
 #[test]
 fn every_code_has_a_page_that_helps() {
     let mut broken = Vec::new();
+    let names: std::collections::BTreeSet<String> = Code::ALL.iter().map(ToString::to_string).collect();
+    assert_eq!(names.len(), Code::ALL.len(), "two codes have the same name");
     for code in Code::ALL {
         let text = page(*code);
         let title = format!("# {code} — ");

@@ -6,12 +6,12 @@ use clap::Args;
 use serde::Serialize;
 
 use super::generate::{family, finished, write_file};
-use super::score::{Cost, Example, Pass, examples, pass};
+use super::score::{Band, Cost, Example, Pass, bands, examples, pass};
 use super::table::{Set, labels};
 use super::train::{adapted, read_weights};
 use crate::cli::Failed;
 use crate::cli::app::Context;
-use crate::cli::output::{Exit, Format, Output, Show, clean, line};
+use crate::cli::output::{Exit, Format, Output, Show, clean, line, table};
 use crate::error::{Code, Problem};
 use crate::identity::matcher::generate::generate;
 use crate::identity::matcher::metrics::Figures;
@@ -82,6 +82,7 @@ impl Eval {
         let report = Report {
             figures: pass.figures.clone(),
             cost: pass.cost.clone(),
+            bands: bands(&set, &pass),
             examples: examples(&set, &pass, self.examples),
         };
         let format = if self.json { Format::Json } else { context.output.format };
@@ -184,6 +185,8 @@ fn mapping(set: &Set, pass: &Pass) -> csv::Result<Vec<u8>> {
 struct Report {
     figures: Figures,
     cost: Cost,
+    /// What the chances of pairs mean.
+    bands: Vec<Band>,
     examples: Vec<Example>,
 }
 
@@ -232,6 +235,7 @@ impl Show for Report {
                 cost.max_us / 1000.0,
             ),
         );
+        line(&mut text, format_args!("\n{}", bands_table(&self.bands)));
         for example in &self.examples {
             line(
                 &mut text,
@@ -249,6 +253,21 @@ impl Show for Report {
         }
         text
     }
+}
+
+/// What chances mean: whether nine of ten that are said to be one with 0.9 are.
+fn bands_table(bands: &[Band]) -> String {
+    let row = |band: &Band| {
+        let right = band.right as f64 / band.pairs.max(1) as f64;
+        [
+            format!("{:.2}", band.from),
+            band.pairs.to_string(),
+            format!("{:.3}", band.said),
+            format!("{right:.3}"),
+        ]
+    };
+    let rows = bands.iter().filter(|band| band.pairs > 0).map(row);
+    table(["chance from", "pairs", "said on the mean", "are one"], rows)
 }
 
 /// A path as people read it.

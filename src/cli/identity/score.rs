@@ -97,6 +97,45 @@ pub(super) fn pass(set: &Set, order: &[usize], weights: &Weights) -> Pass {
     pass
 }
 
+/// How many pairs of a band of chances are one customer: whether a chance of nine in ten means nine of ten.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(super) struct Band {
+    /// The band begins at this chance.
+    pub(super) from: f64,
+    /// Pairs in it.
+    pub(super) pairs: u64,
+    /// Of these, the ones that are one customer.
+    pub(super) right: u64,
+    /// The mean of what was said of them.
+    pub(super) said: f64,
+}
+
+/// Where bands of chances begin.
+const BANDS: [f64; 10] = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 0.99];
+
+/// What chances mean, band by band.
+pub(super) fn bands(set: &Set, pass: &Pass) -> Vec<Band> {
+    let rows: std::collections::BTreeMap<Slot, usize> = pass.slots.iter().copied().zip(0..).collect();
+    let mut bands = BANDS.map(|from| Band {
+        from,
+        ..Band::default()
+    });
+    pass.matcher.pairs(|a, b, bits| {
+        let chance = 1.0 / (1.0 + (-bits).exp2());
+        let band = bands.iter_mut().rev().find(|band| chance >= band.from);
+        let rows = rows.get(&a).zip(rows.get(&b));
+        if let Some((band, (a, b))) = band.zip(rows) {
+            band.pairs += 1;
+            band.said += chance;
+            band.right += u64::from(set.rows[*a].entity == set.rows[*b].entity);
+        }
+    });
+    for band in &mut bands {
+        band.said /= band.pairs.max(1) as f64;
+    }
+    bands.to_vec()
+}
+
 fn peak_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -6,6 +6,7 @@
 //! | `window`, `paging` | what is read next (pure) |
 //! | `read` | one page: request, answer, records, next cursor |
 //! | `lookup` | objects by id or by a field |
+//! | `describe` | the tool's own fields and lists |
 //! | `effort` | how many calls writes take |
 //! | `subscribe` | subscriptions of webhooks |
 //! | `write`, `plan`, `account` | operations: grouped, sent, and each found again in the answer |
@@ -24,9 +25,12 @@ use super::settings::ConnectionSettings;
 use super::{Connection, Hook, Subscription};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{Context, Deletes, Manifest, Many, Mapper, Modified, Object, Path, Request};
-use crate::model::{Cursor, FieldName, Incoming, Operation, Outcome, Page, StreamSpec, Sweeps, UnixMillis, Value};
+use crate::model::{
+    Cursor, Description, FieldName, Incoming, Operation, Outcome, Page, StreamSpec, Sweeps, UnixMillis, Value,
+};
 
 mod account;
+mod describe;
 mod effort;
 mod lookup;
 mod paging;
@@ -51,6 +55,7 @@ pub(super) struct Native {
     full: BTreeMap<CompactString, Sweeps>,
     calls: usize,
     hook: Option<Hook>,
+    lists: describe::KnownLists,
 }
 
 /// One stream, with everything that can be prepared once.
@@ -100,6 +105,7 @@ impl Native {
             full: settings.full,
             calls: settings.calls.max(1),
             system: settings.system,
+            lists: describe::KnownLists::default(),
         })
     }
 
@@ -244,6 +250,11 @@ impl Connection for Native {
         };
         let about = |outcome: Outcome| outcome.map_err(|failure| self.about(stream, failure));
         outcomes.into_iter().map(about).collect()
+    }
+
+    async fn describe(&self, stream: &str) -> Result<Option<Description>, Failure> {
+        let described = self.description(self.stream(stream)?).await;
+        described.map_err(|failure| self.about(stream, failure))
     }
 
     fn effort(&self, stream: &str, creates: u64, updates: u64) -> Effort {

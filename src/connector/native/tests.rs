@@ -163,6 +163,13 @@ async fn p06_a_ceiling_is_split_around() {
 }
 
 #[tokio::test]
+async fn p09_a_ceiling_of_pages_is_split_around() {
+    let by_pages = BY_OFFSET.replace("ceiling: {rows: 30}", "ceiling: {pages: 3}");
+    let mut scene = Scene::new(&by_pages, listed(400, 30, |id| id * 2)).await;
+    assert_eq!(scene.ids().await, (1..=400).collect());
+}
+
+#[tokio::test]
 async fn p05_a_second_with_more_rows_than_the_ceiling_is_told() {
     let mut scene = Scene::new(BY_OFFSET, listed(100, 30, |_| 500)).await;
     assert_eq!(scene.code().await, Code::CeilingMet);

@@ -52,6 +52,10 @@ impl Native {
                 Err(failure) => put(index, Err(failure)),
             }
         }
+        let (entries, refused) = self.refuse_unlisted(stream, entries).await;
+        for (index, failure) in refused {
+            put(index, Err(failure));
+        }
         let match_by = self
             .specs
             .get(&stream.name)

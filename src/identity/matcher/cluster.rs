@@ -32,11 +32,11 @@ impl Component {
     }
 
     /// The groups, each in order, by their first records. Best mean first; of equal means the one whose first records
-    /// come first.
-    pub(super) fn groups(mut self) -> Vec<Vec<usize>> {
+    /// come first. None is joined below `cut`.
+    pub(super) fn groups(mut self, cut: i64) -> Vec<Vec<usize>> {
         let mut groups: Vec<Vec<usize>> = (0..self.len).map(|at| vec![at]).collect();
         let mut alive: Vec<usize> = (0..self.len).collect();
-        while let Some((a, b)) = self.best(&groups, &alive) {
+        while let Some((a, b)) = self.best(&groups, &alive, cut) {
             for other in alive.iter().copied().filter(|other| *other != a && *other != b) {
                 let sum = self.scores[a * self.len + other] + self.scores[b * self.len + other];
                 self.set(a, other, sum);
@@ -49,14 +49,14 @@ impl Component {
         alive.into_iter().map(|at| std::mem::take(&mut groups[at])).collect()
     }
 
-    fn best(&self, groups: &[Vec<usize>], alive: &[usize]) -> Option<(usize, usize)> {
+    fn best(&self, groups: &[Vec<usize>], alive: &[usize], cut: i64) -> Option<(usize, usize)> {
         let mut best: Option<(i64, i64, usize, usize)> = None;
         for (at, a) in alive.iter().enumerate() {
             for b in alive.iter().skip(at + 1) {
                 let sum = self.scores[a * self.len + b];
                 let count = (groups[*a].len() * groups[*b].len()) as i64;
                 let is_better = best.is_none_or(|(best, of, ..)| sum * of > best * count);
-                if sum >= 0 && is_better && !self.are_apart(&groups[*a], &groups[*b]) {
+                if sum >= cut * count && is_better && !self.are_apart(&groups[*a], &groups[*b]) {
                     best = Some((sum, count, *a, *b));
                 }
             }
@@ -82,7 +82,7 @@ mod tests {
         for (a, b) in apart {
             component.keep_apart(*a, *b);
         }
-        component.groups()
+        component.groups(0)
     }
 
     #[test]

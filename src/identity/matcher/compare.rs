@@ -162,6 +162,8 @@ pub(super) struct Evidence {
     len: usize,
     /// Bits of the counts that apply.
     pub(super) terms: u16,
+    /// Nothing but the name agrees: no way to reach them, no place, no number.
+    pub(super) is_bare: bool,
 }
 
 impl Evidence {
@@ -217,6 +219,7 @@ pub(super) fn compare(a: &Features, b: &Features) -> Evidence {
         levels: [0; 36],
         len: 0,
         terms: 0,
+        is_bare: false,
     };
     let e = &mut evidence;
     e.add(Group::Bias, 0);
@@ -248,6 +251,7 @@ pub(super) fn compare(a: &Features, b: &Features) -> Evidence {
         e.add(*group, name);
     }
     if agreeing == 0 {
+        e.is_bare = true;
         e.add(Group::BareName, name);
     }
     evidence

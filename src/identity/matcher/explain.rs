@@ -1,14 +1,15 @@
 //! Why two records are one customer, or are not: the evidence in words.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::compare::{TERMS, level_name};
 use super::index::Slot;
-use super::resolver::Matcher;
+use super::resolver::{Decision, Matcher};
+use super::ties::{Bond, bond};
 use super::weights::{BIT, Context};
 
 /// One piece of evidence.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// What was found: `email: equal`.
     pub what: String,
@@ -17,12 +18,12 @@ pub struct Finding {
 }
 
 /// The evidence on two records.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     /// Whether any key leads from one to the other: without, nothing but a third record brings them together.
     pub is_found: bool,
     /// Which weights apply: `contact`, `register`, `organization`.
-    pub context: &'static str,
+    pub context: String,
     /// The sum of the findings, in bits.
     pub bits: f64,
     /// How likely the two are one, going by these findings alone.
@@ -61,36 +62,88 @@ impl Matcher {
         let sum: f64 = findings.iter().map(|finding| finding.bits).sum();
         Some(Explanation {
             is_found: self.index.is_found(left, right),
-            context: Context::name(context),
+            context: Context::name(context).to_owned(),
             bits: sum,
             chance: 1.0 / (1.0 + (-sum).exp2()),
             findings,
         })
     }
 
-    /// The two records of a group between which the strongest chain of links is weakest, and the score of that link in
-    /// bits: what would break first. `None` for a record alone.
+    /// The links that hold a group together, each the strongest there is to a further record: shared identifiers first.
+    /// Nothing for a record alone.
     #[must_use]
-    pub fn weakest_link(&self, slot: Slot) -> Option<(Slot, Slot, f64)> {
+    pub fn links(&self, slot: Slot) -> Vec<Link> {
         let members = self.group(slot);
         let mut reached: Vec<Slot> = members.iter().copied().take(1).collect();
-        let mut weakest: Option<(i32, Slot, Slot)> = None;
+        let mut links = Vec::new();
         while reached.len() < members.len() {
             let outside = members.iter().filter(|to| !reached.contains(to));
             let across = outside.flat_map(|to| reached.iter().map(|from| (*from, *to)));
-            let scored = across.filter_map(|(from, to)| {
-                let score = self.pair(self.index.get(from)?, self.index.get(to)?, to);
-                Some((score, from, to))
-            });
-            let (score, from, to) = scored.max_by_key(|(score, ..)| *score)?;
+            let scored = across.filter_map(|(from, to)| Some((self.sure(from, to)?, from, to)));
+            let Some((score, from, to)) = scored.max_by_key(|(score, ..)| *score) else {
+                break;
+            };
             reached.push(to);
-            if weakest.is_none_or(|(least, ..)| score < least) {
-                weakest = Some((score, from, to));
+            let bits = (score < SURE).then(|| bits(score));
+            links.push(Link { from, to, bits });
+        }
+        links
+    }
+
+    /// The score of two records, with what is sure about them.
+    fn sure(&self, a: Slot, b: Slot) -> Option<i32> {
+        let (left, right) = (self.index.get(a)?, self.index.get(b)?);
+        let is_sure = self.decision(&left.id, &right.id) == Some(Decision::Same) || bond(left, right) == Bond::Tied;
+        Some(if is_sure { SURE } else { self.pair(left, right, b) })
+    }
+
+    /// The two records of a group between which the strongest chain of links is weakest, and the score of that link in
+    /// bits: what would break first. `None` for a record alone, and where identifiers hold all of it together.
+    #[must_use]
+    pub fn weakest_link(&self, slot: Slot) -> Option<(Slot, Slot, f64)> {
+        let scored = self
+            .links(slot)
+            .into_iter()
+            .filter_map(|link| Some((link.from, link.to, link.bits?)));
+        scored.min_by(|a, b| a.2.total_cmp(&b.2))
+    }
+
+    /// Every pair that was compared and is not hopeless, once, with its score in bits.
+    pub fn pairs(&self, mut look: impl FnMut(Slot, Slot, f64)) {
+        for slot in 0..self.index.slots() {
+            let edges = self.index.get(slot).into_iter().flat_map(|entry| &entry.edges);
+            for edge in edges.filter(|edge| slot < edge.other) {
+                look(slot, edge.other, bits(edge.score));
             }
         }
-        weakest.map(|(score, from, to)| (from, to, bits(score)))
+    }
+
+    /// The mean over all pairs of two sets of records, in bits: what decides whether they are one.
+    #[must_use]
+    pub fn between(&self, left: &[Slot], right: &[Slot]) -> f64 {
+        let pairs = left.iter().flat_map(|a| right.iter().map(|b| (*a, *b)));
+        let (mut sum, mut count) = (0.0, 0.0_f64);
+        for (a, b) in pairs {
+            sum += self.sure(a, b).map(bits).unwrap_or_default();
+            count += 1.0;
+        }
+        sum / count.max(1.0)
     }
 }
+
+/// A link between two records of a group.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Link {
+    /// One record.
+    pub from: Slot,
+    /// The other record.
+    pub to: Slot,
+    /// Its score in bits; `None` when an identifier or an operator's word joins the two.
+    pub bits: Option<f64>,
+}
+
+/// More than any score.
+const SURE: i32 = i32::MAX;
 
 fn bits(score: i32) -> f64 {
     f64::from(score) / f64::from(BIT)

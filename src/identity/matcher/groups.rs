@@ -1,11 +1,16 @@
 //! From edges to groups: the component of a record, cut where it is too large, and what its groups are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::sets::Sets;
 use super::cluster::{Component, PINNED};
 use super::index::{ALONE, Entry, Slot};
 use super::resolver::{COMPONENT_MAX, COMPONENT_NOW, Decision, Matcher};
+use super::ties::{Bond, bond};
 use super::weights::BIT;
+
+/// More records than this that no cut takes apart are joined by identifiers alone.
+const MEAN_MAX: usize = 4 * COMPONENT_MAX;
 
 impl Matcher {
     /// Groups a component now, or later when it is large.
@@ -26,6 +31,9 @@ impl Matcher {
             }
         }
         let size = component.len();
+        if let Some(regrouped) = &mut self.regrouped {
+            regrouped.extend(&component);
+        }
         let groups = self.grouped(component);
         for group in groups {
             self.assign(group);
@@ -57,7 +65,10 @@ impl Matcher {
                 .iter()
                 .filter(|edge| edge.score >= cut)
                 .map(|edge| edge.other);
-            for other in near.chain(self.pinned(&entry.id)) {
+            for other in near
+                .chain(self.pinned(&entry.id))
+                .chain(self.index.tied(entry, members[at]))
+            {
                 let seen = &mut self.seen[other as usize];
                 if *seen != self.round && within.is_none_or(|within| within.contains(&other)) {
                     *seen = self.round;
@@ -83,7 +94,7 @@ impl Matcher {
         same.filter_map(|other| self.find(other)).collect()
     }
 
-    fn decision(&self, a: &str, b: &str) -> Option<Decision> {
+    pub(super) fn decision(&self, a: &str, b: &str) -> Option<Decision> {
         if self.decisions.is_empty() {
             return None;
         }
@@ -101,7 +112,11 @@ impl Matcher {
         let mut waiting = vec![(component, 0)];
         while let Some((members, cut)) = waiting.pop() {
             if members.len() <= COMPONENT_MAX || cut > 64 * BIT {
-                done.extend(self.by_mean(&members));
+                done.extend(if members.len() > MEAN_MAX {
+                    self.by_ties(&members)
+                } else {
+                    self.by_mean(&members)
+                });
                 continue;
             }
             let cut = cut + 2 * BIT;
@@ -132,15 +147,39 @@ impl Matcher {
                         component.keep_apart(at, b_at);
                         -i64::from(BIT)
                     }
-                    None => i64::from(self.pair(a, b, members[b_at])),
+                    None => match bond(a, b) {
+                        Bond::Tied => PINNED,
+                        Bond::Vetoed => {
+                            component.keep_apart(at, b_at);
+                            i64::from(self.pair(a, b, members[b_at])).min(0)
+                        }
+                        Bond::Open => i64::from(self.joining(a, b, members[b_at])),
+                    },
                 };
                 component.set(at, b_at, score);
             }
         }
-        let groups = component.groups().into_iter();
+        let groups = component.groups(i64::from(self.cut)).into_iter();
         groups
             .map(|group| group.into_iter().map(|at| members[at]).collect())
             .collect()
+    }
+
+    /// What hangs together by identifiers.
+    fn by_ties(&self, members: &[Slot]) -> Vec<Vec<Slot>> {
+        let places: BTreeMap<Slot, usize> = members.iter().copied().zip(0..).collect();
+        let mut sets = Sets::new(members.len());
+        for (slot, at) in &places {
+            let tied = self.index.get(*slot).map(|entry| self.index.tied(entry, *slot));
+            for other in tied.into_iter().flatten().filter_map(|other| places.get(&other)) {
+                sets.join(*at, *other);
+            }
+        }
+        let mut groups: BTreeMap<usize, Vec<Slot>> = BTreeMap::new();
+        for (at, slot) in members.iter().enumerate() {
+            groups.entry(sets.root(at)).or_default().push(*slot);
+        }
+        groups.into_values().collect()
     }
 
     /// The score of two records of a component. A pair that no key would find gets no score above 0, and no counts: it
@@ -151,6 +190,17 @@ impl Matcher {
         }
         let (context, evidence) = self.index.compare(a, b);
         self.weights.base(context, &evidence).min(0)
+    }
+
+    /// As [`Matcher::pair`], for joining. Who follows the groups does not join people by their name alone: in a small
+    /// company every name looks rare.
+    fn joining(&self, a: &Entry, b: &Entry, slot: Slot) -> i32 {
+        let score = self.pair(a, b, slot);
+        let is_bare = || a.edges.iter().any(|edge| edge.other == slot && edge.is_bare);
+        if self.regrouped.is_some() && score >= self.cut && is_bare() {
+            return self.cut - 1;
+        }
+        score
     }
 
     /// Makes records one group.

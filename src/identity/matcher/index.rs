@@ -4,6 +4,7 @@ use super::compare::{Evidence, TERMS, Term, compare};
 use super::keys::{Key, Kind, cap, key, keys};
 use super::record::{Features, Part};
 use super::table::{Map, Pages, Postings, hash, mix};
+use super::ties::Ties;
 use super::weights::{Context, Weights};
 
 /// The place of a record in the matcher. Places are used again after a record was removed.
@@ -20,6 +21,8 @@ pub(super) struct Edge {
     /// The counts that weaken it: bits of [`Term`].
     pub(super) terms: u16,
     pub(super) context: Context,
+    /// Nothing but the name speaks for it.
+    pub(super) is_bare: bool,
 }
 
 /// A record with what is known of its neighbours.
@@ -30,6 +33,8 @@ pub(super) struct Entry {
     /// Decides where two things are equally good; the same in every order of arrival.
     pub(super) order: u64,
     pub(super) keys: Box<[Key]>,
+    /// What joins or parts it for sure; most records of a file have nothing of the kind.
+    pub(super) ties: Option<Box<Ties>>,
     pub(super) edges: Vec<Edge>,
     /// The group it is in; [`ALONE`] for a group of itself.
     pub(super) group: u32,
@@ -54,6 +59,8 @@ pub(super) struct Shift {
 pub(super) struct Index {
     entries: Pages<Option<Entry>>,
     pub(super) postings: Postings,
+    /// Who has which identifier.
+    tied: Postings,
     /// How many records show a name together with a mailbox, a number or an address.
     shown: Map,
     /// How many distinct names a mailbox, a number or an address has.
@@ -67,6 +74,7 @@ impl Index {
         Self {
             entries: Pages::new(),
             postings: Postings::new(),
+            tied: Postings::new(),
             shown: Map::new(),
             distinct: Map::new(),
             by_id: Map::new(),
@@ -101,7 +109,7 @@ impl Index {
         }
     }
 
-    pub(super) fn insert(&mut self, id: &str, features: Features) -> (Slot, Shift) {
+    pub(super) fn insert(&mut self, id: &str, features: Features, ties: Ties) -> (Slot, Shift) {
         let keys = keys(&features).into_boxed_slice();
         let slot = self.entries.put(None);
         let mut at = order(id);
@@ -127,11 +135,15 @@ impl Index {
                 shift.counts.push(*key);
             }
         }
+        for identifier in &ties.same {
+            self.tied.add(*identifier, slot);
+        }
         let entry = Entry {
             order: order(id),
             id: id.into(),
             features,
             keys,
+            ties: (!ties.is_empty()).then(|| Box::new(ties)),
             edges: Vec::new(),
             group: ALONE,
             is_dirty: false,
@@ -145,6 +157,9 @@ impl Index {
         self.forget_id(&id);
         let entry = self.entries.at_mut(slot).take()?;
         self.entries.free(slot);
+        for identifier in entry.ties.iter().flat_map(|ties| &ties.same) {
+            self.tied.remove(*identifier, slot);
+        }
         let mut shift = Shift::default();
         self.len -= 1;
         shift.all = log2(self.len) != log2(self.len + 1);
@@ -164,6 +179,17 @@ impl Index {
             }
         }
         Some((entry, shift))
+    }
+
+    /// Other records that share an identifier with one, each at least once.
+    pub(super) fn tied(&self, entry: &Entry, slot: Slot) -> Vec<Slot> {
+        let mut found = Vec::new();
+        let mut one = [0];
+        for identifier in entry.ties.iter().flat_map(|ties| &ties.same) {
+            let holders = self.tied.of(*identifier, &mut one);
+            found.extend(holders.iter().copied().filter(|other| *other != slot));
+        }
+        found
     }
 
     /// Ids whose hashes meet stand in a chain; taking one out puts the rest of its chain anew.

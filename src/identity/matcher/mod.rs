@@ -5,6 +5,7 @@
 
 mod cluster;
 mod compare;
+mod doubt;
 mod explain;
 pub mod generate;
 mod groups;
@@ -20,12 +21,16 @@ mod strings;
 mod table;
 #[cfg(test)]
 mod tests;
+mod ties;
 pub mod train;
 mod weights;
 mod words;
 
-pub use explain::{Explanation, Finding};
+pub use doubt::Doubt;
+pub use explain::{Explanation, Finding, Link};
 pub use index::Slot;
 pub use record::{Features, Field, UNKNOWN_SOURCE};
 pub use resolver::{Decision, Matcher};
+pub(super) use table::hash as digest;
+pub use ties::Ties;
 pub use weights::{BIT, Context, Weights};

@@ -15,6 +15,7 @@ use super::keys::{Key, cap};
 use super::record::Features;
 use super::redo::Redo;
 use super::table::Pages;
+use super::ties::Ties;
 use super::weights::{BIT, Weights};
 
 /// Pairs below this score without counts are not kept.
@@ -46,6 +47,8 @@ pub enum Decision {
 pub struct Matcher {
     pub(super) index: Index,
     pub(super) weights: Weights,
+    /// Groups are joined when the mean over all their pairs is at least this.
+    pub(super) cut: i32,
     pub(super) groups: Pages<Vec<Slot>>,
     /// By ids, the smaller first. They outlive the records.
     pub(super) decisions: BTreeMap<(Box<str>, Box<str>), Decision>,
@@ -57,6 +60,8 @@ pub struct Matcher {
     /// Records of components too large to be grouped along with an arrival.
     pub(super) large: Vec<Slot>,
     pub(super) changed: Vec<Slot>,
+    /// Records that were grouped anew since somebody asked, whether or not that changed anything; kept on demand.
+    pub(super) regrouped: Option<Vec<Slot>>,
     /// When a slot was last looked at, to look at each candidate once.
     pub(super) seen: Vec<u32>,
     pub(super) round: u32,
@@ -71,6 +76,7 @@ impl Matcher {
         Self {
             index: Index::new(),
             weights,
+            cut: 0,
             groups: Pages::new(),
             decisions: BTreeMap::new(),
             decided: BTreeMap::new(),
@@ -79,10 +85,20 @@ impl Matcher {
             dirty: VecDeque::new(),
             large: Vec::new(),
             changed: Vec::new(),
+            regrouped: None,
             seen: Vec::new(),
             round: 0,
             comparisons: 0,
         }
+    }
+
+    /// The same for a program that follows the groups: they are joined from this chance on (half, unless told otherwise),
+    /// and [`Matcher::regrouped`] tells where to look.
+    #[must_use]
+    pub fn following(mut self, chance: f64) -> Self {
+        self.cut = parts_of(chance).max(0);
+        self.regrouped = Some(Vec::new());
+        self
     }
 
     /// How many records there are.
@@ -138,10 +154,15 @@ impl Matcher {
 
     /// Takes in a record, or what has become of one; a little of the work that was put off is done along.
     pub fn insert(&mut self, id: &str, features: Features) -> Slot {
+        self.insert_tied(id, features, Ties::default())
+    }
+
+    /// As [`Matcher::insert`], for a record of which something is sure.
+    pub fn insert_tied(&mut self, id: &str, features: Features, ties: Ties) -> Slot {
         if self.find(id).is_some() {
             self.remove(id);
         }
-        let (slot, shift) = self.index.insert(id, features);
+        let (slot, shift) = self.index.insert(id, features, ties);
         self.note(shift);
         if self.seen.len() <= slot as usize {
             self.seen.resize(slot as usize + 1, 0);
@@ -150,7 +171,11 @@ impl Matcher {
         for edge in &found {
             self.link(edge.other, Edge { other: slot, ..*edge });
         }
-        let touches = found.iter().any(|edge| edge.score >= 0) || self.decided.contains_key(id);
+        let is_tied = self
+            .index
+            .get(slot)
+            .is_some_and(|entry| !self.index.tied(entry, slot).is_empty());
+        let touches = is_tied || found.iter().any(|edge| edge.score >= 0) || self.decided.contains_key(id);
         if let Some(entry) = self.index.get_mut(slot) {
             entry.edges = found;
         }
@@ -167,6 +192,7 @@ impl Matcher {
         let Some(slot) = self.find(id) else {
             return false;
         };
+        let tied = self.index.get(slot).map(|entry| self.index.tied(entry, slot));
         self.leave(slot);
         let Some((entry, shift)) = self.index.remove(slot) else {
             return false;
@@ -179,6 +205,9 @@ impl Matcher {
             if edge.score >= 0 {
                 self.soil(edge.other);
             }
+        }
+        for other in tied.into_iter().flatten() {
+            self.soil(other);
         }
         for other in self.decided.get(&entry.id).cloned().into_iter().flatten() {
             if let Some(other) = self.find(&other) {
@@ -236,6 +265,15 @@ impl Matcher {
         changed.sort_unstable();
         changed.dedup();
         changed
+    }
+
+    /// The records that were grouped anew since this was last asked, and those of [`Matcher::changes`].
+    pub fn regrouped(&mut self) -> Vec<Slot> {
+        let mut looked_at = self.changes();
+        looked_at.extend(self.regrouped.iter_mut().flat_map(std::mem::take));
+        looked_at.sort_unstable();
+        looked_at.dedup();
+        looked_at
     }
 
     fn note(&mut self, shift: Shift) {
@@ -310,6 +348,13 @@ impl Matcher {
     }
 }
 
+/// A chance as a score: the log2 of its odds, in parts of a bit.
+#[expect(clippy::cast_possible_truncation, reason = "chances are held away from 0 and 1")]
+fn parts_of(chance: f64) -> i32 {
+    let chance = chance.clamp(0.000_001, 0.999_999);
+    ((chance / (1.0 - chance)).log2() * f64::from(BIT)).round() as i32
+}
+
 /// Scores a pair; `None` when it is hopeless. Always taken in the neutral order of the two: a comparison may look at one
 /// side first, and what it says must not depend on who came later.
 pub(super) fn edge(index: &Index, weights: &Weights, a: &Entry, b: &Entry, other: Slot) -> Option<Edge> {
@@ -329,5 +374,6 @@ pub(super) fn edge(index: &Index, weights: &Weights, a: &Entry, b: &Entry, other
         score: base + index.penalty(weights, context, evidence.terms, &a.features, &b.features),
         terms: evidence.terms,
         context,
+        is_bare: evidence.is_bare,
     })
 }

@@ -8,7 +8,7 @@ const PAGE: usize = 4096;
 
 /// A 64-bit hash of some bytes that stays the same for ever (FNV-1a with a final mix). Not for hostile input alone:
 /// two values that meet by chance cost a comparison, never a merge, because scores are taken from the values.
-pub(super) fn hash(seed: u64, parts: &[&[u8]]) -> u64 {
+pub(in crate::identity) fn hash(seed: u64, parts: &[&[u8]]) -> u64 {
     let mut state = 0xcbf2_9ce4_8422_2325_u64 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     for part in parts {
         for byte in *part {

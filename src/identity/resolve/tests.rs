@@ -42,6 +42,7 @@ fn input(members: &[&str], must: &[(&str, &str)], cannot: &[(&str, &str)]) -> In
         customers: BTreeSet::new(),
         must: pairs(must),
         cannot: pairs(cannot),
+        followers: BTreeSet::new(),
     }
 }
 
@@ -281,6 +282,7 @@ impl Ledger {
             customers: BTreeSet::new(),
             must: must.clone(),
             cannot: cannot.clone(),
+            followers: BTreeSet::new(),
         };
         for group in resolve(input.clone()).groups {
             let customer = group.customer.unwrap_or_else(|| {
@@ -334,7 +336,7 @@ proptest! {
         must in some_pairs(2),
         cannot in some_pairs(3),
     ) {
-        let input = |members| Input { members, customers: BTreeSet::new(), must: must.clone(), cannot: cannot.clone() };
+        let input = |members| Input { members, customers: BTreeSet::new(), must: must.clone(), cannot: cannot.clone(), followers: BTreeSet::new() };
         prop_assert_eq!(resolve(input(members)), resolve(input(shuffled)));
     }
 
@@ -349,7 +351,7 @@ proptest! {
         for page in shuffled.chunks(page) {
             ledger.fold(page, &must, &none);
         }
-        let whole = Input { members: shuffled, customers: BTreeSet::new(), must, cannot: none };
+        let whole = Input { members: shuffled, customers: BTreeSet::new(), must, cannot: none, followers: BTreeSet::new() };
         prop_assert_eq!(ledger.groups(), groups_of(&resolve(whole.clone())));
     }
 
@@ -361,7 +363,7 @@ proptest! {
         cannot in some_pairs(3),
     ) {
         let members = with_history(&world, &history);
-        let mut input = Input { members, customers: BTreeSet::new(), must, cannot };
+        let mut input = Input { members, customers: BTreeSet::new(), must, cannot, followers: BTreeSet::new() };
         let first = resolve(input.clone());
         for (at, group) in first.groups.iter().enumerate() {
             let customer = group.customer.unwrap_or_else(|| key(100 + at as u128));
@@ -419,7 +421,7 @@ proptest! {
     ) {
         let members = with_history(&world, &history);
         let before: BTreeSet<_> = members.iter().filter_map(|member| member.customer).collect();
-        let input = Input { members, customers: BTreeSet::new(), must: BTreeSet::new(), cannot };
+        let input = Input { members, customers: BTreeSet::new(), must: BTreeSet::new(), cannot, followers: BTreeSet::new() };
         let resolution = resolve(input.clone());
         prop_assert!(is_kept(&groups_of(&resolution), &input.cannot));
         let after: Vec<_> = resolution
@@ -430,4 +432,38 @@ proptest! {
         prop_assert_eq!(after.len(), before.len());
         prop_assert_eq!(after.into_iter().collect::<BTreeSet<_>>(), before);
     }
+}
+
+#[test]
+fn a_follower_goes_along_and_brings_nobody_together() {
+    let mut input = input(&["a=1 email:x", "b=3 email:y", "t=2 email:x email:y", "z=4"], &[], &[]);
+    assert_eq!(shown(&resolve(input.clone())), ["1<2<3: a b t", "4: z"]);
+    input.followers = [record("t"), record("z")].into();
+    assert_eq!(shown(&resolve(input.clone())), ["1<2: a t", "3: b", "4: z"]);
+    // The one who is left of its customer is nearer than nobody.
+    input.members.push(member("c=4"));
+    assert_eq!(shown(&resolve(input)), ["1<2: a t", "3: b", "4: c z"]);
+}
+
+#[test]
+fn a_group_that_parts_has_its_former_key_again() {
+    let members = || ["a=1", "b=1", "c=1", "t=1"].map(member).to_vec();
+    let former = BTreeMap::from([(record("b"), key(2)), (record("c"), key(2))]);
+    let groups = |groups: &[&[&str]]| -> Vec<Vec<RecordId>> {
+        groups
+            .iter()
+            .map(|group| group.iter().map(|id| record(id)).collect())
+            .collect()
+    };
+    let of = |found: &[&[&str]]| shown(&regroup(members(), &groups(found), &former, &[]));
+    assert_eq!(of(&[&["a"], &["b", "c"]]), ["1: a", "2: b c t"]);
+    assert_eq!(of(&[&["a", "b", "c"]]), ["1<2: a b c t"]);
+    assert_eq!(of(&[&["a"], &["b"], &["c"]]), ["1: a t", "2: b", "new: c"]);
+    // A word about a follower takes it elsewhere.
+    let parted = [(record("t"), record("a"), false)];
+    let alone = regroup(members(), &groups(&[&["a", "b", "c"]]), &former, &parted);
+    assert_eq!(shown(&alone), ["1<2: a b c", "new: t"]);
+    let joined = [(record("t"), record("c"), true)];
+    let joined = regroup(members(), &groups(&[&["a"], &["b"], &["c"]]), &former, &joined);
+    assert_eq!(shown(&joined), ["1: a", "2: b", "new: c t"]);
 }

@@ -12,7 +12,7 @@ use super::streams::Streams;
 use super::trouble::Trouble;
 use super::view::ALIAS_HOPS_MAX;
 use super::worker::Desk;
-use super::{arrival, inbox, outbox, sweep};
+use super::{arrival, inbox, matching, outbox, sweep};
 use crate::ledger::{Advance, Cause, Commit, WriteChange};
 use crate::model::{Customer, CustomerKey, RecordId, UnixMillis};
 
@@ -25,7 +25,7 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
     let mut owners = Owners::default();
     touch_customers(conn, &mut owners, &commit.touched)?;
     put_customers(conn, &mut owners, &commit.customers)?;
-    let mut records = Records::new(conn)?;
+    let mut records = Records::new(conn, commit.rematch)?;
     for (record, customer) in &commit.records {
         let owner = owners.of_record(conn, customer, &record.id)?;
         records.put(streams, &owners, record, owner)?;
@@ -44,6 +44,8 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
     }
     sweep::mark(conn, streams, commit)?;
     arrival::put(conn, streams, &commit.arrivals)?;
+    matching::put_reviews(conn, streams, &commit.reviews)?;
+    matching::put_joints(conn, &mut owners, &commit.joints)?;
     for change in &commit.writes {
         put_write(conn, streams, &mut owners, change, commit.at)?;
     }
@@ -128,6 +130,11 @@ impl Owners {
         Ok(owner)
     }
 
+    /// A customer's number inside, alias or not.
+    pub(super) fn number(&mut self, conn: &Connection, key: &CustomerKey) -> Result<i64, Trouble> {
+        Ok(self.find(conn, key)?.id)
+    }
+
     /// Whose a record shall be. She was merged away meanwhile: then the fold has to see the one she lives on in.
     fn of_record(&mut self, conn: &Connection, key: &CustomerKey, record: &RecordId) -> Result<i64, Trouble> {
         let owner = self.find(conn, key)?;
@@ -177,7 +184,12 @@ fn put_customers(conn: &Connection, owners: &mut Owners, customers: &[Customer])
             None => None,
         };
         let id = match owners.known.get(&customer.key) {
-            Some(owner) if customer.version > 0 => update_customer(conn, owner.id, customer, merged_into)?,
+            Some(owner) if customer.version > 0 => {
+                if owner.merged_into.is_some() && merged_into.is_none() {
+                    revive(conn, owner.id)?;
+                }
+                update_customer(conn, owner.id, customer, merged_into)?
+            }
             _ => insert_customer(conn, customer, merged_into)?,
         };
         if let Some(into) = customer.merged_into {
@@ -249,6 +261,13 @@ fn update_customer(conn: &Connection, id: i64, customer: &Customer, merged_into:
     conn.prepare_cached("UPDATE customer SET golden = ?2, lineage = ?3, version = version + 1 WHERE id = ?1")?
         .execute((id, to_json(&customer.golden)?, lineage_json(&customer.lineage)?))?;
     Ok(id)
+}
+
+/// A split gives records their former key back: the alias is a customer again.
+fn revive(conn: &Connection, id: i64) -> Result<(), Trouble> {
+    conn.prepare_cached("UPDATE customer SET merged_into = NULL WHERE id = ?1")?
+        .execute([id])?;
+    Ok(())
 }
 
 fn insert_customer(conn: &Connection, customer: &Customer, merged_into: Option<i64>) -> Result<i64, Trouble> {

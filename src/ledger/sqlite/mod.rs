@@ -7,6 +7,7 @@ mod apply;
 mod arrival;
 mod brake;
 mod inbox;
+mod matching;
 mod note;
 mod outbox;
 mod read;

@@ -321,6 +321,11 @@ pub(super) fn claim(desk: &mut Desk, stream: &StreamId, now: UnixMillis, limit: 
         return Ok(Vec::new());
     };
     let mut claimed = Vec::new();
+    // Records that the scored match has not seen may change who is who.
+    let waits = conn.prepare_cached("SELECT 1 FROM rematch LIMIT 1")?.exists([])?;
+    if waits {
+        return Ok(claimed);
+    }
     let mut statement = conn.prepare_cached(concat!(
         "SELECT ",
         write_columns!(),

@@ -337,6 +337,8 @@ pub(super) fn totals(desk: &Desk) -> Result<Totals, Trouble> {
         frozen: count_frozen(&desk.conn)?,
         writes: BTreeMap::new(),
         deletes: count("SELECT count(*) FROM write WHERE removes_at IS NOT NULL AND state IN (0, 3)")?,
+        unmatched: count("SELECT count(DISTINCT record) FROM rematch")?,
+        reviews: count("SELECT count(*) FROM review")?,
     };
     let mut statement = desk
         .conn

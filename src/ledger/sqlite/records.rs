@@ -18,6 +18,8 @@ pub(super) struct Records<'conn, 'commit> {
     insert: CachedStatement<'conn>,
     update: CachedStatement<'conn>,
     assert: CachedStatement<'conn>,
+    /// Puts a record on the queue of the scored match, when the commit says so.
+    rematch: Option<CachedStatement<'conn>>,
     put: BTreeMap<&'commit RecordId, PutRecord>,
     expects_new: bool,
 }
@@ -29,7 +31,8 @@ struct PutRecord {
 }
 
 impl<'conn, 'commit> Records<'conn, 'commit> {
-    pub(super) fn new(conn: &'conn Connection) -> Result<Self, Trouble> {
+    pub(super) fn new(conn: &'conn Connection, rematch: bool) -> Result<Self, Trouble> {
+        let queue = "INSERT INTO rematch (record) VALUES (?1)";
         Ok(Self {
             conn,
             find: conn.prepare_cached("SELECT id, customer FROM record WHERE stream = ?1 AND remote = ?2")?,
@@ -49,6 +52,7 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
                 "INSERT INTO identifier (record, ordinal, digest, kind, value, since, is_current) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1)",
             )?,
+            rematch: rematch.then(|| conn.prepare_cached(queue)).transpose()?,
             put: BTreeMap::new(),
             expects_new: false,
         })
@@ -78,6 +82,9 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
                 .prepare_cached("UPDATE record SET is_made = 1 WHERE id = ?1")?
                 .execute([put.id])?;
         }
+        if let Some(rematch) = &mut self.rematch {
+            rematch.execute([put.id])?;
+        }
         self.put.insert(&record.id, put);
         Ok(())
     }
@@ -105,6 +112,9 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
         self.update.raw_execute()?;
         if owner != customer {
             owners.refuse_unseen(owner)?;
+            self.conn
+                .prepare_cached("INSERT OR IGNORE INTO former (record, customer) VALUES (?1, ?2)")?
+                .execute((id, owner))?;
             self.conn
                 .prepare_cached("UPDATE record SET customer = ?2 WHERE id = ?1")?
                 .execute((id, customer))?;

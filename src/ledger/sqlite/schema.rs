@@ -19,6 +19,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_undo", include_str!("migrations/0005_undo.sql")),
     ("0006_request", include_str!("migrations/0006_request.sql")),
     ("0007_deletes", include_str!("migrations/0007_deletes.sql")),
+    ("0009_match", include_str!("migrations/0009_match.sql")),
     ("0011_frozen", include_str!("migrations/0011_frozen.sql")),
 ];
 

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::outbox;
 use super::row::{self, customer_columns, record_columns};
 use super::streams::Streams;
 use super::trouble::Trouble;
 use super::worker::Desk;
+use super::{matching, outbox};
 use crate::ledger::hash::{identifier_digest, kind_number as identifier_kind};
 use crate::ledger::{Ask, Decision, Head, View};
 use crate::model::{Customer, CustomerKey, Identifier, RecordId};
@@ -78,12 +78,13 @@ pub(super) fn view(desk: &mut Desk, ask: &Ask) -> Result<View, Trouble> {
             break decisions;
         }
     };
-    let Closure { mut view, names, .. } = closure;
+    let Closure { mut view, names, seen } = closure;
     for (identifier, ids) in holders {
         let records = ids.iter().filter_map(|id| names.get(id).cloned()).collect();
         view.holders.insert(identifier, records);
     }
     view.decisions = decisions;
+    matching::look(conn, streams, &seen, &mut view)?;
     Ok(view)
 }
 
@@ -148,7 +149,7 @@ struct Closure {
     /// Records by their id inside.
     names: BTreeMap<i64, RecordId>,
     /// Live customers that are in already.
-    seen: BTreeSet<i64>,
+    seen: BTreeMap<i64, CustomerKey>,
 }
 
 impl Closure {
@@ -156,7 +157,7 @@ impl Closure {
     fn add(&mut self, conn: &Connection, streams: &mut Streams, id: i64) -> Result<CustomerKey, Trouble> {
         let (id, customer) = live(conn, id, row::customer_without_lineage)?;
         let key = customer.key;
-        if !self.seen.insert(id) {
+        if self.seen.insert(id, key).is_some() {
             return Ok(key);
         }
         let mut statement = conn.prepare_cached(concat!(
@@ -213,28 +214,39 @@ fn live(
 /// Operators' words about the records of the view and of the question.
 fn decisions(conn: &Connection, ask: &Ask, view: &View) -> Result<Vec<Decision>, Trouble> {
     // Nearly always there is none at all.
-    let is_empty: bool = conn
-        .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM decision)")?
-        .query_row([], |row| row.get(0))?;
     let mut found = BTreeSet::new();
-    if is_empty {
+    if has_no_decision(conn)? {
         return Ok(Vec::new());
     }
+    for id in view.records.keys().chain(&ask.records) {
+        found.extend(decisions_on(conn, id)?);
+    }
+    Ok(found.into_iter().collect())
+}
+
+fn has_no_decision(conn: &Connection) -> Result<bool, Trouble> {
+    let is_empty = conn
+        .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM decision)")?
+        .query_row([], |row| row.get(0))?;
+    Ok(is_empty)
+}
+
+/// Operators' words about one record and another.
+pub(super) fn decisions_on(conn: &Connection, id: &RecordId) -> Result<Vec<Decision>, Trouble> {
     let mut statement = conn.prepare_cached(
         "SELECT left, right, same FROM decision WHERE left = ?1 \
          UNION ALL SELECT left, right, same FROM decision WHERE right = ?1",
     )?;
-    for id in view.records.keys().chain(&ask.records) {
-        let mut rows = statement.query([id.to_string()])?;
-        while let Some(row) = rows.next()? {
-            found.insert(Decision {
-                left: record_id(row::text(row, 0)?)?,
-                right: record_id(row::text(row, 1)?)?,
-                same: row.get(2)?,
-            });
-        }
+    let mut rows = statement.query([id.to_string()])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(Decision {
+            left: record_id(row::text(row, 0)?)?,
+            right: record_id(row::text(row, 1)?)?,
+            same: row.get(2)?,
+        });
     }
-    Ok(found.into_iter().collect())
+    Ok(found)
 }
 
 /// A record id from stored text.

@@ -40,6 +40,16 @@ const STANDARD: &[&str] = &[
     "hs_marketable_status",
     "hs_additional_emails",
 ];
+/// The stages of `lifecyclestage` (A1.5).
+const STAGES: &[&str] = &[
+    "subscriber",
+    "lead",
+    "marketingqualifiedlead",
+    "salesqualifiedlead",
+    "opportunity",
+    "customer",
+    "evangelist",
+];
 /// Set by HubSpot alone (A1.11).
 const READ_ONLY: &[&str] = &[
     "hs_object_id",
@@ -270,6 +280,23 @@ impl Hubspot {
         }
     }
 
+    /// `GET /crm/v3/properties/contacts`: every property with its type and its list (SDK surface, `crm/properties`).
+    fn properties(&self) -> Reply {
+        let own = STANDARD.iter().chain(READ_ONLY).map(|name| (*name, true));
+        let custom = self.custom.iter().map(|name| (name.as_str(), false));
+        let row = |(name, is_own): (&str, bool)| {
+            let stages = if name == "lifecyclestage" { STAGES } else { &[] };
+            let options: Vec<Value> = stages
+                .iter()
+                .map(|stage| json!({"value": stage, "label": stage, "hidden": false}))
+                .collect();
+            let kind = if options.is_empty() { "string" } else { "enumeration" };
+            json!({"name": name, "label": name, "type": kind, "hubspotDefined": is_own, "options": options, "archived": false})
+        };
+        let rows: Vec<Value> = own.chain(custom).map(row).collect();
+        Reply::json(200, json!({"results": rows}))
+    }
+
     fn create(&self, store: &mut Store, ask: &Ask) -> Reply {
         let body = ask.json().unwrap_or_default();
         let checked = self.checked(body.get("properties")).and_then(|properties| {
@@ -312,6 +339,9 @@ impl Vendor for Hubspot {
     fn answer(&self, store: &mut Store, ask: &Ask) -> Reply {
         if ask.path.trim_end_matches('/') == "/crm/v3/owners" {
             return owners();
+        }
+        if ask.method == "GET" && ask.path.trim_end_matches('/') == "/crm/v3/properties/contacts" {
+            return self.properties();
         }
         let Some(rest) = ask.path.strip_prefix(CONTACTS) else {
             return self.wrong(Wrong::NotFound);

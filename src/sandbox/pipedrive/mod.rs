@@ -132,6 +132,9 @@ impl Vendor for Pipedrive {
         if ask.method == "GET" && path == "/v1/users/me" {
             return me();
         }
+        if ask.method == "GET" && path == "/v2/personFields" {
+            return fields();
+        }
         let Some(rest) = path.strip_prefix("/v2/persons") else {
             return not_found();
         };
@@ -216,6 +219,19 @@ fn answer(store: &Store, id: u64, status: u16) -> Reply {
     store.objects.get(&id).map_or_else(not_found, |object| {
         Reply::json(status, json!({"success": true, "data": *object.body}))
     })
+}
+
+/// `GET /v2/personFields` (spec of version 2): the account has one field of its own.
+fn fields() -> Reply {
+    let field = |name: &str, code: &str, kind: &str, is_custom: bool| json!({"field_name": name, "field_code": code, "field_type": kind, "options": null, "is_custom_field": is_custom});
+    let data = [
+        field("Name", "name", "varchar", false),
+        field("Tier", "dcf558aac1ae4e8c4f849ba5e668430d8df9be12", "varchar", true),
+    ];
+    Reply::json(
+        200,
+        json!({"success": true, "data": data, "additional_data": {"next_cursor": null}}),
+    )
 }
 
 fn me() -> Reply {

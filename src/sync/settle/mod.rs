@@ -82,6 +82,7 @@ pub fn settle(
         fresh: BTreeMap::new(),
         commit: Commit::new(Cause::Write(operation), now),
         aftermath: Aftermath::default(),
+        is_matched: rules.matching.is_some(),
     };
     for (write, outcome) in answers {
         // A customer that is not there any more was erased meanwhile; nothing is left to settle.
@@ -132,6 +133,8 @@ struct Settling {
     fresh: BTreeMap<RecordId, Record>,
     commit: Commit,
     aftermath: Aftermath,
+    /// The scored match must hear of records that are gone.
+    is_matched: bool,
 }
 
 impl Settling {
@@ -314,6 +317,7 @@ impl Settling {
         if let Some(mut record) = self.known(id).cloned() {
             record.deleted_at = Some(self.now);
             self.fresh.insert(id.clone(), record);
+            self.commit.rematch = self.is_matched;
         }
     }
 
@@ -366,11 +370,13 @@ fn default_wait(class: Class) -> Duration {
 fn written(mut record: Record, write: &Write, done: &Done, now: UnixMillis) -> Record {
     for (name, says) in &done.unkept {
         if record.fields.value(name.as_str()) != says.as_ref() {
+            let own = record.own_word(name.as_str()).cloned();
             record.fields.0.insert(name.clone(), says.clone());
             record.observed.set(name, now);
             let ours = Ours {
                 value: says.clone(),
                 placeholder: false,
+                own,
             };
             record.ours.insert(name.clone(), ours);
         }
@@ -379,6 +385,7 @@ fn written(mut record: Record, write: &Write, done: &Done, now: UnixMillis) -> R
             .insert(name.clone(), Bounce::frozen(Freeze::NotKept, now));
     }
     for (name, wanted) in write.fields.iter().filter(|(name, _)| !done.unkept.contains_key(*name)) {
+        let own = record.own_word(name.as_str()).cloned();
         if !wanted.placeholder {
             record.fields.0.insert(name.clone(), wanted.value.clone());
             record.observed.set(name, now);
@@ -388,6 +395,7 @@ fn written(mut record: Record, write: &Write, done: &Done, now: UnixMillis) -> R
             Ours {
                 value: wanted.value.clone(),
                 placeholder: wanted.placeholder,
+                own,
             },
         );
     }

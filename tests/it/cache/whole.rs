@@ -11,7 +11,7 @@ use super::server::Server;
 use crate::trial::Trial;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn flushed_or_killed_changes_nothing_but_speed() {
+async fn p60_flushed_or_killed_changes_nothing_but_speed() {
     let Some(mut redis) = Server::start(&[]).await else {
         return;
     };

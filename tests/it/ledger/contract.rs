@@ -228,6 +228,7 @@ async fn everything_of_a_record_reads_back(ledger: &dyn Ledger) {
     let ours = Ours {
         value: None,
         placeholder: true,
+        own: None,
     };
     full.ours.insert(field.clone(), ours);
     full.written_at = Some(at(13));

@@ -1,0 +1,48 @@
+//! The model keeps no queue for the scored match: what is compared with it has none either.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use nivel::ledger::{Error, Known, Matching, Review};
+use nivel::model::{Customer, CustomerKey, RecordId};
+
+use super::Model;
+
+#[async_trait]
+impl Matching for Model {
+    async fn unmatched(&self, _limit: usize) -> Result<Option<(i64, Vec<Known>)>, Error> {
+        Ok(None)
+    }
+
+    async fn last_unmatched(&self) -> Result<i64, Error> {
+        Ok(0)
+    }
+
+    async fn forget_unmatched(&self, _last: i64, _keep_refolds: bool) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn known(&self, _after: i64, _limit: usize) -> Result<Vec<(i64, Known)>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn former(&self, _records: &[RecordId]) -> Result<BTreeMap<RecordId, Customer>, Error> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn reviews(&self, _limit: usize) -> Result<Vec<Review>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn reviews_of(&self, _records: &[RecordId]) -> Result<Vec<Review>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn review(&self, _id: i64) -> Result<Option<Review>, Error> {
+        Ok(None)
+    }
+
+    async fn joints(&self) -> Result<BTreeMap<CustomerKey, i32>, Error> {
+        Ok(BTreeMap::new())
+    }
+}

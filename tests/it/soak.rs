@@ -1,0 +1,144 @@
+//! Random kills with every fault at once, for as long as `SOAK_MINUTES` says (`make soak`); without it, not at all. The seed is
+//! printed, and `SEED` plays it again. At the end the judge who reads only the tools must be content, and a process that
+//! went through all of it must not have grown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nivel::model::{Clock as _, SystemClock};
+use nivel::sandbox::faults::{Kind, Retry};
+use nivel::sandbox::{Fault, ToolName};
+use nivel::sync::Silent;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use serde_json::json;
+
+use crate::trial::Trial;
+
+const PEOPLE: usize = 40;
+
+const KINDS: [Kind; 15] = [
+    Kind::Throttle(Retry::Seconds(1)),
+    Kind::Throttle(Retry::Absent),
+    Kind::ServerError,
+    Kind::BadGatewayAfter,
+    Kind::ResetBefore,
+    Kind::ResetAfter,
+    Kind::CutJson,
+    Kind::ResetMidBody,
+    Kind::ErrorIn200,
+    Kind::LoginPage,
+    Kind::Unauthorized,
+    Kind::DuplicatePage,
+    Kind::EmptyPage,
+    Kind::EqualEdge,
+    Kind::ClockSkew { ms: -90_000 },
+];
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::vars()
+        .find(|(key, _)| key == name)
+        .and_then(|(_, value)| value.parse().ok())
+}
+
+/// Resident memory in KiB and open file handles of this process; nothing where the system does not tell.
+fn size() -> Option<(u64, usize)> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let memory = line.split_whitespace().next()?.parse().ok()?;
+    Some((memory, std::fs::read_dir("/proc/self/fd").ok()?.count()))
+}
+
+fn faults(rng: &mut ChaCha8Rng) -> Vec<Fault> {
+    let number = rng.random_range(1..6);
+    let fault = |_| {
+        let kind = *KINDS.choose(rng).unwrap_or(&Kind::ServerError);
+        Fault::once(kind)
+            .chance(0.05, rng.random())
+            .times(rng.random_range(1..4))
+    };
+    (0..number).map(fault).collect()
+}
+
+/// Somebody works in one of the tools. Each person is worked on in one tool only: of two edits within the second that a tool
+/// counts in, nobody can say which one is the newer.
+fn edit(trial: &Trial, rng: &mut ChaCha8Rng) {
+    let phone = format!("+35840{:07}", rng.random_range(0..10_000_000));
+    let name = *ToolName::ALL.choose(rng).unwrap_or(&ToolName::Hubspot);
+    let place = ToolName::ALL.iter().position(|tool| *tool == name);
+    let tool = trial.sandbox.tool(name);
+    let is_worked_on_here = |email: &str| Some(email.len() % ToolName::ALL.len()) == place;
+    let people: Vec<_> = tool
+        .people()
+        .into_iter()
+        .filter(|person| !person.deleted && person.emails.first().is_some_and(|email| is_worked_on_here(email)))
+        .collect();
+    let Some(person) = people.choose(rng) else { return };
+    let patch = match name {
+        ToolName::Pipedrive => json!({"phones": [{"value": phone, "primary": true}]}),
+        ToolName::Hubspot | ToolName::Zendesk => json!({"phone": phone}),
+    };
+    drop(tool.edit(&person.id, &patch));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_kills_with_every_fault_at_once() {
+    let Some(minutes) = setting("SOAK_MINUTES") else { return };
+    let seed = setting("SEED").unwrap_or_else(|| SystemClock.now().0.unsigned_abs());
+    println!("SOAK_MINUTES={minutes} SEED={seed}");
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let trial = Trial::new(seed, PEOPLE).await;
+    let end = SystemClock.now().plus(Duration::from_secs(minutes * 60));
+    let (mut rounds, mut kills) = (0_u64, 0_usize);
+    let mut sizes = Vec::new();
+    while SystemClock.now() < end {
+        rounds += 1;
+        for name in ToolName::ALL {
+            trial.sandbox.tool(name).set_faults(faults(&mut rng));
+        }
+        (0..rng.random_range(0..3)).for_each(|_| edit(&trial, &mut rng));
+        if rng.random_bool(0.5) {
+            let mode = if rng.random_bool(0.5) {
+                "kill-before"
+            } else {
+                "kill-after"
+            };
+            let fault = format!("{mode}:{}", rng.random_range(1..60));
+            let output = trial.nivel(&["sync", "--approve"], Some(&fault)).await;
+            kills += usize::from(!output.status.success());
+        } else {
+            let engine = trial.engine(Arc::new(SystemClock), Arc::new(Silent)).await;
+            drop(engine.sync(Some("soak")).await.unwrap());
+            drop(engine);
+            sizes.extend(size());
+        }
+    }
+    for name in ToolName::ALL {
+        trial.sandbox.tool(name).set_faults(Vec::new());
+    }
+    let mut last = json!(null);
+    for _ in 0..4 {
+        trial.nivel(&["dead", "retry", "--all"], None).await;
+        last = trial.sync().await;
+    }
+    assert_eq!(last["written"], 0, "SEED={seed}: it still writes: {last}");
+    let findings = trial.findings(kills + usize::try_from(rounds).unwrap_or(usize::MAX));
+    assert!(findings.is_empty(), "SEED={seed}: {findings:#?}");
+    if let [first, .., (memory, handles)] = sizes.get(sizes.len() / 3..).unwrap_or_default() {
+        println!(
+            "{rounds} rounds, {kills} kills; {} → {memory} KiB, {} → {handles} handles",
+            first.0, first.1
+        );
+        assert!(
+            *memory < first.0 * 3 / 2 + 20_000,
+            "SEED={seed}: memory grew from {} to {memory} KiB",
+            first.0
+        );
+        assert!(
+            *handles < first.1 + 30,
+            "SEED={seed}: file handles grew from {} to {handles}",
+            first.1
+        );
+    }
+}
