@@ -56,6 +56,8 @@ impl Plan {
 struct Figures {
     creates: u64,
     updates: u64,
+    /// Objects that will be removed once their quarantine is over.
+    removals: u64,
     fields: BTreeMap<FieldName, u64>,
 }
 
@@ -188,6 +190,7 @@ impl Planned {
     fn count(&mut self, write: &Write) {
         let figures = self.streams.entry(write.target.stream.to_string()).or_default();
         match write.target.slot {
+            _ if write.removes_at.is_some() => figures.removals += 1,
             Slot::New(_) => figures.creates += 1,
             Slot::Object(_) => figures.updates += 1,
         }
@@ -218,6 +221,10 @@ impl Show for Planned {
                 table(["stream", "creates", "updates", "fields"], self.streams.iter().map(row)),
             );
         }
+        for (stream, figures) in self.streams.iter().filter(|(_, figures)| figures.removals > 0) {
+            let removals = count(figures.removals, "removal");
+            line(&mut text, format_args!("{stream}: {removals} after the quarantine"));
+        }
         if !self.cost.is_empty() {
             let rows = self.cost.iter().map(|(system, cost)| cost.row(system));
             let head = ["system", "calls", "of its limits", "takes at least"];
@@ -234,7 +241,7 @@ impl Show for Planned {
         let total: u64 = self
             .streams
             .values()
-            .map(|figures| figures.creates + figures.updates)
+            .map(|figures| figures.creates + figures.updates + figures.removals)
             .sum();
         let shown = u64::try_from(self.details.len()).unwrap_or(u64::MAX);
         if total > shown {

@@ -114,8 +114,9 @@ impl Report {
     }
 
     fn exit(&self) -> Exit {
-        let has_problem = self.streams.values().any(|state| state.problem.is_some())
-            || self.webhooks.values().any(|state| !state.problems.is_empty());
+        let is_sick = |state: &StreamState| state.problem.is_some() || state.sweep.problem.is_some();
+        let has_problem =
+            self.streams.values().any(is_sick) || self.webhooks.values().any(|state| !state.problems.is_empty());
         let is_held = self.totals.writes.get(&WriteState::Held).is_some_and(|held| *held > 0);
         if has_problem
             || self.dead() > 0
@@ -134,9 +135,9 @@ impl Report {
     fn write_lines(&self, text: &mut String) {
         let totals = &self.totals;
         let writes = totals.writes.iter().filter(|(_, number)| **number > 0);
-        let writes: Vec<String> = writes
-            .map(|(state, number)| format!("{number} {}", state_word(*state)))
-            .collect();
+        let writes = writes.map(|(state, number)| format!("{number} {}", state_word(*state)));
+        let removals = (totals.deletes > 0).then(|| format!("{} among them", count(totals.deletes, "removal")));
+        let writes: Vec<String> = writes.chain(removals).collect();
         if writes.is_empty() {
             line(text, "no write waits");
         } else {
@@ -199,7 +200,8 @@ impl Report {
         let read = state
             .caught_up_at
             .map_or_else(|| "never".to_owned(), |at| format!("{} ago", span(self.at.since(at))));
-        let problem = state.problem.as_ref().map(ToString::to_string).unwrap_or_default();
+        let problem = state.problem.as_ref().or(state.sweep.problem.as_ref());
+        let problem = problem.map(ToString::to_string).unwrap_or_default();
         [name.to_owned(), word, read, problem]
     }
 }

@@ -184,11 +184,33 @@ impl Tool {
             by: By::User,
             now_ms: self.clock.now_ms(),
         };
-        if self.service.store().delete(act, gone) {
-            Ok(())
-        } else {
-            Err(missing(loser))
+        let mut store = self.service.store();
+        if !store.delete(act, gone) {
+            return Err(missing(loser));
         }
+        store.join(gone, kept);
+        let noted = store
+            .live(kept)
+            .and_then(|object| self.service.vendor.took_in(&object.body, gone));
+        if let Some(body) = noted {
+            store.revise(act, kept, body, true);
+        }
+        Ok(())
+    }
+
+    /// The vendor empties the bin: a deleted object leaves no trace.
+    ///
+    /// # Errors
+    /// When there is no such object.
+    pub fn purge(&self, id: &str) -> Result<(), Error> {
+        let number = id.parse().ok();
+        if number.is_some_and(|number| self.service.store().purge(number)) {
+            return Ok(());
+        }
+        Err(Error::Missing {
+            tool: self.name,
+            id: id.to_owned(),
+        })
     }
 
     /// Sends everything that is due. Retries and what was held back come first.

@@ -87,6 +87,8 @@ pub(super) struct Store {
     pub(super) changes: BTreeMap<(i64, u64), u64>,
     keys: BTreeMap<String, BTreeSet<u64>>,
     pub(super) history: Vec<Event>,
+    /// Objects that live on in another one.
+    merged: BTreeMap<u64, u64>,
     shape: Shape,
     next_id: u64,
     change_seq: u64,
@@ -101,6 +103,7 @@ impl Store {
             changes: BTreeMap::new(),
             keys: BTreeMap::new(),
             history: Vec::new(),
+            merged: BTreeMap::new(),
             shape,
             next_id: first_id,
             change_seq: 0,
@@ -113,6 +116,30 @@ impl Store {
         self.keys
             .get(&key.trim().to_lowercase())
             .and_then(|ids| ids.first().copied())
+    }
+
+    /// From now on `gone` lives on in `kept`.
+    pub(super) fn join(&mut self, gone: u64, kept: u64) {
+        self.merged.insert(gone, kept);
+    }
+
+    /// The object that an id leads to after all merges.
+    pub(super) fn survivor(&self, mut id: u64) -> u64 {
+        while let Some(kept) = self.merged.get(&id) {
+            id = *kept;
+        }
+        id
+    }
+
+    /// Forgets an object as if it had never been there: vendors empty their bins.
+    pub(super) fn purge(&mut self, id: u64) -> bool {
+        let Some(object) = self.objects.remove(&id) else {
+            return false;
+        };
+        self.updates.remove(&(object.updated_ms, id));
+        self.changes.remove(&object.change);
+        self.keys.values_mut().for_each(|ids| ids.retain(|known| *known != id));
+        true
     }
 
     pub(super) fn live(&self, id: u64) -> Option<&Object> {

@@ -74,6 +74,10 @@ pub(super) trait Vendor: Posting + Send + Sync + 'static {
     fn compose(&self, typed: &Value) -> Value;
     /// Lays a person's edit over a body.
     fn amend(&self, body: &Value, patch: &Value) -> Value;
+    /// A body that notes that another object was merged into it, where the vendor has a place for that.
+    fn took_in(&self, _body: &Value, _gone: u64) -> Option<Value> {
+        None
+    }
     /// Makes the e-mail of a row an object.
     fn twist(&self, row: &mut Value);
 }

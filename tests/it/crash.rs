@@ -1,6 +1,7 @@
 //! The crash sweep: the real binary dies before and after every effect of a sync, and afterwards nothing is lost, doubled
 //! or going round in circles. Judged by the tools' own histories.
 
+mod deletes;
 mod verbs;
 
 use std::collections::BTreeSet;

@@ -143,14 +143,49 @@ const SCARS: &[(u16, &[&str])] = &[
     ),
     (
         41,
-        &["p41_a_split_gives_back_keys_and_values_and_is_never_undone_by_the_match"],
+        &[
+            "p41_a_split_gives_back_keys_and_values_and_is_never_undone_by_the_match",
+            "p41_what_a_person_said_outranks_the_tool",
+        ],
     ),
-    (44, &["p44_a_bridge_that_goes_takes_the_merge_with_it"]),
+    (
+        42,
+        &[
+            "p42_a_change_of_an_object_that_was_merged_goes_to_the_one_that_is_left",
+            "p42_an_object_that_is_gone_is_looked_for_by_what_identifies_it",
+            "p42_what_is_found_under_no_id_is_gone_and_not_made_anew",
+            "p42_a_tool_that_says_gone_of_what_is_there_is_not_believed",
+            "p42_p43_a_sweep_that_misses_a_merged_object_follows_it",
+        ],
+    ),
+    (
+        43,
+        &[
+            "p42_p43_a_pointer_in_the_one_that_is_left_is_followed",
+            "p43_p44_a_pointer_in_the_one_that_is_gone_is_followed",
+            "p43_p51_what_comes_back_in_quarantine_is_alive_again",
+        ],
+    ),
+    (
+        44,
+        &[
+            "p44_a_bridge_that_goes_takes_the_merge_with_it",
+            "p42_p44_a_record_says_who_it_lives_on_in",
+            "p43_p44_a_pointer_in_the_one_that_is_gone_is_followed",
+        ],
+    ),
     (
         45,
         &[
             "p45_a_new_field_in_a_tool_resets_nothing_and_writes_nothing",
             "p45_a_field_that_always_stood_there_and_stands_nowhere_vanished",
+        ],
+    ),
+    (
+        46,
+        &[
+            "p46_p51_a_list_that_shrank_is_not_believed",
+            "p46_p51_a_list_that_shrank_deletes_nothing_until_somebody_looked",
         ],
     ),
     (
@@ -163,6 +198,41 @@ const SCARS: &[(u16, &[&str])] = &[
         &[
             "p49_a_field_that_did_not_stick_is_told_with_what_stands_there",
             "p49_a_field_that_the_tool_drops_is_frozen_and_told_and_its_old_value_is_no_news",
+        ],
+    ),
+    (
+        50,
+        &[
+            "p50_p51_what_a_whole_sweep_does_not_meet_is_deleted_and_a_broken_one_deletes_nothing",
+            "p50_p51_a_deletion_is_passed_on_after_its_quarantine",
+        ],
+    ),
+    (
+        51,
+        &[
+            "p51_only_what_a_whole_sweep_did_not_meet_is_absent",
+            "p51_a_sweep_that_was_begun_anew_is_another_one",
+            "p51_a_sweep_with_rows_that_cannot_be_told_apart_proves_nothing",
+            "p51_what_a_sweep_misses_and_is_there_is_alive",
+            "p51_no_live_record_is_ever_taken_for_deleted",
+            "p51_who_came_back_unheard_is_seen_by_the_last_look",
+        ],
+    ),
+    (
+        52,
+        &[
+            "p52_only_who_knew_her_of_their_own_can_delete_her",
+            "p52_what_nivel_made_stays_known_as_such",
+            "p52_only_what_nivel_made_is_removed_unless_the_tool_is_its_own",
+            "p52_what_somebody_has_worked_on_since_stays",
+            "p52_who_begins_to_work_on_it_is_seen_by_the_look_before_the_removal",
+        ],
+    ),
+    (
+        53,
+        &[
+            "p53_what_cannot_be_taken_back_needs_to_be_allowed",
+            "p51_p53_a_mass_of_removals_is_held_and_everything_else_goes_on",
         ],
     ),
     (58, &["p58_no_verb_changes_the_admins_files"]),

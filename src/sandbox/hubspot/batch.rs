@@ -183,7 +183,8 @@ pub(super) fn read(store: &Store, ask: &Ask) -> Reply {
         let id = if by_email {
             store.with_key(key)
         } else {
-            key.parse::<u64>().ok()
+            // A merged id leads to the survivor, who answers under an id of its own (A1.7).
+            key.parse::<u64>().ok().map(|id| store.survivor(id))
         };
         match id.and_then(|id| store.live(id)) {
             Some(object) => results.push(row(&object.body, None, &wanted)),

@@ -409,6 +409,15 @@ impl Vendor for Hubspot {
         self.amend(&Value::Object(Map::new()), typed)
     }
 
+    fn took_in(&self, body: &Value, gone: u64) -> Option<Value> {
+        let known = body.pointer("/properties/hs_merged_object_ids").and_then(Value::as_str);
+        let ids = match known.filter(|known| !known.is_empty()) {
+            Some(known) => format!("{known};{gone}"),
+            None => gone.to_string(),
+        };
+        Some(self.amend(body, &serde_json::json!({"hs_merged_object_ids": ids})))
+    }
+
     fn amend(&self, body: &Value, patch: &Value) -> Value {
         let mut body = body.clone();
         let mut properties = Map::new();
