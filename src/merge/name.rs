@@ -48,7 +48,7 @@ pub fn settle_written(record: &mut Record, wrote: impl Fn(&str) -> bool) {
         record.fields.0.remove(*part);
         record.ours.remove(*part);
     }
-    claim(record);
+    claim(record, |value| Some(value.clone()));
 }
 
 /// A tool that splits or joins the name that Nivel wrote says nothing new by it. True when that is what happened; the
@@ -59,17 +59,19 @@ pub(super) fn settle_echo(before: &Record, after: &mut Record) -> bool {
     let was_ours = parts.peek().is_some() && parts.all(|part| !before.asserts(part));
     let is_echo = was_ours && same(&before.fields, &after.fields);
     if is_echo {
-        claim(after);
+        // A part that comes up now for the first time was made from what Nivel wrote.
+        claim(after, |_| None);
     }
     is_echo
 }
 
-fn claim(record: &mut Record) {
+/// Marks the name's parts as ours. `own` is what the system said last by itself of a part that was not ours before.
+fn claim(record: &mut Record, own: fn(&Value) -> Option<Value>) {
     for part in [GIVEN, FAMILY, FULL] {
         if let Some(value) = record.fields.value(part) {
             let own = match record.ours.get(part) {
                 Some(ours) => ours.own.clone(),
-                None => Some(value.clone()),
+                None => own(value),
             };
             record.ours.insert(
                 part.into(),

@@ -318,6 +318,26 @@ mod tests {
     }
 
     #[test]
+    fn parts_made_of_the_name_we_wrote_are_no_word_of_the_tool() {
+        let mut record = known("1", 5);
+        record.fields.set("full_name", Value::Text("Elli Korhonen".into()));
+        name::settle_written(&mut record, |part| part == "full_name");
+        record.ours.entry("full_name".into()).and_modify(|ours| ours.own = None);
+        let mut page = incoming(Some("1"), 99);
+        for (part, text) in [
+            ("full_name", "Elli Korhonen"),
+            ("given_name", "Elli"),
+            ("family_name", "Korhonen"),
+        ] {
+            page.fields.set(part, Value::Text(text.into()));
+        }
+        let seen = observe(Some(&record), &id(), &page, UnixMillis(100)).unwrap();
+        for part in ["full_name", "given_name", "family_name"] {
+            assert_eq!(seen.record.own_word(part), None, "{part}");
+        }
+    }
+
+    #[test]
     fn a_page_asked_for_before_our_write_says_nothing_about_it() {
         let record = ours(known("2", 5), "2", false);
         assert_eq!(

@@ -127,7 +127,9 @@ async fn a_process_that_dies_while_it_matches_ends_with_the_same_customers() {
             break;
         }
         killed += 1;
-        assert_eq!(outcome(&trial).await, wanted, "{fault}");
+        let found = outcome(&trial).await;
+        let open = json(&trial, &["review", "list"]).await;
+        assert_eq!(found, wanted, "{fault}: {open:#}");
     }
     assert!(killed > 5, "{killed}");
 }
