@@ -59,7 +59,7 @@ pub struct Sqlite {
     readers: Workers,
     /// Held as long as this lives; the fields above end their threads before it is given back. A ledger that is only looked
     /// at holds none.
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 impl Sqlite {
@@ -74,7 +74,7 @@ impl Sqlite {
         Self::start(path, clock, lock).map_err(|trouble| trouble.told(path))
     }
 
-    fn start(path: &Path, clock: &dyn Clock, lock: File) -> Result<Self, Trouble> {
+    fn start(path: &Path, clock: &dyn Clock, lock: Lock) -> Result<Self, Trouble> {
         private_file(path)?;
         let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, WRITER_CACHE_KIB)?;
         schema::migrate(&mut writer, clock.now())?;
@@ -116,12 +116,24 @@ impl Sqlite {
     }
 }
 
+/// The right to write into a ledger. Given back by word and not by closing the file: a process that is just being started
+/// may still hold a copy of it.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::debug!(%error, "the ledger's lock could not be given back");
+        }
+    }
+}
+
 /// Locks a file beside the ledger. The kernel gives it back when the process ends, however it ends.
-fn lock(path: &Path) -> Result<File, Trouble> {
+fn lock(path: &Path) -> Result<Lock, Trouble> {
     let beside = with_suffix(path, ".lock");
     let file = private(&beside).map_err(|error| io_trouble("the ledger's lock file cannot be opened", &error))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(Trouble::Problem(
             Problem::new(
                 Code::LedgerLocked,

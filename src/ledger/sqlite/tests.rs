@@ -100,6 +100,12 @@ fn a_second_process_is_refused_until_the_first_is_gone() {
     refused(&folder, Code::LedgerLocked, "another process");
     drop(first);
     assert!(open(&folder).is_ok());
+    // A process that is just being started holds copies of all files.
+    let first = open(&folder).unwrap();
+    let copy = first._lock.as_ref().unwrap().0.try_clone().unwrap();
+    drop(first);
+    assert!(open(&folder).is_ok());
+    drop(copy);
     // What a killed process leaves behind: the lock file, without a lock.
     assert!(with_suffix(&file(&folder), ".lock").exists());
 }
