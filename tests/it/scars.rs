@@ -289,8 +289,8 @@ const REASONS: &[(u16, &str)] = &[
     ),
 ];
 
-/// What the change capture owes (deletes, sweeps, merges by the vendor); empty once it is here.
-const OWED: &[u16] = &[14, 46, 50, 51, 52, 53];
+/// What is still owed; empty once it is here.
+const OWED: &[u16] = &[14];
 
 /// The scars that the issue about change capture and write-back wants closed.
 fn wanted() -> impl Iterator<Item = u16> {
