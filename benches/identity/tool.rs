@@ -10,13 +10,10 @@ use compact_str::CompactString;
 use nivel::cache::Memory;
 use nivel::connector::{Connection, Connections};
 use nivel::error::{Class, Code, Failure, Problem};
-use nivel::identity::matcher::Field;
 use nivel::identity::matcher::generate::Made;
 use nivel::ledger::Sqlite;
 use nivel::merge::{Brake, MatchRules, Role, Rules, StreamRules, SystemRules};
-use nivel::model::{
-    Cursor, FieldName, Fields, Incoming, Operation, Outcome, Page, StreamSpec, SystemClock, UnixMillis, Value,
-};
+use nivel::model::{Cursor, FieldName, Incoming, Operation, Outcome, Page, StreamSpec, SystemClock, UnixMillis, Value};
 use nivel::sync::{Engine, Parts, Silent};
 
 use crate::cpu;
@@ -82,37 +79,6 @@ fn nothing() -> Failure {
     Failure::new(Class::Gone, Problem::new(Code::NotFound, "not played here"))
 }
 
-fn incoming(made: &Made) -> Incoming {
-    let mut fields = Fields::default();
-    for (field, text) in &made.fields {
-        let name = match field {
-            Field::Given => "given_name",
-            Field::Family => "family_name",
-            Field::Full => "full_name",
-            Field::Email => "email",
-            Field::Phone => "phone",
-            Field::Company => "company",
-            Field::Address => "street",
-            Field::Postcode => "postal_code",
-            Field::City => "city",
-            _ => continue,
-        };
-        if let Some(value) = Value::text(text) {
-            fields.set(name, value);
-        }
-    }
-    Incoming {
-        remote: made.id.as_str().into(),
-        fields,
-        updated_at: Some(UnixMillis(1)),
-        version: None,
-        deleted: false,
-        key: None,
-        joined: None,
-        problem: None,
-    }
-}
-
 fn rules(matching: Option<MatchRules>) -> Rules {
     let stream = StreamRules::default();
     let system = |name: &str| {
@@ -136,7 +102,7 @@ pub(crate) async fn first_reading(made: &[Made], matching: Option<MatchRules>) -
     let (early, late) = made.split_at(first);
     let mut pages = TOOLS.map(|_| Vec::new());
     for (number, record) in early.iter().enumerate() {
-        pages[number % 3].push(incoming(record));
+        pages[number % 3].push(record.incoming());
     }
     let mut tools = BTreeMap::new();
     for (name, records) in TOOLS.into_iter().zip(pages) {
@@ -167,7 +133,7 @@ pub(crate) async fn first_reading(made: &[Made], matching: Option<MatchRules>) -
     for (number, page) in late.chunks(PAGE).enumerate() {
         let name = TOOLS[number % 3];
         if let Some(mut pages) = tools.get(name).and_then(|tool| tool.pages.lock().ok()) {
-            pages.push(page.iter().map(incoming).collect());
+            pages.push(page.iter().map(Made::incoming).collect());
         }
         let start = Instant::now();
         engine.pull_system(name).await?;

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nivel::identity::matcher::Field;
-use nivel::identity::matcher::generate::{Family, Made, generate};
+use nivel::identity::matcher::generate::{Family, generate};
 use nivel::merge::{MatchRules, Pick, Rules};
-use nivel::model::{Fields, Incoming, UnixMillis, Value};
+use nivel::model::Incoming;
 use proptest::prelude::*;
 
 use crate::fold::{Bench, bench_with, block, export, rules};
@@ -24,40 +23,9 @@ fn crowd(seed: u64, rows: usize) -> BTreeMap<&'static str, Vec<Incoming>> {
     let mut tools: BTreeMap<&'static str, Vec<Incoming>> = TOOLS.map(|tool| (tool, Vec::new())).into();
     for (number, made) in generate(Family::Contacts, rows, seed).into_iter().enumerate() {
         let tool = TOOLS[usize::try_from(seed).unwrap().wrapping_add(made.source.len() + number) % 3];
-        tools.get_mut(tool).unwrap().push(incoming(&made));
+        tools.get_mut(tool).unwrap().push(made.incoming());
     }
     tools
-}
-
-fn incoming(made: &Made) -> Incoming {
-    let mut fields = Fields::default();
-    for (field, text) in &made.fields {
-        let name = match field {
-            Field::Given => "given_name",
-            Field::Family => "family_name",
-            Field::Full => "full_name",
-            Field::Email => "email",
-            Field::Phone => "phone",
-            Field::Company => "company",
-            Field::Address => "street",
-            Field::Postcode => "postal_code",
-            Field::City => "city",
-            _ => continue,
-        };
-        if let Some(value) = Value::text(text) {
-            fields.set(name, value);
-        }
-    }
-    Incoming {
-        remote: made.id.as_str().into(),
-        fields,
-        updated_at: Some(UnixMillis(1)),
-        version: None,
-        deleted: false,
-        key: None,
-        joined: None,
-        problem: None,
-    }
 }
 
 /// How records come.

@@ -12,6 +12,7 @@ mod registers;
 
 use self::dirt::Dice;
 use super::record::Field;
+use crate::model::{Fields, Incoming, UnixMillis, Value};
 
 /// A family of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,41 @@ pub struct Made {
     pub entity: u32,
     /// What it says, without empty fields.
     pub fields: Vec<(Field, String)>,
+}
+
+impl Made {
+    /// The object as a connector would read it. Fields that no connector maps are left out.
+    #[must_use]
+    pub fn incoming(&self) -> Incoming {
+        let mut fields = Fields::default();
+        for (field, text) in &self.fields {
+            let name = match field {
+                Field::Given => "given_name",
+                Field::Family => "family_name",
+                Field::Full => "full_name",
+                Field::Email => "email",
+                Field::Phone => "phone",
+                Field::Company => "company",
+                Field::Address => "street",
+                Field::Postcode => "postal_code",
+                Field::City => "city",
+                _ => continue,
+            };
+            if let Some(value) = Value::text(text) {
+                fields.set(name, value);
+            }
+        }
+        Incoming {
+            remote: self.id.as_str().into(),
+            fields,
+            updated_at: Some(UnixMillis(1)),
+            version: None,
+            deleted: false,
+            key: None,
+            joined: None,
+            problem: None,
+        }
+    }
 }
 
 /// About `rows` records of a family, in the order in which they would arrive.
