@@ -47,9 +47,8 @@ const PURE: &[&str] = &[
 const IMPURE: &str =
     r"\b(tokio|reqwest|rusqlite)::|std::(fs|env|net|process|thread)\b|\b(SystemTime|Instant)\b|\bdyn Clock\b";
 
-/// The longest file. Files that are longer stand below with their length; the list and the lengths only shrink.
+/// The longest file.
 const LINES_MAX: usize = 500;
-const LONGER: &[(&str, usize)] = &[];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -282,17 +281,8 @@ fn files_are_short() {
     sources.extend(files("tests", &["rs"]));
     for (file, text) in &sources {
         let lines = text.lines().count();
-        let allowed = LONGER
-            .iter()
-            .find(|(name, _)| name == file)
-            .map_or(LINES_MAX, |(_, lines)| *lines);
-        if lines > allowed {
-            broken.push(format!("{file}: {lines} lines, allowed are {allowed}"));
-        }
-    }
-    for (file, _) in LONGER {
-        if sources.get(*file).is_none_or(|text| text.lines().count() <= LINES_MAX) {
-            broken.push(format!("{file}: short enough (or gone) now: take it off the list"));
+        if lines > LINES_MAX {
+            broken.push(format!("{file}: {lines} lines, allowed are {LINES_MAX}"));
         }
     }
     none("files stay short", &broken);
