@@ -19,6 +19,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 mod reading;
+mod traps;
 mod writing;
 
 const NOW_MS: i64 = 1_767_225_600_000;

@@ -313,7 +313,7 @@ fn every_wanted_scar_has_a_test_or_a_reason() {
     assert!(SCARS.iter().all(|(_, tests)| !tests.is_empty()));
 }
 
-fn sources(folder: &Path, text: &mut String) {
+pub(crate) fn sources(folder: &Path, text: &mut String) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
