@@ -220,6 +220,7 @@ async fn undo_looks_at_what_stands_there_before_it_writes() {
         desk.ids().into_iter().find(is_hers).unwrap()
     });
     let scope = last_run(&scene).await;
+    scene.later(60);
     // Nobody has read this yet: a user's change, and what an undo put back that died before it could say so.
     desk.change(&changed, "phone", "+358403517924");
     desk.change(&undone, "phone", "+3584012345001");

@@ -42,9 +42,13 @@ fn stream(name: ToolName) -> &'static str {
 
 impl Scene {
     async fn new() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    async fn with(options: Options) -> Self {
         let options = Options {
             clock_ms: Some(NOW_MS),
-            ..Options::default()
+            ..options
         };
         Self {
             sandbox: Sandbox::start(options).await.unwrap(),

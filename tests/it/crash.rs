@@ -4,6 +4,7 @@
 mod deletes;
 mod tokens;
 mod verbs;
+mod webhooks;
 
 use std::collections::BTreeSet;
 

@@ -108,6 +108,7 @@ const SCARS: &[(u16, &[&str])] = &[
             "p34_p36_doubled_reordered_late_and_replayed_events_have_one_consequence",
             "p34_what_was_answered_2xx_is_there_whenever_the_process_dies",
             "p34_an_answer_before_the_disk_is_found",
+            "p34_events_that_wait_are_folded_once_whenever_the_process_dies",
             "p34_a_full_disk_is_503_and_never_2xx",
             "p34_overload_is_503_at_once",
         ],

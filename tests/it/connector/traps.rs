@@ -103,7 +103,11 @@ async fn h1_8_a_row_that_is_older_than_the_cursor_is_read() {
 
 #[tokio::test]
 async fn h1_8_a_job_that_stays_queued_leaves_its_writes_open_and_doubles_nothing() {
-    let scene = Scene::new().await;
+    let scene = Scene::with(Options {
+        zendesk_bulk_import: true,
+        ..Options::default()
+    })
+    .await;
     let tool = scene.tool(ToolName::Zendesk);
     let id = tool.seed(&json!({"name": "Ana Li", "email": "ana@example.com"}), 1, 1);
     let connection = scene.connect_with(ToolName::Zendesk, |settings| {
