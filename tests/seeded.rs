@@ -332,6 +332,10 @@ impl Matching for Seeded {
         self.inner.joints().await
     }
 
+    async fn oversized(&self, size_max: usize, limit: usize) -> Result<Vec<(CustomerKey, u64)>, Error> {
+        self.inner.oversized(size_max, limit).await
+    }
+
     async fn parted(&self) -> Result<Vec<RecordId>, Error> {
         self.inner.parted().await
     }

@@ -194,16 +194,28 @@ pub struct Rules {
     pub quarantine: Option<Duration>,
     /// The scored match; `None` joins by identifiers alone.
     pub matching: Option<MatchRules>,
+    /// The most records that a customer may have; see [`Rules::size_max`].
+    pub size_max: Option<usize>,
 }
 
 /// How long a deletion waits when nothing else is said.
 const QUARANTINE: Duration = Duration::from_hours(24);
+
+/// The most records of one customer when nothing else is said.
+const SIZE_MAX: usize = 50;
 
 impl Rules {
     /// How long a deletion waits before other tools hear of it.
     #[must_use]
     pub fn quarantine(&self) -> Duration {
         self.quarantine.unwrap_or(QUARANTINE)
+    }
+
+    /// The most records that a customer may have. Nothing is written because of a larger one: no person stands in so many
+    /// places, but many people may share what was taken for hers. Somebody's word that she is right lifts it.
+    #[must_use]
+    pub fn size_max(&self) -> usize {
+        self.size_max.unwrap_or(SIZE_MAX)
     }
 
     /// System names in the default order of trust: by role, then by name.

@@ -50,7 +50,7 @@ pub fn consequences(
         let old = view.customers.get(key);
         if let Some(old) = old.filter(|_| affected.unmoved.contains(key)) {
             let desires = desires(key, &old.golden, members, rules, survivorship);
-            let desires = restrained(desires, *key, view, affected, members);
+            let desires = restrained(desires, *key, view, affected, members, rules.size_max());
             fill_outbox(*key, desires, pending, moment, &mut commit.writes);
             commit.touched.push((*key, old.version));
             continue;
@@ -58,7 +58,7 @@ pub fn consequences(
         let golden = survive(members, survivorship);
         let customer = renew(old, *key, golden, commit);
         let desires = desires(key, &customer.golden, members, rules, survivorship);
-        let desires = restrained(desires, *key, view, affected, members);
+        let desires = restrained(desires, *key, view, affected, members, rules.size_max());
         fill_outbox(*key, desires, pending, moment, &mut commit.writes);
         commit.customers.push(customer);
     }
@@ -66,14 +66,19 @@ pub fn consequences(
 
 /// What is left of wishes while it is not sure who is who. For a customer who may be the same as another one nothing is
 /// made where that one stands; and what the scored match joined is filled up, not overwritten, as long as it is not much
-/// surer than it has to be for joining; nor is anything of theirs removed.
+/// surer than it has to be for joining; nor is anything of theirs removed. Of somebody with more records than a person can
+/// have nothing is left at all.
 fn restrained(
     mut desires: Vec<Desire>,
     key: CustomerKey,
     view: &View,
     affected: &Affected<'_>,
     members: &[&Record],
+    size_max: usize,
 ) -> Vec<Desire> {
+    if is_too_large(view, members, size_max) {
+        return Vec::new();
+    }
     if view.joints.is_empty() && view.doubtful.is_empty() {
         return desires;
     }
@@ -97,6 +102,25 @@ fn restrained(
         }
     }
     desires
+}
+
+/// True when nothing is written because of a customer, since she has more records than a person can have.
+#[must_use]
+pub fn is_withheld(view: &View, key: CustomerKey, size_max: usize) -> bool {
+    let hers = view.records.values().filter(|(_, customer)| *customer == key);
+    let hers: Vec<&Record> = hers.map(|(record, _)| record).collect();
+    is_too_large(view, &hers, size_max)
+}
+
+/// More records than one customer can have, and nobody has said that all of them are hers.
+fn is_too_large(view: &View, members: &[&Record], size_max: usize) -> bool {
+    if members.len() <= size_max {
+        return false;
+    }
+    let live = members.iter().filter(|record| record.deleted_at.is_none());
+    let said = view.decisions.iter().filter(|said| said.same);
+    let vouched: BTreeSet<&RecordId> = said.flat_map(|said| [&said.left, &said.right]).collect();
+    live.clone().count() > size_max && live.into_iter().any(|record| !vouched.contains(&record.id))
 }
 
 /// The run that a commit comes of.

@@ -461,3 +461,28 @@ async fn where_only_identifiers_join_a_customer_can_be_split_and_merged_too() {
     scene.engine.decide(&Word::Merge { left, right }, "ana").await.unwrap();
     assert_eq!(partition(&scene).await.len(), 1);
 }
+
+#[tokio::test]
+async fn nothing_is_written_because_of_somebody_with_too_many_records_until_a_person_says_she_is_right() {
+    let scene = Scene::new(&["crm", "desk"])
+        .await
+        .with_rules(|rules| rules.size_max = Some(3))
+        .await;
+    let one = |remote: &str, name: &str| person(remote, &format!("{name}|anna.berg@web.de|"));
+    scene
+        .tool("crm")
+        .set_all(vec![one("1", "Anna Berg"), one("2", "Karl Lind")]);
+    scene.tool("desk").set_all(vec![one("1", "Anna"), one("2", "Bo Ek")]);
+    let first = scene.engine.sync(Some("ana")).await.unwrap();
+    assert_eq!((first.customers, first.written()), (1, 0), "{first:?}");
+    let ledger = scene.engine.ledger();
+    let large = ledger.oversized(3, 10).await.unwrap();
+    let key = key_of(&scene, "crm/person/1").await;
+    assert_eq!(large, [(key, 4)]);
+    assert!(ledger.oversized(4, 10).await.unwrap().is_empty());
+    // Somebody looked: she is one.
+    scene.engine.decide(&Word::Pin { customer: key }, "ana").await.unwrap();
+    scene.later(60);
+    let then = scene.engine.sync(None).await.unwrap();
+    assert!(then.is_clean() && then.written() > 0, "{then:?}");
+}
