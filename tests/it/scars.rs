@@ -211,6 +211,7 @@ const SCARS: &[(u16, &[&str])] = &[
         &[
             "p50_p51_what_a_whole_sweep_does_not_meet_is_deleted_and_a_broken_one_deletes_nothing",
             "p50_p51_a_deletion_is_passed_on_after_its_quarantine",
+            "p50_a_deletion_in_any_tool_is_found_by_asking",
         ],
     ),
     (
