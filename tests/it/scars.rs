@@ -202,6 +202,7 @@ const SCARS: &[(u16, &[&str])] = &[
     (
         49,
         &[
+            "p49_a_choice_that_a_custom_field_does_not_have_is_refused_before_the_call",
             "p49_a_field_that_did_not_stick_is_told_with_what_stands_there",
             "p49_a_field_that_the_tool_drops_is_frozen_and_told_and_its_old_value_is_no_news",
         ],
