@@ -247,6 +247,18 @@ impl Rules {
         self.systems.get(system).map_or(&USUAL, |system| &system.brake)
     }
 
+    /// The brake for what concerns customers and no system alone: of each figure the strictest that a system has.
+    #[must_use]
+    pub fn common_brake(&self) -> Brake {
+        let brakes = self.systems.values().map(|system| system.brake.clone());
+        let stricter = |a: Brake, b: Brake| Brake {
+            percent: a.percent.min(b.percent),
+            count: a.count.min(b.count),
+            at_least: a.at_least.min(b.at_least),
+        };
+        brakes.reduce(stricter).unwrap_or_default()
+    }
+
     /// What a stream's objects are about; persons when the stream is not known.
     #[must_use]
     pub fn kind(&self, system: &str, stream: &str) -> Kind {

@@ -177,7 +177,7 @@ impl Vendor for Zendesk {
             ("GET", "users") => reads::list(store, ask),
             ("POST", "users") => Self::create(store, ask),
             ("GET", "users/me") => reads::me(),
-            ("GET", "user_fields") => Reply::json(200, json!({"user_fields": [], "next_page": null, "count": 0})),
+            ("GET", "user_fields") => reads::fields(),
             ("GET", "users/show_many") => reads::show_many(store, ask),
             ("GET", "users/search") => reads::search(store, ask),
             ("POST", "users/create_or_update") => Self::create_or_update(store, ask),
@@ -200,7 +200,8 @@ impl Vendor for Zendesk {
     fn wrong(&self, wrong: Wrong) -> Reply {
         match wrong {
             Wrong::Unauthorized => Reply::json(401, json!({"error": "Couldn't authenticate you"})),
-            Wrong::Throttled | Wrong::DailyQuota => error(
+            Wrong::TooManyJobs => jobs::too_many(),
+            Wrong::Throttled { .. } | Wrong::DailyQuota => error(
                 429,
                 "APIRateLimitExceeded",
                 "Number of allowed API requests per minute exceeded",
@@ -224,7 +225,7 @@ impl Vendor for Zendesk {
         let email = text("email");
         Person {
             id: stamps.id.to_string(),
-            emails: email.iter().map(|email| email.trim().to_lowercase()).collect(),
+            emails: emails(body),
             email,
             given: None,
             family: None,
@@ -378,15 +379,20 @@ fn stamp(body: &mut Value, stamps: &Stamps) {
     map.insert("active".to_owned(), Value::Bool(stamps.deleted_ms.is_none()));
 }
 
+/// The main address and those of the user's identities, which a user does not show (C1.11).
+fn emails(body: &Value) -> Vec<String> {
+    let further = body.get("_identities").and_then(Value::as_array).into_iter().flatten();
+    let all = body.get("email").into_iter().chain(further).filter_map(Value::as_str);
+    all.map(|text| text.trim().to_lowercase())
+        .filter(|text| !text.is_empty())
+        .collect()
+}
+
 fn keys(body: &Value) -> Vec<String> {
-    let text = |name: &str| {
-        body.get(name)
-            .and_then(Value::as_str)
-            .map(|text| text.trim().to_lowercase())
-            .filter(|text| !text.is_empty())
-    };
-    text("email")
+    let external_id = body.get("external_id").and_then(Value::as_str).map(str::trim);
+    let external_id = external_id.filter(|id| !id.is_empty());
+    emails(body)
         .into_iter()
-        .chain(text("external_id").map(|id| format!("external:{id}")))
+        .chain(external_id.map(|id| format!("external:{}", id.to_lowercase())))
         .collect()
 }

@@ -21,7 +21,7 @@ use super::engine::Engine;
 use super::pull::learned;
 use crate::error::{Code, Problem};
 use crate::ledger::{Ask, Cause, Commit, Error as LedgerError, Known, Review, ReviewChange, View, What};
-use crate::merge::{Brake, MatchRules};
+use crate::merge::MatchRules;
 use crate::model::RecordId;
 
 /// Records that are taken off the queue at once.
@@ -203,7 +203,7 @@ impl Engine {
             return Ok(None);
         }
         let wave = memory.wave + touched;
-        let limit = super::approval::limit(&Brake::default(), self.ledger.totals().await?.customers);
+        let limit = super::approval::limit(&self.rules.common_brake(), self.ledger.totals().await?.customers);
         let held = self.ledger.setting(HELD).await?.filter(|held| !held.is_empty());
         if wave <= limit {
             return Ok(None);
