@@ -263,14 +263,13 @@ pub(super) fn compare(a: &Features, b: &Features) -> Evidence {
     for (_, group) in together.iter().filter(|(verdict, _)| *verdict == Verdict::Agrees) {
         e.add(*group, name);
     }
-    if name == FAMILY_ONLY {
+    if name == FAMILY_ONLY && street == Verdict::Agrees {
+        let lacks = |part: Part, least: usize| a.part(part).len() < least || b.part(part).len() < least;
         match (birth, id) {
-            // One birthday and one roof, but another given name: twins, as long as no number says that it is one of them.
-            (Verdict::Agrees, Verdict::Unclear | Verdict::Differs) if street == Verdict::Agrees => {
-                e.add(Group::Household, 0);
-            }
+            // One birthday and one roof, but another given name: twins, where no number says more.
+            (Verdict::Agrees, _) if lacks(Part::Id, 1) => e.add(Group::Household, 0),
             // One number, but another given name and another birthday: somebody used that of the family.
-            (Verdict::Differs, Verdict::Agrees) => e.add(Group::Household, 1),
+            (Verdict::Differs, Verdict::Agrees) if !lacks(Part::Given, 3) => e.add(Group::Household, 1),
             _ => {}
         }
     }
