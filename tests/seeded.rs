@@ -14,9 +14,9 @@ use nivel::config::{Config, environment};
 use nivel::error::Problem;
 use nivel::fault;
 use nivel::ledger::{
-    Arrival, Ask, ChangeRow, Commit, Decision, Dropped, DueWrites, Error, Head, Inbox, InboxState, Keep, Known, Landed,
-    Ledger, Matching, NewEvent, Request, Review, Run, StreamState, SweepStage, Target, Totals, View, Waiting, Write,
-    WriteChange, WriteState,
+    Arrival, Ask, Census, ChangeRow, Commit, Counting, Decision, Dropped, DueWrites, Error, Head, Inbox, InboxState,
+    Keep, Known, Landed, Ledger, Matching, NewEvent, Request, Review, Run, StreamState, SweepStage, Target, Totals,
+    View, Waiting, Write, WriteChange, WriteState,
 };
 use nivel::model::{Customer, CustomerKey, Record, RecordId, StreamId, SystemClock, UnixMillis};
 use nivel::sync::{Engine, Silent};
@@ -292,6 +292,13 @@ async fn sync(config: &PathBuf, env: &BTreeMap<String, String>, bug: Bug) -> Res
         .sync(Some("test"))
         .await
         .is_ok_and(|summary| summary.is_clean()))
+}
+
+#[async_trait]
+impl Counting for Seeded {
+    async fn census(&self, here: &[StreamId], there: &[StreamId]) -> Result<Census, Error> {
+        self.inner.census(here, there).await
+    }
 }
 
 #[async_trait]

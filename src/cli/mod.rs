@@ -22,6 +22,7 @@ mod log;
 mod output;
 mod plan;
 mod progress;
+mod reconcile;
 mod review;
 mod run;
 mod status;
@@ -166,6 +167,8 @@ enum Verb {
     /// Answer whether customers that look alike are one
     #[command(subcommand)]
     Review(review::Review),
+    /// Count who is in one system and not in another, each with the reason
+    Reconcile(reconcile::Reconcile),
     /// Look at writes that were given up, and retry or drop them
     #[command(subcommand)]
     Dead(dead::Dead),
@@ -196,6 +199,7 @@ impl Verb {
             Self::Status(verb) => verb.run(context).await,
             Self::Customer(verb) => verb.run(context).await,
             Self::Review(verb) => verb.run(context).await,
+            Self::Reconcile(verb) => verb.run(context).await,
             Self::Dead(verb) => verb.run(context).await,
             Self::Connector(verb) => verb.run(context).await,
             Self::Identity(verb) => verb.run(context),

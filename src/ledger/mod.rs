@@ -2,6 +2,7 @@
 //!
 //! What one page, webhook, write result or operator's act changes is one [`Commit`], applied in one transaction.
 
+mod census;
 mod change;
 mod commit;
 mod hash;
@@ -12,6 +13,7 @@ mod sqlite;
 mod sweep;
 mod write;
 
+pub use census::{Census, Counting};
 pub use change::{Cause, Change, ChangeRow, What, Wrote};
 pub use commit::{Advance, Arrival, Commit};
 pub use hash::{content_hash, content_hash_of};
@@ -191,7 +193,7 @@ pub struct Totals {
 
 /// The durable store. Every implementation passes the same contract suite (`tests/it/ledger.rs`).
 #[async_trait]
-pub trait Ledger: Inbox + Matching {
+pub trait Ledger: Inbox + Matching + Counting {
     /// Digest and customer of each record, in the order asked; `None` for unknown ones.
     async fn heads(&self, records: &[RecordId]) -> Result<Vec<Option<Head>>, Error>;
 

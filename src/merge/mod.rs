@@ -1,5 +1,6 @@
 //! Survivorship: which value of a field wins among a customer's records, and what each tool should say then.
 
+mod creation;
 mod desire;
 mod name;
 mod observe;
@@ -7,6 +8,7 @@ mod presence;
 mod rules;
 mod survive;
 
+pub use creation::{Refusal, refusal};
 pub use desire::{Desire, KEY_FIELD, desires};
 pub use name::{full as full_name, settle_written as settle_written_name};
 pub use observe::{FieldChange, Seen, observe};

@@ -3,6 +3,7 @@
 pub mod consequence;
 pub mod fold;
 pub mod matching;
+pub mod reconcile;
 pub mod schedule;
 pub mod settle;
 

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::engine::{Engine, Stop};
 use super::matching::Word;
+use super::reconcile::Place;
 use super::undo::Scope;
 use crate::error::{Code, Problem};
 use crate::ledger::{Error as LedgerError, WriteState};
@@ -44,6 +45,13 @@ pub enum Act {
     Why {
         /// The records of a customer.
         records: Vec<RecordId>,
+    },
+    /// See [`Engine::repair`].
+    Repair {
+        /// Where they are.
+        here: Place,
+        /// Where they are missing.
+        there: Place,
     },
     /// See [`Engine::why_apart`].
     WhyApart {
@@ -90,6 +98,7 @@ impl Engine {
                 Ok(json!(undo))
             }
             Act::Decide(word) => Ok(json!(self.decide(word, by).await?)),
+            Act::Repair { here, there } => Ok(json!(self.repair(here, there, by).await?)),
             Act::Why { records } => Ok(json!(self.why(records).await?)),
             Act::WhyApart { left, right } => Ok(json!(self.why_apart(left, right).await?)),
         }

@@ -115,7 +115,8 @@ impl Engine {
         self.ledger.set_setting(SETTING, &text).await
     }
 
-    async fn refold_some(&self, keys: &[CustomerKey]) -> Result<(), LedgerError> {
+    /// Reckons these customers anew.
+    pub(super) async fn refold_some(&self, keys: &[CustomerKey]) -> Result<(), LedgerError> {
         let _gate = self.gate.lock().await;
         for _ in 0..TRIES_MAX {
             let ask = Ask {

@@ -20,6 +20,7 @@ mod loss;
 mod matching;
 mod merges;
 mod neutral;
+mod reconcile;
 mod scars;
 mod scene;
 mod soak;
