@@ -338,4 +338,12 @@ impl Matching for Seeded {
     async fn joints(&self) -> Result<BTreeMap<CustomerKey, i32>, Error> {
         self.inner.joints().await
     }
+
+    async fn parted(&self) -> Result<Vec<RecordId>, Error> {
+        self.inner.parted().await
+    }
+
+    async fn forget_parted(&self, records: &[RecordId]) -> Result<(), Error> {
+        self.inner.forget_parted(records).await
+    }
 }

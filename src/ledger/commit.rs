@@ -79,6 +79,9 @@ pub struct Commit {
     /// How surely the scored match holds customers together where that is not sure enough to overwrite values; `None`
     /// where it is, or is not needed.
     pub joints: BTreeMap<CustomerKey, Option<i32>>,
+    /// Records of customers that part: what Nivel wrote there of the other one's is to be taken back, and that is
+    /// remembered until it is done.
+    pub parted: Vec<RecordId>,
 }
 
 impl Commit {
@@ -102,6 +105,7 @@ impl Commit {
             rematch: false,
             reviews: Vec::new(),
             joints: BTreeMap::new(),
+            parted: Vec::new(),
         }
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::consequence::{Affected, consequences};
 use super::engine::Engine;
+use crate::error::Class;
 use crate::ledger::{Ask, Cause, Change, ChangeRow, Commit, Error as LedgerError, View, What, Wrote};
 use crate::merge::FieldChange;
 use crate::model::{
@@ -54,6 +55,9 @@ pub struct Left {
     pub field: Option<FieldName>,
     /// Why.
     pub why: String,
+    /// A later try may do it: the tool could not be asked, or had no time.
+    #[serde(default)]
+    pub again: bool,
 }
 
 /// What Nivel wrote to one object in the scope, all together.
@@ -108,6 +112,7 @@ fn decide(undo: &mut Undo, record: Option<&Record>, id: &RecordId, written: &Wri
             record: id.clone(),
             field: field.cloned(),
             why: why.to_owned(),
+            again: false,
         });
     };
     let Some(record) = record.filter(|record| record.deleted_at.is_none()) else {
@@ -235,13 +240,14 @@ impl Engine {
         let mut fresh: BTreeMap<RecordId, Record> = BTreeMap::new();
         for id in ids {
             let outcome = outcomes.next();
-            if let Some(why) = refusal(outcome) {
+            if let Some((why, again)) = refusal(outcome) {
                 undo.back.remove(id);
                 undo.remove.remove(id);
                 undo.left.push(Left {
                     record: id.clone(),
                     field: None,
                     why,
+                    again,
                 });
             } else if let Some((record, customer)) = view.records.get(id) {
                 let (record, what) = match (then, undo.back.get(id)) {
@@ -299,12 +305,18 @@ fn operation(undo: &Undo, view: &View, id: &RecordId) -> Option<Operation> {
     })
 }
 
-/// Why a step was not carried out, if so.
-fn refusal(outcome: Option<Outcome>) -> Option<String> {
+/// Why a step was not carried out, if so, and whether a later try may do it.
+fn refusal(outcome: Option<Outcome>) -> Option<(String, bool)> {
     match outcome {
         Some(Ok(_)) => None,
-        Some(Err(failure)) => Some(failure.problem.to_string()),
-        None => Some("the connection gave no outcome".to_owned()),
+        Some(Err(failure)) => {
+            let is_final = matches!(
+                failure.class,
+                Class::Invalid | Class::Gone | Class::Merged | Class::Compliance
+            );
+            Some((failure.problem.to_string(), !is_final))
+        }
+        None => Some(("the connection gave no outcome".to_owned(), true)),
     }
 }
 

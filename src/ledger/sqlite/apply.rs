@@ -46,6 +46,7 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
     arrival::put(conn, streams, &commit.arrivals)?;
     matching::put_reviews(conn, streams, &commit.reviews)?;
     matching::put_joints(conn, &mut owners, &commit.joints)?;
+    matching::put_parted(conn, streams, &commit.parted)?;
     for change in &commit.writes {
         put_write(conn, streams, &mut owners, change, commit.at)?;
     }
