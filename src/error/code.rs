@@ -82,6 +82,8 @@ codes! {
     TokenSealed = "AUT002", Admin;
     /// The key for tokens is missing or is none.
     TokenKey = "AUT003", Admin;
+    /// A customer has more records than one person can have.
+    CustomerTooLarge = "IDN001", Admin;
     /// A record could not be mapped to canonical fields.
     RecordUnmappable = "REC001", Team;
     /// A record changes back and forth and was frozen.
@@ -110,6 +112,12 @@ codes! {
     NotApproved = "OUT008", Admin;
     /// What was deleted elsewhere came back before the deletion was passed on.
     WriteWithdrawn = "OUT010", Nobody;
+    /// Nivel cannot, or may not, erase an object in its tool.
+    EraseByHand = "PER001", Admin;
+    /// A tool took the request to erase an object and still has it.
+    EraseUnconfirmed = "PER002", Admin;
+    /// Only people can be erased.
+    NotAPerson = "PER003", Admin;
     /// The ledger is in use by another process.
     LedgerLocked = "LED001", Admin;
     /// The ledger's disk is full or failing.
@@ -132,6 +140,8 @@ codes! {
     FieldVanished = "SCH003", Admin;
     /// A webhook that used to come does not come any more.
     WebhookSilent = "HOK001", Admin;
+    /// An alert could not be delivered.
+    AlertUndelivered = "ALR001", Admin;
     /// The port for HTTP cannot be opened.
     PortTaken = "NET001", Admin;
     /// Nothing with that name.

@@ -86,6 +86,9 @@ pub trait Matching: Send + Sync {
     /// thousandths of a bit.
     async fn joints(&self) -> Result<BTreeMap<CustomerKey, i32>, Error>;
 
+    /// Customers with more than so many records that are not deleted, the largest first, with how many.
+    async fn oversized(&self, size_max: usize, limit: usize) -> Result<Vec<(CustomerKey, u64)>, Error>;
+
     /// Records of customers that parted, whose tools have not yet got back what stood there
     /// ([`super::Commit::parted`]).
     async fn parted(&self) -> Result<Vec<RecordId>, Error>;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::consent::bars;
 use super::desire::{EMAIL, KEY_FIELD, fits, names_one_person};
-use super::rules::{Create, StreamRules};
+use super::rules::{Create, Rules, StreamRules, SystemRules};
 use crate::model::{FieldName, FieldSpec, Fields, Kind, Value, Wanted, WriteMode};
 
 /// By which a person can be reached.
@@ -30,15 +31,20 @@ pub enum Refusal {
     NoIdentifier,
     /// Of a person only the name is known, or a mailbox she shares.
     NotReachable,
+    /// She does not want to hear of us, and the marketing tool cannot be told.
+    OptedOut,
 }
 
 /// Why an object may not be made for a customer with this golden record; nothing when it may.
 #[must_use]
-pub fn refusal(golden: &Fields, rules: &StreamRules) -> Option<Refusal> {
-    if !rules.write {
+pub fn refusal(golden: &Fields, rules: &Rules, system: &SystemRules, stream: &StreamRules) -> Option<Refusal> {
+    if !stream.write {
         return Some(Refusal::NotWritten);
     }
-    creation(golden, rules, names_one_person(golden, rules.spec.kind)).err()
+    let told = rules.told(golden, system, stream);
+    let has_own_email = names_one_person(golden, stream.spec.kind);
+    let refused = creation(&told, stream, has_own_email).err();
+    refused.or_else(|| bars(golden, system, stream).then_some(Refusal::OptedOut))
 }
 
 /// The fields of the object that may be made, or why none may.
@@ -102,7 +108,8 @@ fn stand_in(value: &Value) -> Wanted {
 fn can_be_found_again(golden: &Fields, rules: &StreamRules, has_own_email: bool) -> bool {
     rules.spec.match_by.iter().any(|field| match field.as_str() {
         KEY_FIELD => true,
-        EMAIL => has_own_email,
+        // A mailbox that may not be told there finds nobody.
+        EMAIL => has_own_email && [EMAIL, "emails"].iter().any(|name| golden.value(name).is_some()),
         other => golden.value(other).is_some(),
     })
 }
@@ -110,6 +117,7 @@ fn can_be_found_again(golden: &Fields, rules: &StreamRules, has_own_email: bool)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::merge::{Brake, Role};
     use crate::model::StreamSpec;
 
     fn rules(create: Create) -> StreamRules {
@@ -141,7 +149,13 @@ mod tests {
 
     #[track_caller]
     fn check(rules: &StreamRules, has: &[&'static str], expected: Option<Refusal>) {
-        assert_eq!(refusal(&golden(has), rules), expected, "{has:?}");
+        let system = SystemRules {
+            role: Role::Sales,
+            brake: Brake::default(),
+            streams: BTreeMap::new(),
+        };
+        let found = refusal(&golden(has), &Rules::default(), &system, rules);
+        assert_eq!(found, expected, "{has:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use compact_str::CompactString;
 
+use super::consent::bars;
 use super::creation::creation;
 use super::name;
 use super::presence::is_gone;
@@ -39,14 +40,14 @@ pub(super) const EMAIL: &str = "email";
 #[must_use]
 pub fn desires(
     key: &CustomerKey,
-    golden: &Fields,
+    whole: &Fields,
     members: &[&Record],
     rules: &Rules,
     survivorship: &Survivorship,
 ) -> Vec<Desire> {
     let mut desires = Vec::new();
     // A mailbox of several people must not find, or be, the object of one of them.
-    let has_own_email = names_one_person(golden, key.kind);
+    let has_own_email = names_one_person(whole, key.kind);
     let is_gone = is_gone(members, rules);
     for (system, system_rules) in &rules.systems {
         for (stream, stream_rules) in &system_rules.streams {
@@ -56,9 +57,11 @@ pub fn desires(
             let here = |record: &&&Record| record.id.stream.system == *system && record.id.stream.stream == *stream;
             let mut objects: Vec<&Record> = members.iter().filter(here).copied().collect();
             let id = StreamId::new(system.clone(), stream.clone());
+            let golden = rules.told(whole, system_rules, stream_rules);
             if objects.is_empty() {
-                let fields = creation(golden, stream_rules, has_own_email).ok();
-                desires.extend(fields.filter(|_| !is_gone).map(|fields| made(id, fields)));
+                let is_barred = is_gone || bars(whole, system_rules, stream_rules);
+                let fields = creation(&golden, stream_rules, has_own_email).ok();
+                desires.extend(fields.filter(|_| !is_barred).map(|fields| made(id, fields)));
                 continue;
             }
             // The oldest id is the one that carries the identifiers; a second object of the same person in one tool would
@@ -73,7 +76,7 @@ pub fn desires(
                     continue;
                 }
                 let may_identify = |field: &FieldName| place == 0 && (has_own_email || field.as_str() != EMAIL);
-                desires.push(difference(record, &may_identify, golden, stream_rules, survivorship));
+                desires.push(difference(record, &may_identify, &golden, stream_rules, survivorship));
             }
         }
     }

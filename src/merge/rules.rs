@@ -1,6 +1,6 @@
 //! The rules the admin owns: who may say what, and where objects may be made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use compact_str::CompactString;
@@ -115,6 +115,10 @@ pub struct StreamRules {
     pub own: bool,
     /// True when objects may be removed for good.
     pub allows_final_deletes: bool,
+    /// True when objects may be erased at a person's wish.
+    pub allows_erasing: bool,
+    /// True when a person's opt-out may be written, which most tools let nobody take back.
+    pub allows_unsubscribing: bool,
 }
 
 impl StreamRules {
@@ -192,18 +196,32 @@ pub struct Rules {
     pub external_ids: Vec<FieldName>,
     /// How long a deletion waits before other tools hear of it; see [`Rules::quarantine`].
     pub quarantine: Option<Duration>,
+    /// Fields that may flow only to systems of these roles; see [`Rules::may_flow`] for those that are not named.
+    pub share: BTreeMap<FieldName, BTreeSet<Role>>,
     /// The scored match; `None` joins by identifiers alone.
     pub matching: Option<MatchRules>,
+    /// The most records that a customer may have; see [`Rules::size_max`].
+    pub size_max: Option<usize>,
 }
 
 /// How long a deletion waits when nothing else is said.
 const QUARANTINE: Duration = Duration::from_hours(24);
+
+/// The most records of one customer when nothing else is said.
+const SIZE_MAX: usize = 50;
 
 impl Rules {
     /// How long a deletion waits before other tools hear of it.
     #[must_use]
     pub fn quarantine(&self) -> Duration {
         self.quarantine.unwrap_or(QUARANTINE)
+    }
+
+    /// The most records that a customer may have. Nothing is written because of a larger one: no person stands in so many
+    /// places, but many people may share what was taken for hers. Somebody's word that she is right lifts it.
+    #[must_use]
+    pub fn size_max(&self) -> usize {
+        self.size_max.unwrap_or(SIZE_MAX)
     }
 
     /// System names in the default order of trust: by role, then by name.
@@ -233,6 +251,18 @@ impl Rules {
             at_least: 20,
         };
         self.systems.get(system).map_or(&USUAL, |system| &system.brake)
+    }
+
+    /// The brake for what concerns customers and no system alone: of each figure the strictest that a system has.
+    #[must_use]
+    pub fn common_brake(&self) -> Brake {
+        let brakes = self.systems.values().map(|system| system.brake.clone());
+        let stricter = |a: Brake, b: Brake| Brake {
+            percent: a.percent.min(b.percent),
+            count: a.count.min(b.count),
+            at_least: a.at_least.min(b.at_least),
+        };
+        brakes.reduce(stricter).unwrap_or_default()
     }
 
     /// What a stream's objects are about; persons when the stream is not known.

@@ -23,6 +23,7 @@ use super::history::{By, Event, RequestLog, Ring};
 use super::hooks::{Hooks, Posting};
 use super::play::{Delivery, Outcome};
 use super::store::{Act, Shape, Stamps, Store};
+pub(super) use super::wire::Wrong;
 use super::wire::{Ask, Door, Line, Reply};
 use super::{Error, ToolName};
 
@@ -80,15 +81,6 @@ pub(super) trait Vendor: Posting + Send + Sync + 'static {
     }
     /// Makes the e-mail of a row an object.
     fn twist(&self, row: &mut Value);
-}
-
-/// The errors every vendor has, in its own words.
-pub(super) enum Wrong {
-    Unauthorized,
-    Throttled,
-    DailyQuota,
-    Server,
-    NotFound,
 }
 
 pub(super) struct Service {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use compact_str::{CompactString, format_compact};
 
 use crate::ledger::{Cause, Change, Commit, FIRST_READING, Slot, Target, View, What, Write, WriteChange, WriteState};
-use crate::merge::{Desire, FieldChange, Rules, Survivorship, desires, survive};
+use crate::merge::{Desire, FieldChange, Rules, Survivorship, desires, survive, survive_consent};
 use crate::model::{Customer, CustomerKey, FieldName, Fields, Record, RecordId, UnixMillis, Wanted};
 
 /// Which customers are touched, and how.
@@ -50,15 +50,16 @@ pub fn consequences(
         let old = view.customers.get(key);
         if let Some(old) = old.filter(|_| affected.unmoved.contains(key)) {
             let desires = desires(key, &old.golden, members, rules, survivorship);
-            let desires = restrained(desires, *key, view, affected, members);
+            let desires = restrained(desires, *key, view, affected, members, rules.size_max());
             fill_outbox(*key, desires, pending, moment, &mut commit.writes);
             commit.touched.push((*key, old.version));
             continue;
         }
-        let golden = survive(members, survivorship);
+        let mut golden = survive(members, survivorship);
+        survive_consent(members, remembered(view, affected, key), &mut golden);
         let customer = renew(old, *key, golden, commit);
         let desires = desires(key, &customer.golden, members, rules, survivorship);
-        let desires = restrained(desires, *key, view, affected, members);
+        let desires = restrained(desires, *key, view, affected, members, rules.size_max());
         fill_outbox(*key, desires, pending, moment, &mut commit.writes);
         commit.customers.push(customer);
     }
@@ -66,14 +67,19 @@ pub fn consequences(
 
 /// What is left of wishes while it is not sure who is who. For a customer who may be the same as another one nothing is
 /// made where that one stands; and what the scored match joined is filled up, not overwritten, as long as it is not much
-/// surer than it has to be for joining; nor is anything of theirs removed.
+/// surer than it has to be for joining; nor is anything of theirs removed. Of somebody with more records than a person can
+/// have nothing is left at all.
 fn restrained(
     mut desires: Vec<Desire>,
     key: CustomerKey,
     view: &View,
     affected: &Affected<'_>,
     members: &[&Record],
+    size_max: usize,
 ) -> Vec<Desire> {
+    if is_too_large(view, members, size_max) {
+        return Vec::new();
+    }
     if view.joints.is_empty() && view.doubtful.is_empty() {
         return desires;
     }
@@ -99,6 +105,25 @@ fn restrained(
     desires
 }
 
+/// True when nothing is written because of a customer, since she has more records than a person can have.
+#[must_use]
+pub fn is_withheld(view: &View, key: CustomerKey, size_max: usize) -> bool {
+    let hers = view.records.values().filter(|(_, customer)| *customer == key);
+    let hers: Vec<&Record> = hers.map(|(record, _)| record).collect();
+    is_too_large(view, &hers, size_max)
+}
+
+/// More records than one customer can have, and nobody has said that all of them are hers.
+fn is_too_large(view: &View, members: &[&Record], size_max: usize) -> bool {
+    if members.len() <= size_max {
+        return false;
+    }
+    let live = members.iter().filter(|record| record.deleted_at.is_none());
+    let said = view.decisions.iter().filter(|said| said.same);
+    let vouched: BTreeSet<&RecordId> = said.flat_map(|said| [&said.left, &said.right]).collect();
+    live.clone().count() > size_max && live.into_iter().any(|record| !vouched.contains(&record.id))
+}
+
 /// The run that a commit comes of.
 fn run_of(cause: &Cause) -> Option<i64> {
     match cause {
@@ -122,6 +147,17 @@ fn pending_by_customer<'v>(view: &'v View, affected: &Affected<'_>) -> BTreeMap<
             .push(write);
     }
     pending
+}
+
+/// The golden records that become this customer's: her own so far, and those of whom she took in.
+fn remembered<'v>(
+    view: &'v View,
+    affected: &'v Affected<'_>,
+    key: &'v CustomerKey,
+) -> impl Iterator<Item = &'v Fields> + Clone {
+    let merged = affected.merged.iter().filter(move |(_, into)| *into == key);
+    let keys = merged.map(|(loser, _)| loser).chain([key]);
+    keys.filter_map(|key| Some(&view.customers.get(key)?.golden))
 }
 
 /// The customer with her new golden record; its changes go on the audit trail.

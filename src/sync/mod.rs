@@ -1,6 +1,8 @@
 //! Moves data: pulls pages, folds them into the ledger, pushes what is due, settles the answers.
 
+pub mod alert;
 pub mod consequence;
+pub mod erase;
 pub mod fold;
 pub mod matching;
 pub mod reconcile;
@@ -30,6 +32,7 @@ mod undo;
 mod whereabouts;
 
 pub use approval::{Approval, is_approved};
+pub use consequence::is_withheld;
 pub use drift::vanished;
 pub use engine::{Engine, Next, Parts, Stop, Summary, SystemFigures};
 pub use frozen::{Frozen, frozen};

@@ -12,7 +12,7 @@ use super::reconcile::Place;
 use super::undo::Scope;
 use crate::error::{Code, Problem};
 use crate::ledger::{Error as LedgerError, WriteState};
-use crate::model::{FieldName, RecordId};
+use crate::model::{CustomerKey, FieldName, RecordId, StreamId};
 
 /// Requests that are answered in one go.
 const REQUESTS: usize = 16;
@@ -41,6 +41,20 @@ pub enum Act {
     },
     /// See [`Engine::decide`].
     Decide(Word),
+    /// See [`Engine::erase`].
+    Erase {
+        /// Whom.
+        customer: CustomerKey,
+        /// False: only say what it comes to.
+        yes: bool,
+    },
+    /// See [`Engine::say_erased`].
+    SayErased {
+        /// Which erasure.
+        id: i64,
+        /// Where it was done by hand.
+        stream: StreamId,
+    },
     /// See [`Engine::why`].
     Why {
         /// The records of a customer.
@@ -97,6 +111,9 @@ impl Engine {
                 };
                 Ok(json!(undo))
             }
+            Act::Erase { customer, yes: false } => Ok(json!(self.plan_erasure(*customer).await?)),
+            Act::Erase { customer, yes: true } => Ok(json!(self.erase(*customer, by).await?)),
+            Act::SayErased { id, stream } => Ok(json!(self.say_erased(*id, stream).await?)),
             Act::Decide(word) => Ok(json!(self.decide(word, by).await?)),
             Act::Repair { here, there } => Ok(json!(self.repair(here, there, by).await?)),
             Act::Why { records } => Ok(json!(self.why(records).await?)),

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::consequence::{Affected, consequences};
 use super::engine::Engine;
+use super::look::For;
+use crate::connector::limits::Lane;
 use crate::error::Class;
 use crate::ledger::{Ask, Cause, Change, ChangeRow, Commit, Error as LedgerError, View, What, Wrote};
 use crate::merge::FieldChange;
@@ -229,17 +231,29 @@ impl Engine {
         let Some(connection) = self.connections.get(&stream.system) else {
             return Ok(());
         };
-        // Nobody folds until the ledger knows: what comes back must not be taken for the tool's own word.
-        let gate = self.gate.lock().await;
         let view = self.look_at(ids).await?;
         let steps = ids.iter().filter_map(|id| Some((id, operation(undo, &view, id)?)));
         let (ids, operations): (Vec<&RecordId>, Vec<Operation>) = steps.unzip();
-        let mut outcomes = connection.write(&stream.stream, &operations).await.into_iter();
+        let wanted = (For::Undo, operations);
+        let looked = self.look_before(connection, stream, &view, wanted, Lane::Live).await?;
+        let going: Vec<Operation> = looked.iter().filter_map(|one| one.as_ref().ok()).cloned().collect();
+        // Nobody folds until the ledger knows: what comes back must not be taken for the tool's own word.
+        let gate = self.gate.lock().await;
+        let view = self.look_at(&ids.iter().copied().cloned().collect::<Vec<_>>()).await?;
+        let written = match going.is_empty() {
+            true => Vec::new(),
+            false => connection.write(&stream.stream, &going).await,
+        };
+        let mut written = written.into_iter();
+        let mut outcomes = looked.into_iter().map(|one| match one {
+            Ok(_) => written.next(),
+            Err(failure) => Some(Err(failure)),
+        });
         let now = self.clock.now();
         let mut commit = Commit::new(Cause::Operator(by.into()), now);
         let mut fresh: BTreeMap<RecordId, Record> = BTreeMap::new();
         for id in ids {
-            let outcome = outcomes.next();
+            let outcome = outcomes.next().flatten();
             if let Some((why, again)) = refusal(outcome) {
                 undo.back.remove(id);
                 undo.remove.remove(id);

@@ -21,6 +21,10 @@ const SCARS: &[(u16, &[&str])] = &[
     (11, &["p01_p11_a_row_edited_while_the_stream_is_read_is_read_again"]),
     (12, &["p12_what_makes_an_event_unique_is_more_than_its_object"]),
     (13, &["p13_each_row_of_a_batch_stands_for_itself"]),
+    (
+        14,
+        &["p14_a_run_that_fails_leaves_its_state_and_a_new_stream_gets_one_of_its_own"],
+    ),
     (16, &["p16_a_changed_email_makes_no_second_person"]),
     (
         17,
@@ -104,6 +108,7 @@ const SCARS: &[(u16, &[&str])] = &[
             "p34_p36_doubled_reordered_late_and_replayed_events_have_one_consequence",
             "p34_what_was_answered_2xx_is_there_whenever_the_process_dies",
             "p34_an_answer_before_the_disk_is_found",
+            "p34_events_that_wait_are_folded_once_whenever_the_process_dies",
             "p34_a_full_disk_is_503_and_never_2xx",
             "p34_overload_is_503_at_once",
         ],
@@ -172,6 +177,7 @@ const SCARS: &[(u16, &[&str])] = &[
             "p44_a_bridge_that_goes_takes_the_merge_with_it",
             "p42_p44_a_record_says_who_it_lives_on_in",
             "p43_p44_a_pointer_in_the_one_that_is_gone_is_followed",
+            "p44_a_lead_that_is_converted_lives_on_in_another_stream",
         ],
     ),
     (
@@ -196,6 +202,7 @@ const SCARS: &[(u16, &[&str])] = &[
     (
         49,
         &[
+            "p49_a_choice_that_a_custom_field_does_not_have_is_refused_before_the_call",
             "p49_a_field_that_did_not_stick_is_told_with_what_stands_there",
             "p49_a_field_that_the_tool_drops_is_frozen_and_told_and_its_old_value_is_no_news",
         ],
@@ -205,6 +212,7 @@ const SCARS: &[(u16, &[&str])] = &[
         &[
             "p50_p51_what_a_whole_sweep_does_not_meet_is_deleted_and_a_broken_one_deletes_nothing",
             "p50_p51_a_deletion_is_passed_on_after_its_quarantine",
+            "p50_a_deletion_in_any_tool_is_found_by_asking",
         ],
     ),
     (
@@ -232,6 +240,7 @@ const SCARS: &[(u16, &[&str])] = &[
         53,
         &[
             "p53_what_cannot_be_taken_back_needs_to_be_allowed",
+            "p53_notes_stay_away_from_marketing_and_denials_need_a_yes",
             "p51_p53_a_mass_of_removals_is_held_and_everything_else_goes_on",
         ],
     ),
@@ -261,6 +270,7 @@ const SCARS: &[(u16, &[&str])] = &[
             "p66_a_failed_refresh_never_deletes_the_grant",
             "p66_a_token_is_changed_only_on_top_of_the_version_that_was_seen",
             "p66_one_at_a_time_renews_a_token",
+            "p66_a_renewal_killed_anywhere_loses_the_grant_only_between_the_tool_and_the_disk",
         ],
     ),
     (
@@ -276,8 +286,9 @@ const SCARS: &[(u16, &[&str])] = &[
 const REASONS: &[(u16, &str)] = &[
     (
         10,
-        "no count of the tool is compared: no shipped connector has a call that tells one for what is read. What incremental reading misses \
-         comes with the next sweep, and a declared ceiling is split around (9)",
+        "no count of the tool is compared at the end of a reading: the totals that lists tell count rows, too, that rights hide from the \
+         account, so a difference proves nothing. A total that moves begins the list again (`guard: total`), what \
+         incremental reading misses comes with the next sweep, and a declared ceiling is split around (9)",
     ),
     (
         15,
@@ -290,7 +301,7 @@ const REASONS: &[(u16, &str)] = &[
 ];
 
 /// What is still owed; empty once it is here.
-const OWED: &[u16] = &[14];
+const OWED: &[u16] = &[];
 
 /// The scars that the issue about change capture and write-back wants closed.
 fn wanted() -> impl Iterator<Item = u16> {
@@ -313,7 +324,7 @@ fn every_wanted_scar_has_a_test_or_a_reason() {
     assert!(SCARS.iter().all(|(_, tests)| !tests.is_empty()));
 }
 
-fn sources(folder: &Path, text: &mut String) {
+pub(crate) fn sources(folder: &Path, text: &mut String) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -64,6 +64,10 @@ impl Matching for Sqlite {
         self.readers.look(joints).await
     }
 
+    async fn oversized(&self, size_max: usize, limit: usize) -> Result<Vec<(CustomerKey, u64)>, Error> {
+        self.readers.look(move |desk| oversized(desk, size_max, limit)).await
+    }
+
     async fn parted(&self) -> Result<Vec<RecordId>, Error> {
         self.readers.look(parted).await
     }
@@ -265,6 +269,19 @@ fn joints(desk: &mut Desk) -> Result<BTreeMap<CustomerKey, i32>, Trouble> {
     let mut found = BTreeMap::new();
     while let Some(row) = rows.next()? {
         found.insert(row::key(row, 0)?, row.get(2)?);
+    }
+    Ok(found)
+}
+
+fn oversized(desk: &mut Desk, size_max: usize, limit: usize) -> Result<Vec<(CustomerKey, u64)>, Trouble> {
+    let mut statement = desk.conn.prepare_cached(
+        "SELECT c.key, c.kind, n.count FROM (SELECT customer, count(*) AS count FROM record WHERE deleted_at IS NULL \
+         GROUP BY customer HAVING count(*) > ?1) n JOIN customer c ON c.id = n.customer ORDER BY n.count DESC, c.key LIMIT ?2",
+    )?;
+    let mut rows = statement.query((limit_of(size_max), limit_of(limit)))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push((row::key(row, 0)?, unsigned(row.get(2)?)));
     }
     Ok(found)
 }

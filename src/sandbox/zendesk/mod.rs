@@ -73,6 +73,16 @@ fn error(status: u16, error: &str, description: &str) -> Reply {
     Reply::json(status, json!({"error": error, "description": description}))
 }
 
+/// `DELETE /deleted_users/{id}`: for good, and only what was deleted before (C1.7).
+fn erase(store: &mut Store, key: &str) -> Reply {
+    let id = key.parse::<u64>().ok();
+    let deleted = id.filter(|id| store.objects.get(id).is_some_and(|object| !object.is_live()));
+    match deleted {
+        Some(id) if store.purge(id) => Reply::json(200, json!({"deleted_user": {"id": id, "active": false}})),
+        _ => not_found(),
+    }
+}
+
 fn not_found() -> Reply {
     error(404, "RecordNotFound", "Not found")
 }
@@ -177,7 +187,7 @@ impl Vendor for Zendesk {
             ("GET", "users") => reads::list(store, ask),
             ("POST", "users") => Self::create(store, ask),
             ("GET", "users/me") => reads::me(),
-            ("GET", "user_fields") => Reply::json(200, json!({"user_fields": [], "next_page": null, "count": 0})),
+            ("GET", "user_fields") => reads::fields(),
             ("GET", "users/show_many") => reads::show_many(store, ask),
             ("GET", "users/search") => reads::search(store, ask),
             ("POST", "users/create_or_update") => Self::create_or_update(store, ask),
@@ -190,6 +200,9 @@ impl Vendor for Zendesk {
             ("GET", _) if rest.starts_with("job_statuses/") => {
                 self.queue().show(ask, rest.trim_start_matches("job_statuses/"))
             }
+            ("DELETE", _) if rest.starts_with("deleted_users/") => {
+                erase(store, rest.trim_start_matches("deleted_users/"))
+            }
             _ => match rest.strip_prefix("users/").filter(|key| !key.contains('/')) {
                 Some(key) => Self::single(store, ask, key),
                 None => not_found(),
@@ -200,7 +213,8 @@ impl Vendor for Zendesk {
     fn wrong(&self, wrong: Wrong) -> Reply {
         match wrong {
             Wrong::Unauthorized => Reply::json(401, json!({"error": "Couldn't authenticate you"})),
-            Wrong::Throttled | Wrong::DailyQuota => error(
+            Wrong::TooManyJobs => jobs::too_many(),
+            Wrong::Throttled { .. } | Wrong::DailyQuota => error(
                 429,
                 "APIRateLimitExceeded",
                 "Number of allowed API requests per minute exceeded",
@@ -224,7 +238,7 @@ impl Vendor for Zendesk {
         let email = text("email");
         Person {
             id: stamps.id.to_string(),
-            emails: email.iter().map(|email| email.trim().to_lowercase()).collect(),
+            emails: emails(body),
             email,
             given: None,
             family: None,
@@ -378,15 +392,20 @@ fn stamp(body: &mut Value, stamps: &Stamps) {
     map.insert("active".to_owned(), Value::Bool(stamps.deleted_ms.is_none()));
 }
 
+/// The main address and those of the user's identities, which a user does not show (C1.11).
+fn emails(body: &Value) -> Vec<String> {
+    let further = body.get("_identities").and_then(Value::as_array).into_iter().flatten();
+    let all = body.get("email").into_iter().chain(further).filter_map(Value::as_str);
+    all.map(|text| text.trim().to_lowercase())
+        .filter(|text| !text.is_empty())
+        .collect()
+}
+
 fn keys(body: &Value) -> Vec<String> {
-    let text = |name: &str| {
-        body.get(name)
-            .and_then(Value::as_str)
-            .map(|text| text.trim().to_lowercase())
-            .filter(|text| !text.is_empty())
-    };
-    text("email")
+    let external_id = body.get("external_id").and_then(Value::as_str).map(str::trim);
+    let external_id = external_id.filter(|id| !id.is_empty());
+    emails(body)
         .into_iter()
-        .chain(text("external_id").map(|id| format!("external:{id}")))
+        .chain(external_id.map(|id| format!("external:{}", id.to_lowercase())))
         .collect()
 }

@@ -221,6 +221,8 @@ impl Engine {
             state.settle();
             let mut groups: Vec<Wanted> = Vec::new();
             for group in concerned.iter().filter_map(|id| state.group_of(id)) {
+                // What was withheld until somebody has said is wanted from now on.
+                let group = Wanted { refold: true, ..group };
                 if !groups.contains(&group) {
                     groups.push(group);
                 }
@@ -254,6 +256,7 @@ impl Engine {
             .into_iter()
             .map(|group| Wanted {
                 records: group.records.into_iter().collect(),
+                refold: true,
                 ..Wanted::default()
             })
             .collect();

@@ -246,7 +246,7 @@ impl Engine {
             repaired.retried += self.retry_dead(keys, &streams, by).await?;
         }
         for keys in unasked.chunks(BATCH) {
-            self.refold_some(keys).await?;
+            self.refold_some(keys, false).await?;
         }
         self.bell.notify_waiters();
         Ok(repaired)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::consequence::is_withheld;
 use super::Missing;
 use crate::error::Problem;
 use crate::ledger::{Slot, View, Write, WriteState};
@@ -57,6 +58,8 @@ pub enum Reason {
     Unasked,
     /// She may be one with somebody who stands there; a person has to say.
     Review,
+    /// She has more records than a person can have: nothing is written because of her.
+    TooLarge,
     /// Her objects here could not be understood.
     Rejected {
         /// One of them.
@@ -91,6 +94,7 @@ impl Reason {
             Self::Dead { .. } => "dead",
             Self::Unasked => "unasked",
             Self::Review => "review",
+            Self::TooLarge => "too_large",
             Self::Rejected { .. } => "rejected",
             Self::DeletedThere { .. } => "deleted_there",
             Self::DeletedElsewhere => "deleted_elsewhere",
@@ -101,6 +105,7 @@ impl Reason {
                 Refusal::NotQualified { .. } => "not_qualified",
                 Refusal::NoIdentifier => "no_identifier",
                 Refusal::NotReachable => "not_reachable",
+                Refusal::OptedOut => "opted_out",
             },
             Self::OtherKind => "other_kind",
         }
@@ -114,12 +119,14 @@ impl Reason {
         "dead",
         "unasked",
         "review",
+        "too_large",
         "rejected",
         "deleted_there",
         "deleted_elsewhere",
         "not_qualified",
         "no_identifier",
         "not_reachable",
+        "opted_out",
         "never_made",
         "cannot_make",
         "not_written",
@@ -130,7 +137,8 @@ impl Reason {
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
         match self {
-            Self::Held { .. } | Self::Dead { .. } | Self::Unasked | Self::Review | Self::Rejected { .. } => true,
+            Self::Held { .. } | Self::Dead { .. } | Self::Unasked | Self::Rejected { .. } => true,
+            Self::Review | Self::TooLarge => true,
             Self::Waiting { because, .. } => *because == Because::Approval,
             _ => false,
         }
@@ -254,9 +262,11 @@ impl Case<'_> {
         if is_gone(self.members, self.rules) {
             return Reason::DeletedElsewhere;
         }
-        match refusal(self.golden, rules) {
+        let system = self.rules.systems.get(&stream.system);
+        match system.and_then(|system| refusal(self.golden, self.rules, system, rules)) {
             Some(because) => self.not_made(because),
             None if self.is_doubtful(stream) => Reason::Review,
+            None if is_withheld(self.view, *self.key, self.rules.size_max()) => Reason::TooLarge,
             None => Reason::Unasked,
         }
     }

@@ -5,6 +5,7 @@ mod brake;
 mod census;
 mod matching;
 mod outbox;
+mod privacy;
 mod sweep;
 mod view;
 

@@ -46,6 +46,10 @@ impl Matching for Model {
         Ok(BTreeMap::new())
     }
 
+    async fn oversized(&self, _size_max: usize, _limit: usize) -> Result<Vec<(CustomerKey, u64)>, Error> {
+        Ok(Vec::new())
+    }
+
     async fn parted(&self) -> Result<Vec<RecordId>, Error> {
         Ok(Vec::new())
     }
