@@ -11,6 +11,7 @@ use super::decided::{Merge, Pin, Split};
 use super::output::{Exit, Show, count, line, table, wide_table};
 use super::plan::target_text;
 use super::sync::state_word;
+use super::timeline::Timeline;
 use super::why::Why;
 use crate::error::{Code, Problem};
 use crate::ledger::{Ask, ChangeRow, Ledger, View, What, Write};
@@ -27,6 +28,8 @@ pub(super) enum Customer {
     Show(ShowArgs),
     /// Say where a customer's values come from, by which rule, and instead of what
     Why(Why),
+    /// Show what happened with a customer in all tools, in one list
+    Timeline(Timeline),
     /// Make two customers one, for ever
     Merge(Merge),
     /// Take records away from a customer: they are somebody else, for ever
@@ -51,6 +54,7 @@ impl Customer {
         match self {
             Self::Show(args) => args.run(context).await,
             Self::Why(verb) => verb.run(context).await,
+            Self::Timeline(verb) => verb.run(context).await,
             Self::Merge(verb) => verb.run(context).await,
             Self::Split(verb) => verb.run(context).await,
             Self::Pin(verb) => verb.run(context).await,

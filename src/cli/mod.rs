@@ -14,6 +14,7 @@ mod demo;
 mod explain;
 mod fields;
 mod frozen;
+mod handoffs;
 mod identity;
 mod init;
 mod joined;
@@ -26,6 +27,7 @@ mod review;
 mod run;
 mod status;
 mod sync;
+mod timeline;
 mod undo;
 mod why;
 
@@ -166,6 +168,8 @@ enum Verb {
     /// Answer whether customers that look alike are one
     #[command(subcommand)]
     Review(review::Review),
+    /// Show how many customers stand where between the teams, and who is missing
+    Handoffs(handoffs::Handoffs),
     /// Look at writes that were given up, and retry or drop them
     #[command(subcommand)]
     Dead(dead::Dead),
@@ -196,6 +200,7 @@ impl Verb {
             Self::Status(verb) => verb.run(context).await,
             Self::Customer(verb) => verb.run(context).await,
             Self::Review(verb) => verb.run(context).await,
+            Self::Handoffs(verb) => verb.run(context).await,
             Self::Dead(verb) => verb.run(context).await,
             Self::Connector(verb) => verb.run(context).await,
             Self::Identity(verb) => verb.run(context),

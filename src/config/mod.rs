@@ -7,6 +7,7 @@ mod check;
 mod deletes;
 mod fields;
 mod files;
+mod handoffs;
 mod identity;
 mod layers;
 mod place;
@@ -27,11 +28,13 @@ use compact_str::CompactString;
 use secrecy::SecretString;
 
 pub use check::{Catalog, ConnectorFacts, Need, check};
+pub use handoffs::{HandoffConfig, handoff_rules};
 pub use read::OPTIONS;
 pub use rules::{Specs, rules};
 
 use self::place::Places;
 use crate::error::Problem;
+use crate::handoff::Calendar;
 use crate::manifest::Limit;
 use crate::merge::{Brake, Create, FieldRule, MatchRules, OnDelete, Role};
 use crate::model::{FieldName, Sweeps};
@@ -68,6 +71,10 @@ pub struct Config {
     pub quarantine: Option<Duration>,
     /// How customers are told apart.
     pub identity: IdentityConfig,
+    /// How customers pass from one team to the next.
+    pub handoffs: BTreeMap<CompactString, HandoffConfig>,
+    /// When people work.
+    pub calendars: BTreeMap<CompactString, Calendar>,
     /// How long history is kept.
     pub retention: Retention,
     places: Places,

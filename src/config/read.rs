@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use super::deletes::{self, DELETES, ON_DELETE};
 use super::fields::{FIELD, fields};
 use super::files::{COLUMN, FILES, files};
+use super::handoffs::{CALENDAR, HANDOFF};
 use super::identity::IDENTITY;
 use super::layers::Merged;
 use super::reader::{Entry, Reader, Section};
@@ -38,6 +39,8 @@ const ROOT: &[&str] = &[
     "fields",
     "deletes",
     "identity",
+    "handoffs",
+    "calendars",
     "retention",
 ];
 const CACHE: &[&str] = &["url", "ttl"];
@@ -89,6 +92,8 @@ pub const OPTIONS: &[(&str, &[&str])] = &[
     ("fields.*", FIELD),
     ("deletes", DELETES),
     ("identity", IDENTITY),
+    ("handoffs.*", HANDOFF),
+    ("calendars.*", CALENDAR),
     ("retention", RETENTION),
 ];
 
@@ -105,6 +110,7 @@ const ROLES: &[(&str, Role)] = &[
 ];
 const CREATE: &[(&str, Create)] = &[
     ("never", Create::Never),
+    ("handoff", Create::Handoff),
     ("qualified", Create::Qualified),
     ("always", Create::Always),
 ];
@@ -133,6 +139,8 @@ pub(super) fn config(merged: Merged) -> Result<Config, Vec<Problem>> {
         default_rule,
         quarantine: deletes::quarantine(&root),
         identity: super::identity::identity(&root.section("identity", IDENTITY)),
+        handoffs: super::handoffs::handoffs(&root),
+        calendars: super::handoffs::calendars(&root),
         retention: retention(&root),
         places: merged.places.clone(),
     };

@@ -63,6 +63,7 @@ pub(super) async fn supervise(
     ));
     pulls.spawn(serve_operators(Arc::clone(&engine), stop.clone()));
     pulls.spawn(refold(Arc::clone(&engine), ready.clone(), stop.clone()));
+    pulls.spawn(tend_handoffs(Arc::clone(&engine), ready.clone(), stop.clone()));
     pulls.spawn(retain(Arc::clone(&engine), keep(config), stop.clone()));
     for (system, settings) in &config.systems {
         let job = Job {
@@ -200,6 +201,22 @@ async fn refold(engine: Arc<Engine>, ready: Readiness, stop: CancellationToken) 
                 Err(error) => wait_for_ledger(&engine, error, &ready, &stop).await,
             },
             Err(error) => wait_for_ledger(&engine, error, &ready, &stop).await,
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PUSH_POLL) => {}
+        }
+    }
+}
+
+/// Reads back what handoffs wrote, and notices what stopped them.
+async fn tend_handoffs(engine: Arc<Engine>, ready: Readiness, stop: CancellationToken) {
+    if engine.rules().handoffs.is_empty() {
+        return;
+    }
+    loop {
+        if let Err(error) = engine.tend_handoffs().await {
+            wait_for_ledger(&engine, error, &ready, &stop).await;
         }
         tokio::select! {
             () = stop.cancelled() => return,

@@ -132,6 +132,8 @@ codes! {
     FieldVanished = "SCH003", Admin;
     /// A webhook that used to come does not come any more.
     WebhookSilent = "HOK001", Admin;
+    /// A handoff leads nowhere.
+    HandoffRule = "HND001", Admin;
     /// The port for HTTP cannot be opened.
     PortTaken = "NET001", Admin;
     /// Nothing with that name.

@@ -37,6 +37,7 @@ pub(super) fn check(lint: &mut Lint<'_>) {
     }
     for (name, object) in &manifest.objects {
         merged(lint, name, object);
+        super::activity::check(lint, name, object);
         Checked {
             lint: &mut *lint,
             path: format!("objects.{name}"),
@@ -97,7 +98,7 @@ fn oauth2(lint: &mut Lint<'_>) {
 }
 
 impl Lint<'_> {
-    fn sense(&mut self, path: &str, message: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn sense(&mut self, path: &str, message: impl Into<String>, hint: impl Into<String>) {
         self.tell(Code::ManifestSense, path, message, hint);
     }
 }

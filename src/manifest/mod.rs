@@ -1,6 +1,7 @@
 //! Manifests: a connector as data. Types of the YAML format, parsing with positions, expressions, and the mapping between
 //! a tool's objects and canonical records. Pure: files are read by the caller, requests are made by `connector`.
 
+mod activity;
 mod body;
 #[cfg(test)]
 mod canned;
@@ -36,6 +37,7 @@ mod value;
 mod write;
 mod yaml;
 
+pub use activity::{ObjectKind, Of};
 pub use body::Body;
 pub use cond::Cond;
 pub use describe::{Describe, Lists};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 use serde::Deserialize;
 
+use super::activity::{ObjectKind, Of};
 use super::body::Body;
 use super::cond::Cond;
 use super::describe::Describe;
@@ -15,7 +16,6 @@ use super::path::Path;
 use super::scalar::{Many, Param, Period, Request, Start};
 use super::types::Reading;
 use super::write::WriteOps;
-use crate::model::Kind;
 
 /// One kind of object; each becomes a stream.
 #[derive(Clone, Debug, Deserialize)]
@@ -23,7 +23,10 @@ use crate::model::Kind;
 pub struct Object {
     /// What its objects are about.
     #[serde(default)]
-    pub kind: Kind,
+    pub kind: ObjectKind,
+    /// On whom an activity hangs.
+    #[serde(default)]
+    pub of: Many<Of>,
     /// Where an object's id is. Ids are text, whatever the tool sends.
     pub id: Path,
     /// Fields by which an object can be found again, best first.

@@ -1,6 +1,6 @@
 //! What each tool should say, now that the golden record is known: only differences, only where the rules allow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::CompactString;
 
@@ -37,7 +37,7 @@ const EMAIL: &str = "email";
 const CONTACT: [&str; 3] = [EMAIL, "phone", "mobile"];
 
 /// What every stream that may be written should hold for a customer. One entry per object, also when nothing differs, so
-/// that a write that is no longer wanted can be withdrawn.
+/// that a write that is no longer wanted can be withdrawn. `brought`: where a handoff lets her be made.
 #[must_use]
 pub fn desires(
     key: &CustomerKey,
@@ -45,6 +45,7 @@ pub fn desires(
     members: &[&Record],
     rules: &Rules,
     survivorship: &Survivorship,
+    brought: &BTreeSet<StreamId>,
 ) -> Vec<Desire> {
     let mut desires = Vec::new();
     // A mailbox of several people must not find, or be, the object of one of them.
@@ -52,14 +53,15 @@ pub fn desires(
     let is_gone = is_gone(members, rules);
     for (system, system_rules) in &rules.systems {
         for (stream, stream_rules) in &system_rules.streams {
-            if !stream_rules.write || stream_rules.spec.kind != key.kind {
+            if !stream_rules.write || stream_rules.spec.kind != key.kind || stream_rules.spec.is_activity() {
                 continue;
             }
             let here = |record: &&&Record| record.id.stream.system == *system && record.id.stream.stream == *stream;
             let mut objects: Vec<&Record> = members.iter().filter(here).copied().collect();
             let id = StreamId::new(system.clone(), stream.clone());
             if objects.is_empty() {
-                let made = || creation(id, golden, stream_rules, has_own_email);
+                let is_brought = brought.contains(&id);
+                let made = || creation(id, golden, stream_rules, has_own_email, is_brought);
                 desires.extend(if is_gone { None } else { made() });
                 continue;
             }
@@ -92,15 +94,22 @@ fn removal(record: &Record) -> Desire {
     }
 }
 
-fn creation(stream: StreamId, golden: &Fields, stream_rules: &StreamRules, has_own_email: bool) -> Option<Desire> {
+fn creation(
+    stream: StreamId,
+    golden: &Fields,
+    stream_rules: &StreamRules,
+    has_own_email: bool,
+    is_brought: bool,
+) -> Option<Desire> {
     let spec = &stream_rules.spec;
     let qualifies = match stream_rules.create {
         Create::Never => false,
         Create::Always => true,
-        Create::Qualified => stream_rules
-            .qualified_by
-            .iter()
-            .all(|field| golden.value(field.as_str()).is_some()),
+        Create::Handoff => is_brought,
+        Create::Qualified => {
+            let mut fields = stream_rules.qualified_by.iter();
+            is_brought || fields.all(|field| golden.value(field.as_str()).is_some())
+        }
     };
     if !qualifies || !spec.can_create || !can_be_found_again(golden, stream_rules, has_own_email) {
         return None;

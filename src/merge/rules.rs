@@ -6,6 +6,7 @@ use std::time::Duration;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+use crate::handoff;
 use crate::model::{FieldName, Kind, StreamSpec};
 
 /// The part a system plays for the company. The order is the default order of trust.
@@ -80,7 +81,9 @@ pub struct FieldRule {
 pub enum Create {
     /// Never.
     Never,
-    /// For customers whose golden record has every field of [`StreamRules::qualified_by`].
+    /// For customers whom a handoff brings.
+    Handoff,
+    /// For customers whom a handoff brings, and for those whose golden record has every field of [`StreamRules::qualified_by`].
     #[default]
     Qualified,
     /// For every customer that can be found again and reached there.
@@ -194,6 +197,8 @@ pub struct Rules {
     pub quarantine: Option<Duration>,
     /// The scored match; `None` joins by identifiers alone.
     pub matching: Option<MatchRules>,
+    /// How customers pass from one team to the next.
+    pub handoffs: Vec<handoff::Rule>,
 }
 
 /// How long a deletion waits when nothing else is said.
@@ -222,6 +227,13 @@ impl Rules {
     #[must_use]
     pub fn stream(&self, system: &str, stream: &str) -> Option<&StreamRules> {
         self.systems.get(system)?.streams.get(stream)
+    }
+
+    /// True when a stream's objects are activities.
+    #[must_use]
+    pub fn is_activity(&self, system: &str, stream: &str) -> bool {
+        self.stream(system, stream)
+            .is_some_and(|rules| rules.spec.is_activity())
     }
 
     /// When writing to a system is held.

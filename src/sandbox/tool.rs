@@ -22,6 +22,7 @@ use super::faults::{Fault, Kind, Nemesis};
 use super::history::{By, Event, RequestLog, Ring};
 use super::hooks::{Hooks, Posting};
 use super::play::{Delivery, Outcome};
+use super::sides::Sides;
 use super::store::{Act, Shape, Stamps, Store};
 use super::wire::{Ask, Door, Line, Reply};
 use super::{Error, ToolName};
@@ -77,6 +78,14 @@ pub(super) trait Vendor: Posting + Send + Sync + 'static {
     /// A body that notes that another object was merged into it, where the vendor has a place for that.
     fn took_in(&self, _body: &Value, _gone: u64) -> Option<Value> {
         None
+    }
+    /// Deals, tickets and notes, where the vendor has them.
+    fn sides(&self) -> Option<&Sides> {
+        None
+    }
+    /// A deal or ticket before anything is typed in.
+    fn blank(&self, _kind: &str) -> Value {
+        Value::Object(serde_json::Map::new())
     }
     /// Makes the e-mail of a row an object.
     fn twist(&self, row: &mut Value);

@@ -12,6 +12,7 @@ mod drift;
 mod engine;
 mod frozen;
 mod gone;
+mod handoffs;
 mod hints;
 mod hook;
 mod joined;

@@ -122,7 +122,7 @@ impl Engine {
                 customers: keys.iter().copied().collect(),
                 ..Ask::default()
             };
-            let view = self.ledger.view(ask).await?;
+            let view = self.view(ask).await?;
             let affected = Affected {
                 customers: view
                     .customers

@@ -13,6 +13,7 @@ mod daemon;
 mod deletes;
 mod first_reading;
 mod fold;
+mod handoffs;
 mod ledger;
 mod lessons;
 mod limits;

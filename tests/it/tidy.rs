@@ -22,6 +22,10 @@ const SAME_LAYER: &[(&str, &str)] = &[
     ("model", "error"),
     // Whether a mailbox names one person is asked before it is written anywhere.
     ("merge", "identity"),
+    // A handoff's condition is an expression like those of manifests.
+    ("handoff", "manifest"),
+    // The rules of handoffs are among the admin's.
+    ("merge", "handoff"),
 ];
 
 /// Vendors and their products. No Rust file outside the sandbox speaks of one.

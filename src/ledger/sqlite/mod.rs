@@ -6,6 +6,7 @@
 mod apply;
 mod arrival;
 mod brake;
+mod handoff;
 mod inbox;
 mod matching;
 mod note;

@@ -10,6 +10,7 @@ mod reads;
 use serde_json::{Value, json};
 
 use super::clock::rfc3339_s;
+use super::sides::Sides;
 use super::store::{Act, Shape, Stamps, Store};
 use super::tool::{Person, Vendor, Wrong};
 use super::wire::{Ask, Reply};
@@ -19,6 +20,7 @@ use body::{emails, laid, main, written};
 pub(super) struct Pipedrive {
     token: String,
     list_deleted: bool,
+    deals: Sides,
 }
 
 fn invalid(message: &str) -> Reply {
@@ -40,6 +42,7 @@ impl Pipedrive {
         Self {
             token: options.pipedrive_token.clone(),
             list_deleted: options.pipedrive_list_deleted,
+            deals: Sides::new(&[("deal", stamp), ("note", stamp)]),
         }
     }
 
@@ -135,6 +138,12 @@ impl Vendor for Pipedrive {
         if ask.method == "GET" && path == "/v2/personFields" {
             return fields();
         }
+        if let ("GET", Some("" | "/")) = (ask.method.as_str(), path.strip_prefix("/v2/deals")) {
+            return self
+                .deals
+                .with("deal", |deals| self.list(deals, ask))
+                .unwrap_or_else(not_found);
+        }
         let Some(rest) = path.strip_prefix("/v2/persons") else {
             return not_found();
         };
@@ -145,6 +154,16 @@ impl Vendor for Pipedrive {
             (_, key) if !key.is_empty() && !key.contains('/') => Self::single(store, ask, key),
             _ => not_found(),
         }
+    }
+
+    fn sides(&self) -> Option<&Sides> {
+        Some(&self.deals)
+    }
+
+    fn blank(&self, _kind: &str) -> Value {
+        json!({"title": "", "value": 0, "currency": "EUR", "status": "open", "stage_id": 1, "pipeline_id": 1, "person_id": null,
+            "org_id": null, "owner_id": 1, "expected_close_date": null, "won_time": null, "lost_time": null, "close_time": null,
+            "is_archived": false})
     }
 
     fn wrong(&self, wrong: Wrong) -> Reply {
