@@ -26,6 +26,7 @@ mod progress;
 mod review;
 mod run;
 mod status;
+mod story;
 mod sync;
 mod timeline;
 mod undo;

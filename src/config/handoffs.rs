@@ -9,10 +9,10 @@ use super::Config;
 use super::read::{field_names, time};
 use super::reader::{Entry, Section};
 use super::rules::Specs;
-use super::words::suggestion;
+use super::words::{duration, suggestion};
 use crate::error::{Code, Problem};
 use crate::handoff::{Calendar, NoteKind, Rule, When, Within, Words};
-use crate::merge::Create;
+use crate::merge::{Create, Priority};
 use crate::model::{FieldName, StreamId, StreamSpec, WriteMode};
 
 /// The options of one handoff.
@@ -21,6 +21,9 @@ pub(super) const HANDOFF: &[&str] = &[
 ];
 /// The options of one calendar.
 pub(super) const CALENDAR: &[&str] = &["zone", "hours", "holidays"];
+
+/// The options of `priority:`.
+pub(super) const PRIORITY: &[&str] = &["field", "head_start"];
 
 const NOTES: &[(&str, NoteKind)] = &[("timeline", NoteKind::Timeline), ("open-items", NoteKind::OpenItems)];
 
@@ -109,6 +112,26 @@ pub(super) fn calendars(root: &Section<'_>) -> BTreeMap<CompactString, Calendar>
         }
     }
     calendars
+}
+
+/// Reads `priority:`.
+pub(super) fn priority(root: &Section<'_>) -> Option<Priority> {
+    if !root.has("priority") {
+        return None;
+    }
+    let section = root.section("priority", PRIORITY);
+    let mut head_start = BTreeMap::new();
+    for (tier, entry) in section.entries("head_start") {
+        match entry.text().and_then(duration) {
+            Some(time) => drop(head_start.insert(tier.into(), time)),
+            None => entry.wrong(format!("`{tier}` needs a time such as 15m"), ""),
+        }
+    }
+    let field = section.text("field").unwrap_or("tier");
+    Some(Priority {
+        field: FieldName::from(field),
+        head_start,
+    })
 }
 
 /// The rules of all handoffs, and everything in them that leads nowhere.
@@ -260,6 +283,15 @@ impl Read<'_> {
                 to.system
             );
             self.tell(name, "create", message, hint);
+        }
+        if handoff.note.is_some() && !spec.takes_notes {
+            let message = format!("no note can be written in {to}");
+            self.tell(
+                name,
+                "note",
+                message,
+                "leave it out, or name a system whose connector has `notes`".to_owned(),
+            );
         }
         if handoff.carry.is_empty() && handoff.note.is_none() && !handoff.create {
             let message = "nothing is handed over".to_owned();

@@ -36,7 +36,7 @@ use self::place::Places;
 use crate::error::Problem;
 use crate::handoff::Calendar;
 use crate::manifest::Limit;
-use crate::merge::{Brake, Create, FieldRule, MatchRules, OnDelete, Role};
+use crate::merge::{Brake, Create, FieldRule, MatchRules, OnDelete, Priority, Role};
 use crate::model::{FieldName, Sweeps};
 
 /// The name of the connector that reads dropped files instead of speaking to a tool.
@@ -73,6 +73,8 @@ pub struct Config {
     pub identity: IdentityConfig,
     /// How customers pass from one team to the next.
     pub handoffs: BTreeMap<CompactString, HandoffConfig>,
+    /// Who is served before others.
+    pub priority: Option<Priority>,
     /// When people work.
     pub calendars: BTreeMap<CompactString, Calendar>,
     /// How long history is kept.

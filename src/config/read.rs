@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use super::deletes::{self, DELETES, ON_DELETE};
 use super::fields::{FIELD, fields};
 use super::files::{COLUMN, FILES, files};
-use super::handoffs::{CALENDAR, HANDOFF};
+use super::handoffs::{CALENDAR, HANDOFF, PRIORITY};
 use super::identity::IDENTITY;
 use super::layers::Merged;
 use super::reader::{Entry, Reader, Section};
@@ -41,6 +41,7 @@ const ROOT: &[&str] = &[
     "identity",
     "handoffs",
     "calendars",
+    "priority",
     "retention",
 ];
 const CACHE: &[&str] = &["url", "ttl"];
@@ -94,6 +95,7 @@ pub const OPTIONS: &[(&str, &[&str])] = &[
     ("identity", IDENTITY),
     ("handoffs.*", HANDOFF),
     ("calendars.*", CALENDAR),
+    ("priority", PRIORITY),
     ("retention", RETENTION),
 ];
 
@@ -141,6 +143,7 @@ pub(super) fn config(merged: Merged) -> Result<Config, Vec<Problem>> {
         identity: super::identity::identity(&root.section("identity", IDENTITY)),
         handoffs: super::handoffs::handoffs(&root),
         calendars: super::handoffs::calendars(&root),
+        priority: super::handoffs::priority(&root),
         retention: retention(&root),
         places: merged.places.clone(),
     };

@@ -34,6 +34,7 @@ pub fn rules(config: &Config, specs: &Specs) -> Rules {
         external_ids: config.identity.external_ids.clone(),
         quarantine: config.quarantine,
         matching: config.identity.matching,
+        priority: config.priority.clone(),
         handoffs: super::handoffs::handoff_rules(config, specs).0,
     }
 }

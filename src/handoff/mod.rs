@@ -5,6 +5,7 @@
 
 mod calendar;
 mod figures;
+mod note;
 mod open;
 mod passage;
 mod rule;
@@ -12,6 +13,7 @@ mod when;
 
 pub use calendar::{BadCalendar, Calendar};
 pub use figures::{Cohort, Figures, Spread, figures};
+pub use note::{Note, NoteState, compose, marker};
 pub use open::{Opened, Scene, open};
 pub use passage::{Accepted, Passage, Proof, Reason, Standing, State, Stop, Who, advance};
 pub use rule::{NoteKind, Rule, Within};

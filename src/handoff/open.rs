@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::note::Note;
 use super::passage::{Passage, State};
 use super::rule::Rule;
 use super::when::Missing;
@@ -172,8 +173,11 @@ impl Opening<'_, '_> {
     fn begin(&mut self, activity: Option<&RecordId>) {
         let changed = self.rule.when.changed().iter();
         let changed = changed.filter_map(|field| self.changed.get_key_value(field));
+        let note = self.rule.note.map(|kind| Note::new(kind, self.scene.now));
         self.opened.changed.push(Passage {
             was_there: self.scene.is_first_look,
+            // Whoever was there before Nivel is no news to anybody.
+            note: note.filter(|_| !self.scene.is_first_look),
             changed: changed.map(|(name, change)| (name.clone(), change.clone())).collect(),
             ..Passage::new(self.rule, self.scene.key, activity, self.scene.now)
         });

@@ -6,6 +6,7 @@ use compact_str::{CompactString, format_compact};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::note::Note;
 use super::rule::Rule;
 use crate::model::{CustomerKey, FieldName, RecordId, UnixMillis, Value};
 
@@ -80,6 +81,8 @@ pub enum Reason {
     CustomerGone,
     /// The object there cannot be used.
     Unusable,
+    /// The note was given up, and nothing else was to be handed over.
+    Note,
 }
 
 /// Who has to act.
@@ -122,6 +125,7 @@ impl Reason {
             Self::Deleted => "deleted",
             Self::CustomerGone => "customer_gone",
             Self::Unusable => "unusable",
+            Self::Note => "note",
         }
     }
 
@@ -129,9 +133,13 @@ impl Reason {
     #[must_use]
     pub fn who(self) -> Who {
         match self {
-            Self::DeadWrite | Self::Held | Self::NoCreate | Self::ReadOnly | Self::Frozen | Self::Doubtful => {
-                Who::Admin
-            }
+            Self::DeadWrite
+            | Self::Held
+            | Self::NoCreate
+            | Self::ReadOnly
+            | Self::Frozen
+            | Self::Doubtful
+            | Self::Note => Who::Admin,
             Self::Kept | Self::Deleted | Self::Unusable => Who::Target,
             Self::NoIdentifier | Self::CustomerGone => Who::Source,
         }
@@ -207,6 +215,9 @@ pub struct Passage {
     /// That somebody has taken it on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<Accepted>,
+    /// The note that the next person finds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
     /// Since when its condition is not true any more: the next time it is, another passage begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lapsed_at: Option<UnixMillis>,
@@ -230,6 +241,7 @@ impl Passage {
             proof: None,
             delivered_at: None,
             accepted: None,
+            note: None,
             lapsed_at: None,
         }
     }

@@ -88,6 +88,8 @@ pub struct Commit {
     pub passages: Vec<Passage>,
     /// When the handoffs of customers have to be looked at again although nothing happens.
     pub looks: BTreeMap<CustomerKey, Option<UnixMillis>>,
+    /// Who is served before others: her writes count as due so many milliseconds earlier; 0 is nobody in particular.
+    pub head_starts: BTreeMap<CustomerKey, u64>,
 }
 
 impl Commit {
@@ -114,6 +116,7 @@ impl Commit {
             activities: Vec::new(),
             passages: Vec::new(),
             looks: BTreeMap::new(),
+            head_starts: BTreeMap::new(),
         }
     }
 }

@@ -18,6 +18,19 @@ pub struct PassagesOf {
     pub with_open_note: bool,
 }
 
+/// How many passages of a rule stand where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassageCount {
+    /// The rule.
+    pub rule: CompactString,
+    /// The state.
+    pub state: State,
+    /// How many.
+    pub count: u64,
+    /// Of these, those that should have arrived by now and have not.
+    pub late: u64,
+}
+
 /// The part of the ledger that serves handoffs.
 #[async_trait]
 pub trait Handoffs: Send + Sync {
@@ -32,6 +45,9 @@ pub trait Handoffs: Send + Sync {
 
     /// Passages in the order of their names, behind the one named `after`.
     async fn passages(&self, of: &PassagesOf, after: Option<&str>, limit: usize) -> Result<Vec<Passage>, Error>;
+
+    /// How many passages stand where.
+    async fn passage_counts(&self, now: UnixMillis) -> Result<Vec<PassageCount>, Error>;
 
     /// The passages of a customer, the oldest first.
     async fn passages_of(&self, customer: &CustomerKey) -> Result<Vec<Passage>, Error>;

@@ -15,7 +15,7 @@ mod write;
 
 pub use change::{Cause, Change, ChangeRow, What, Wrote};
 pub use commit::{Advance, Arrival, Commit};
-pub use handoff::{Handoffs, PassagesOf};
+pub use handoff::{Handoffs, PassageCount, PassagesOf};
 pub use hash::{content_hash, content_hash_of};
 pub use inbox::{Dropped, Fate, Inbox, InboxState, Landed, NewEvent, Waiting};
 pub use keep::Keep;

@@ -216,6 +216,21 @@ impl<'a> Lint<'a> {
             self.request(&path, &describe.request, &[]);
             self.bodies(&format!("{path}.query"), &describe.query, &[]);
         }
+        if let Some(notes) = &object.notes {
+            let path = format!("{path}.notes");
+            let allowed: Names<'_> = &["id", "text", "marker"];
+            self.request(&path, &notes.create.request, allowed);
+            self.bodies(&path, [(&"body", &notes.create.body)], allowed);
+            if let Some(find) = &notes.find {
+                self.request(&path, &find.request, &["id", "marker"]);
+                self.bodies(&format!("{path}.find.query"), &find.query, &["id", "marker"]);
+            }
+            if notes.find.is_some() == notes.unfindable {
+                let message = "a note whose answer got lost must be found again before it is repeated";
+                let hint = "write how (`find`), or `unfindable: true`: then it is never repeated";
+                self.tell(Code::ManifestSense, &path, message, hint);
+            }
+        }
         if let Some(write) = &object.write {
             for (way, index, op) in write.ways() {
                 let path = self.item(&format!("{path}.write.{way}"), index);

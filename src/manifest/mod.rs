@@ -23,6 +23,7 @@ mod map;
 mod map_out;
 #[cfg(test)]
 mod map_tests;
+mod notes;
 mod oauth;
 mod object;
 mod paging;
@@ -51,6 +52,7 @@ pub use hook::{
 pub use joined::{Merged, joined_in};
 pub use lint::lint;
 pub use map::Mapper;
+pub use notes::{NoteCreate, NoteFind, Notes};
 pub use oauth::{Assertion, ClientAuth, GrantKind, OAuth2, TokenBody};
 pub use object::{
     Ceiling, CommitAt, CursorRead, Deletes, Find, Full, Get, Missing, Modified, Object, Order, Read, Then, Window,

@@ -11,6 +11,7 @@ use super::cond::Cond;
 use super::describe::Describe;
 use super::field::{FieldMap, TimeFormat};
 use super::joined::Merged;
+use super::notes::Notes;
 use super::paging::Paging;
 use super::path::Path;
 use super::scalar::{Many, Param, Period, Request, Start};
@@ -56,6 +57,9 @@ pub struct Object {
     /// How objects are made, changed and removed.
     #[serde(default)]
     pub write: Option<WriteOps>,
+    /// How notes are written on its objects.
+    #[serde(default)]
+    pub notes: Option<Notes>,
     /// The mapping between canonical and remote fields.
     pub fields: FieldMap,
 }

@@ -7,7 +7,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::handoff;
-use crate::model::{FieldName, Kind, StreamSpec};
+use crate::model::{FieldName, Fields, Kind, StreamSpec};
 
 /// The part a system plays for the company. The order is the default order of trust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -199,6 +199,36 @@ pub struct Rules {
     pub matching: Option<MatchRules>,
     /// How customers pass from one team to the next.
     pub handoffs: Vec<handoff::Rule>,
+    /// Who is served before others.
+    pub priority: Option<Priority>,
+}
+
+/// Who is served before others: the writes of these customers count as due earlier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Priority {
+    /// The field that says who.
+    pub field: FieldName,
+    /// Its values, and how much earlier.
+    pub head_start: BTreeMap<CompactString, Duration>,
+}
+
+/// How much earlier a customer's writes count as due while she is on her way from one team to the next.
+const HANDOFF_AHEAD: Duration = Duration::from_mins(10);
+
+impl Rules {
+    /// How much earlier a customer's writes count as due; `None` when nobody's do.
+    #[must_use]
+    pub fn head_start(&self, golden: &Fields, is_handed_over: bool) -> Option<Duration> {
+        if self.priority.is_none() && self.handoffs.is_empty() {
+            return None;
+        }
+        let by_tier = self.priority.as_ref().and_then(|priority| {
+            let tier = golden.text(priority.field.as_str())?;
+            priority.head_start.get(tier).copied()
+        });
+        let by_handoff = is_handed_over.then_some(HANDOFF_AHEAD);
+        Some(by_tier.max(by_handoff).unwrap_or_default())
+    }
 }
 
 /// How long a deletion waits when nothing else is said.

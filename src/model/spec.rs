@@ -70,6 +70,10 @@ pub struct StreamSpec {
     pub reads_before: bool,
     /// What was written is read back: the system is known to drop or change values without a word.
     pub reads_back: bool,
+    /// Notes can be written on its objects.
+    pub takes_notes: bool,
+    /// A note can be found again by its words.
+    pub finds_notes: bool,
     /// On whom its objects hang, when they are activities; empty for persons and organizations.
     pub holders: Vec<HolderSpec>,
 }

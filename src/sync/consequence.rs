@@ -58,6 +58,11 @@ pub fn consequences(
             let desires = restrained(desires, *key, view, affected, members);
             let so_far = commit.writes.len();
             fill_outbox(*key, &desires, pending, moment, &mut commit.writes);
+            let is_handed_over = passing.as_ref().is_some_and(Passing::is_on_the_way);
+            if let Some(ahead) = rules.head_start(golden, is_handed_over) {
+                let ahead = u64::try_from(ahead.as_millis()).unwrap_or(u64::MAX);
+                commit.head_starts.insert(*key, ahead);
+            }
             if let Some(passing) = passing {
                 let puts = commit.writes.split_off(so_far);
                 passing.end(golden, &desires, (pending, &puts), commit);

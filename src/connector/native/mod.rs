@@ -33,6 +33,7 @@ mod account;
 mod describe;
 mod effort;
 mod lookup;
+mod notes;
 mod paging;
 mod place;
 mod plan;
@@ -255,6 +256,21 @@ impl Connection for Native {
     async fn describe(&self, stream: &str) -> Result<Option<Description>, Failure> {
         let described = self.description(self.stream(stream)?).await;
         described.map_err(|failure| self.about(stream, failure))
+    }
+
+    async fn write_note(
+        &self,
+        stream: &str,
+        remote: &str,
+        (marker, text): (&str, &str),
+    ) -> Result<Option<CompactString>, Failure> {
+        let noted = self.add_note(self.stream(stream)?, remote, (marker, text)).await;
+        noted.map_err(|failure| self.about(stream, failure))
+    }
+
+    async fn find_note(&self, stream: &str, remote: &str, marker: &str) -> Result<Option<CompactString>, Failure> {
+        let found = self.look_for_note(self.stream(stream)?, remote, marker).await;
+        found.map_err(|failure| self.about(stream, failure))
     }
 
     fn effort(&self, stream: &str, creates: u64, updates: u64) -> Effort {

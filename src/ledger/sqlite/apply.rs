@@ -12,7 +12,7 @@ use super::streams::Streams;
 use super::trouble::Trouble;
 use super::view::ALIAS_HOPS_MAX;
 use super::worker::Desk;
-use super::{arrival, handoff, inbox, matching, outbox, sweep};
+use super::{arrival, handoff, inbox, matching, outbox, sweep, turns};
 use crate::ledger::{Advance, Cause, Commit, WriteChange};
 use crate::model::{Customer, CustomerKey, RecordId, UnixMillis};
 
@@ -49,6 +49,7 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
     matching::put_joints(conn, &mut owners, &commit.joints)?;
     handoff::put_activities(conn, streams, &commit.activities)?;
     handoff::put(conn, &mut owners, &commit.passages, &commit.looks)?;
+    turns::put(conn, &mut owners, &commit.head_starts)?;
     for change in &commit.writes {
         put_write(conn, streams, &mut owners, change, commit.at)?;
     }

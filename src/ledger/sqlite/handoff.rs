@@ -12,9 +12,9 @@ use super::streams::Streams;
 use super::trouble::Trouble;
 use super::view::{customer_id, live_customer};
 use super::worker::Desk;
-use crate::handoff::{Passage, State};
+use crate::handoff::{NoteState, Passage, State};
 use crate::ledger::hash::identifier_kind_of;
-use crate::ledger::{Ask, ContentHash, Error, Handoffs, PassagesOf, View, content_hash_of};
+use crate::ledger::{Ask, ContentHash, Error, Handoffs, PassageCount, PassagesOf, View, content_hash_of};
 use crate::model::{Activity, CustomerKey, Holder, Identifier, IdentifierKind, RecordId, UnixMillis};
 
 #[async_trait]
@@ -54,6 +54,28 @@ impl Handoffs for Sqlite {
         self.readers
             .look(move |desk| list(&desk.conn, &of, &after, limit))
             .await
+    }
+
+    async fn passage_counts(&self, now: UnixMillis) -> Result<Vec<PassageCount>, Error> {
+        let look = move |desk: &mut Desk| {
+            let mut statement = desk.conn.prepare_cached(
+                "SELECT rule, state, count(*), sum(state IN (0, 1) AND due_at < ?1) FROM handoff GROUP BY rule, state",
+            )?;
+            let mut rows = statement.query([now.0])?;
+            let mut counts = Vec::new();
+            while let Some(row) = rows.next()? {
+                let number: i64 = row.get(1)?;
+                let state = State::ALL.into_iter().find(|state| state_number(*state) == number);
+                counts.push(PassageCount {
+                    rule: row::text(row, 0)?.into(),
+                    state: state.ok_or_else(|| Trouble::bug(format!("no state of a passage has the number {number}")))?,
+                    count: row::unsigned(row.get(2)?),
+                    late: row::unsigned(row.get(3)?),
+                });
+            }
+            Ok(counts)
+        };
+        self.readers.look(look).await
     }
 
     async fn passages_of(&self, customer: &CustomerKey) -> Result<Vec<Passage>, Error> {
@@ -273,7 +295,7 @@ pub(super) fn put(
             passage.rule.as_str(),
             customer,
             state_number(passage.state),
-            None::<i64>,
+            passage.note.as_ref().map(|note| note_number(note.state)),
             passage.opened_at.0,
             passage.due_at.0,
             to_json(passage)?,
@@ -302,6 +324,15 @@ pub(super) fn follow(conn: &Connection, alias: i64, live: i64) -> Result<(), Tro
     conn.prepare_cached("DELETE FROM handoff_look WHERE customer = ?1")?
         .execute([alias])?;
     Ok(())
+}
+
+fn note_number(state: NoteState) -> i64 {
+    match state {
+        NoteState::Due => 0,
+        NoteState::Sent => 1,
+        NoteState::Written => 2,
+        NoteState::GivenUp => 3,
+    }
 }
 
 fn state_number(state: State) -> i64 {

@@ -21,6 +21,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod turns;
 mod vault;
 mod view;
 mod worker;

@@ -74,6 +74,41 @@ impl Pipedrive {
         }
     }
 
+    /// `POST` and `GET /v1/notes`: a text on a person.
+    fn notes(&self, people: &Store, ask: &Ask) -> Reply {
+        let work = |notes: &mut Store| match ask.method.as_str() {
+            "GET" => {
+                let of = ask.get("person_id").and_then(|id| id.parse::<u64>().ok());
+                let is_of = |body: &Value| of.is_none() || body.get("person_id").and_then(Value::as_u64) == of;
+                let live = notes
+                    .objects
+                    .values()
+                    .filter(|note| note.is_live() && is_of(&note.body));
+                let rows: Vec<Value> = live.map(|note| Value::clone(&note.body)).collect();
+                Reply::json(200, json!({"success": true, "data": rows}))
+            }
+            "POST" => {
+                let body = ask.json().unwrap_or_default();
+                let is_person = body
+                    .get("person_id")
+                    .and_then(Value::as_u64)
+                    .is_some_and(|id| people.live(id).is_some());
+                if !is_person || body.get("content").and_then(Value::as_str).is_none_or(str::is_empty) {
+                    return invalid("content and the person_id of a person are required");
+                }
+                let act = Act {
+                    by: By::Api,
+                    now_ms: ask.now_ms,
+                };
+                let id = notes.insert(act, body, ask.now_ms, ask.now_ms);
+                let made = notes.objects.get(&id).map(|note| Value::clone(&note.body));
+                Reply::json(201, json!({"success": true, "data": made}))
+            }
+            _ => not_found(),
+        };
+        self.deals.with("note", work).unwrap_or_else(not_found)
+    }
+
     fn create(&self, store: &mut Store, ask: &Ask) -> Reply {
         let patch = match written(ask) {
             Err(reply) => return reply,
@@ -143,6 +178,9 @@ impl Vendor for Pipedrive {
                 .deals
                 .with("deal", |deals| self.list(deals, ask))
                 .unwrap_or_else(not_found);
+        }
+        if path == "/v1/notes" {
+            return self.notes(store, ask);
         }
         let Some(rest) = path.strip_prefix("/v2/persons") else {
             return not_found();

@@ -2,6 +2,7 @@
 //! until it is proven.
 
 mod activity;
+mod notes;
 mod passing;
 mod prove;
 mod standing;

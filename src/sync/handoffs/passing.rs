@@ -73,6 +73,11 @@ impl<'a> Passing<'a> {
         old.chain(&self.opened.changed).collect()
     }
 
+    /// True while she has to arrive somewhere.
+    pub(in crate::sync) fn is_on_the_way(&self) -> bool {
+        self.current().iter().any(|passage| passage.state.is_pending())
+    }
+
     /// Where a handoff lets her be made.
     pub(in crate::sync) fn brought(&self) -> BTreeSet<StreamId> {
         let is_live = |rule: &&Rule| {
@@ -113,6 +118,7 @@ impl<'a> Passing<'a> {
                 desires,
                 outbox: &outbox,
                 now: self.now,
+                note: passage.note.as_ref(),
             };
             let owner = self.owner(rule, passage);
             if let Some(next) = handoff::advance(passage, sight.standing(), owner, self.now) {
@@ -226,6 +232,7 @@ pub(super) fn standing_of(view: &View, rules: &Rules, passage: &Passage, now: Un
         desires: &[],
         outbox: &outbox,
         now,
+        note: passage.note.as_ref(),
     };
     Some(sight.standing())
 }

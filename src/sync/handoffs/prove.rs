@@ -39,6 +39,7 @@ impl Engine {
             after = Some(last.id.clone());
             moved += self.tend_some(&page).await?;
         }
+        moved += self.write_notes().await?;
         loop {
             let due = self.ledger.to_look_at(self.clock.now(), BATCH).await?;
             if due.is_empty() {

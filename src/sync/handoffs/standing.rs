@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::passing::new_row;
-use crate::handoff::{Proof, Reason, Rule, Standing};
+use crate::handoff::{Note, NoteState, Proof, Reason, Rule, Standing};
 use crate::ledger::{Slot, Target, View, Write, WriteState};
 use crate::merge::{Create, Desire, Rules, is_gone, says_same_name};
 use crate::model::{CustomerKey, FieldName, Fields, Record, UnixMillis, Value};
@@ -22,6 +22,7 @@ pub(super) struct Sight<'a> {
     pub(super) desires: &'a [Desire],
     pub(super) outbox: &'a Outbox<'a>,
     pub(super) now: UnixMillis,
+    pub(super) note: Option<&'a Note>,
 }
 
 /// How near a record is to holding what was to be carried.
@@ -34,6 +35,9 @@ enum Held {
 impl Sight<'_> {
     /// What the target holds, seen from this rule.
     pub(super) fn standing(&self) -> Standing {
+        if let Some(standing) = self.by_note() {
+            return standing;
+        }
         let here = || {
             self.members
                 .iter()
@@ -53,6 +57,20 @@ impl Sight<'_> {
         match first_lack {
             Some((record, field)) => self.on_its_way(record, &field),
             None => self.to_be_made(here().next()),
+        }
+    }
+
+    /// Where nothing but a note is handed over, it has arrived when the note stands there.
+    fn by_note(&self) -> Option<Standing> {
+        let note = self.note.filter(|_| self.rule.carry.is_empty() && !self.rule.create)?;
+        let has_record = self
+            .members
+            .iter()
+            .any(|record| record.id.stream == self.rule.to && record.deleted_at.is_none());
+        match note.state {
+            NoteState::Written => None,
+            NoteState::Due | NoteState::Sent => has_record.then_some(Standing::Moving),
+            NoteState::GivenUp => Some(Standing::Stuck(Reason::Note, note.problem.clone().unwrap_or_default())),
         }
     }
 

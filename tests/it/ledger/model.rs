@@ -2,6 +2,7 @@
 
 mod arrival;
 mod brake;
+mod handoffs;
 mod matching;
 mod outbox;
 mod sweep;

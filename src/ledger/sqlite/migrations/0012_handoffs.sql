@@ -43,6 +43,12 @@ CREATE INDEX handoff_rule ON handoff (rule, opened_at);
 CREATE INDEX handoff_pending ON handoff (id) WHERE state IN (0, 1);
 CREATE INDEX handoff_note ON handoff (id) WHERE note IN (0, 1);
 
+-- Customers who are served before others: their writes count as due so much earlier. Few of them.
+CREATE TABLE head_start (
+    customer INTEGER PRIMARY KEY REFERENCES customer (id),
+    ahead_ms INTEGER NOT NULL
+) STRICT;
+
 -- Customers whose handoffs have to be looked at again at a time although nothing happens.
 CREATE TABLE handoff_look (
     customer INTEGER PRIMARY KEY REFERENCES customer (id),
