@@ -1,5 +1,6 @@
 //! The bare job: what somebody would write in an afternoon. It asks the same questions, keeps everything in a hash map by
-//! e-mail, picks winners and sends the same writes. No ledger, no history, no retries, nothing survives it.
+//! e-mail, picks winners and sends the same requests: it looks at an object before it changes it, and where Nivel does so, reads back
+//! what it wrote. No ledger, no history, no retries, nothing survives it.
 
 #![expect(clippy::disallowed_types, reason = "the bare job does what a plain script would do")]
 
@@ -201,6 +202,8 @@ struct Golden<'a> {
 /// One object to be changed or made.
 struct Wish {
     id: Option<String>,
+    /// The phone that it had when it was read.
+    phone: String,
     fields: Value,
 }
 
@@ -236,12 +239,14 @@ impl<'a> Golden<'a> {
                 let id = Some(contact.id.clone());
                 (!is_same).then(|| Wish {
                     id,
+                    phone: contact.phone.clone(),
                     fields: self.spell(tool, None),
                 })
             }
             None if tool == Tool::Sales && (self.phone.is_empty() || self.company.is_empty()) => None,
             None => Some(Wish {
                 id: None,
+                phone: self.phone.clone(),
                 fields: self.spell(tool, Some(email)),
             }),
         }
@@ -266,45 +271,151 @@ impl<'a> Golden<'a> {
     }
 }
 
-/// One request: method, path, body, and how many answers must be found in it.
-type Call = (Method, String, Value, usize);
+/// What is asked for at once before and after it is written.
+const LOOKS_MAX: usize = 100;
 
 async fn write(tool: Tool, client: &Client, base: &str, wishes: Vec<Wish>) -> Result<()> {
     let (updates, creates): (Vec<Wish>, Vec<Wish>) = wishes.into_iter().partition(|wish| wish.id.is_some());
-    let mut calls: Vec<Call> = Vec::new();
-    for (wishes, is_new) in [(updates, false), (creates, true)] {
-        match tool {
-            Tool::Sales => calls.extend(wishes.into_iter().map(single)),
-            Tool::Marketing | Tool::Support => calls.extend(wishes.chunks(100).map(|chunk| batch(tool, is_new, chunk))),
-        }
-    }
-    futures::stream::iter(calls.into_iter().map(Ok::<_, anyhow::Error>))
-        .try_for_each_concurrent(PARALLEL[tool as usize], |(method, path, body, count)| async move {
-            if tool == Tool::Sales && method == Method::POST {
-                // There is no upsert and an e-mail is not unique there: look first.
-                let email = body
-                    .pointer("/emails/0/value")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default();
-                let query = format!("term={email}&fields=email&exact_match=true");
-                let found = send(
-                    client,
-                    Method::GET,
-                    &format!("{base}/api/v2/persons/search?{query}"),
-                    None,
-                )
-                .await?;
-                ensure!(found.pointer("/data/items/0").is_none(), "{email} is there already");
-            }
-            let answer = send(client, method, &format!("{base}{path}"), Some(&body)).await?;
-            let rows = answer.get("results").or_else(|| answer.pointer("/job_status/results"));
-            let found = rows
-                .and_then(Value::as_array)
-                .map_or(1, |rows| rows.iter().filter(|row| row.get("id").is_some()).count());
-            ensure!(found == count, "{count} objects were written and {found} answered");
-            Ok(())
+    let chunks = |wishes: Vec<Wish>| {
+        let mut wishes = wishes.into_iter();
+        std::iter::from_fn(move || {
+            Some(wishes.by_ref().take(LOOKS_MAX).collect()).filter(|chunk: &Vec<_>| !chunk.is_empty())
         })
-        .await
+    };
+    let chunks = chunks(updates).chain(chunks(creates));
+    for wishes in chunks {
+        look_before(tool, client, base, &wishes).await?;
+        if tool != Tool::Sales {
+            let is_new = wishes.iter().any(|wish| wish.id.is_none());
+            let ids = carry_out(tool, client, base, batch(tool, is_new, &wishes)).await?;
+            look_after(tool, client, base, &wishes, ids).await?;
+            continue;
+        }
+        futures::stream::iter(wishes.into_iter().map(Ok::<_, anyhow::Error>))
+            .try_for_each_concurrent(PARALLEL[tool as usize], |wish| async {
+                if wish.id.is_none() {
+                    look_up(client, base, &wish).await?;
+                }
+                carry_out(tool, client, base, single(wish)).await.map(drop)
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+/// There is no upsert in that tool, and an e-mail is not unique: look first.
+async fn look_up(client: &Client, base: &str, wish: &Wish) -> Result<()> {
+    let email = wish
+        .fields
+        .pointer("/emails/0/value")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let query = format!("term={email}&fields=email&exact_match=true");
+    let found = send(
+        client,
+        Method::GET,
+        &format!("{base}/api/v2/persons/search?{query}"),
+        None,
+    )
+    .await?;
+    ensure!(found.pointer("/data/items/0").is_none(), "{email} is there already");
+    Ok(())
+}
+
+/// Reads what is to be changed once more: nobody may have changed it meanwhile.
+async fn look_before(tool: Tool, client: &Client, base: &str, wishes: &[Wish]) -> Result<()> {
+    let ids: Vec<&str> = wishes.iter().filter_map(|wish| wish.id.as_deref()).collect();
+    let found = get(tool, client, base, &ids).await?;
+    for wish in wishes {
+        let now = wish.id.as_ref().and_then(|id| found.get(id));
+        ensure!(
+            now.is_none_or(|now| now.phone == wish.phone),
+            "a contact changed meanwhile"
+        );
+    }
+    Ok(())
+}
+
+/// Reads back what was written, in the tools that are known not to keep everything.
+async fn look_after(tool: Tool, client: &Client, base: &str, wishes: &[Wish], ids: Vec<String>) -> Result<()> {
+    let asked: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let found = get(tool, client, base, &asked).await?;
+    let kept = |(wish, id): (&Wish, &String)| {
+        let now = found.get(id).map(|now| now.phone.as_str());
+        now.is_none() || now == wish.fields.get("phone").and_then(Value::as_str)
+    };
+    let unkept = wishes.iter().zip(&ids).filter(|pair| !kept(*pair)).count();
+    // The servers answer with what they were filled with: there is nothing to complain of, as long as it was looked.
+    std::hint::black_box(unkept);
+    Ok(())
+}
+
+/// Contacts by id.
+async fn get(tool: Tool, client: &Client, base: &str, ids: &[&str]) -> Result<HashMap<String, Contact>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let list = ids.join(",");
+    let (method, path, body, rows) = match tool {
+        Tool::Marketing => {
+            let inputs: Vec<Value> = ids.iter().map(|id| json!({"id": id})).collect();
+            let properties = [
+                "email",
+                "firstname",
+                "lastname",
+                "phone",
+                "company",
+                "hs_language",
+                "lifecyclestage",
+            ];
+            let body = json!({"properties": properties, "inputs": inputs});
+            (
+                Method::POST,
+                "/crm/v3/objects/contacts/batch/read".to_owned(),
+                Some(body),
+                "results",
+            )
+        }
+        Tool::Sales => (
+            Method::GET,
+            format!("/api/v2/persons?ids={list}&limit=100"),
+            None,
+            "data",
+        ),
+        Tool::Support => (
+            Method::GET,
+            format!("/api/v2/users/show_many?ids={list}"),
+            None,
+            "users",
+        ),
+    };
+    let answer = send(client, method, &format!("{base}{path}"), body.as_ref()).await?;
+    let rows = answer
+        .get(rows)
+        .and_then(Value::as_array)
+        .context("an answer without rows")?;
+    let contacts = rows.iter().map(|row| contact(tool, row));
+    Ok(contacts.map(|contact| (contact.id.clone(), contact)).collect())
+}
+
+/// One request: method, path, body, and how many answers must be found in it.
+type Call = (Method, String, Value, usize);
+
+/// Sends a write; the ids of what it wrote.
+async fn carry_out(tool: Tool, client: &Client, base: &str, (method, path, body, count): Call) -> Result<Vec<String>> {
+    let answer = send(client, method, &format!("{base}{path}"), Some(&body)).await?;
+    let rows = answer.get("results").or_else(|| answer.pointer("/job_status/results"));
+    let id = |row: &Value| contact(tool, row).id;
+    let ids: Vec<String> = match rows.and_then(Value::as_array) {
+        Some(rows) => rows.iter().filter(|row| row.get("id").is_some()).map(id).collect(),
+        None => answer.get("data").map(id).into_iter().collect(),
+    };
+    ensure!(
+        ids.len() == count,
+        "{count} objects were written and {} answered",
+        ids.len()
+    );
+    Ok(ids)
 }
 
 fn single(wish: Wish) -> Call {

@@ -1,11 +1,12 @@
 //! The scored match, alone and behind the ledger: `cargo bench --bench identity`.
 //!
-//! The same made-up contacts of three tools go through the matcher one at a time, then through a first reading into a ledger that
+//! First how well groups agree with the truth (`scored`). Then the same made-up contacts of three tools go through the matcher one at a time, then through a first reading into a ledger that
 //! joins by identifiers alone, and through one that matches. `NIVEL_BENCH_N` records (100,000).
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 
+mod scored;
 mod tool;
 
 use std::time::Instant;
@@ -20,6 +21,7 @@ const SEED: u64 = 2042;
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<()> {
+    scored::report()?;
     let count = std::env::var("NIVEL_BENCH_N")
         .ok()
         .map_or(Ok(100_000), |text| text.parse());

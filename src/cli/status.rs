@@ -13,12 +13,15 @@ use super::app::Context;
 use super::output::{Exit, Show, count, line, table};
 use super::sync::state_word;
 use crate::error::{Code, Problem};
-use crate::ledger::{InboxState, Run, StreamState, Totals, WriteState};
+use crate::ledger::{Ask, InboxState, Ledger, Run, StreamState, Totals, WriteState};
 use crate::model::{QuotaUse, UnixMillis};
 use crate::sync::MATCH_HELD;
 
 /// A health check must not hang.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How many customers that are too large are told.
+const TOO_LARGE_SHOWN: usize = 20;
 
 /// Show where each stream stands and what waits
 #[derive(Debug, Args)]
@@ -42,10 +45,12 @@ impl Status {
         let streams = ledger.streams().await?;
         let config = context.config()?;
         // A connector that cannot be loaded is `nivel check`'s to tell; the ledger says all the rest.
-        let needs_approval = match crate::daemon::rules(&config, &context.clock) {
-            Ok(rules) => !crate::sync::is_approved(ledger.as_ref(), &rules).await?,
-            Err(_) => false,
+        let rules = crate::daemon::rules(&config, &context.clock).ok();
+        let needs_approval = match &rules {
+            Some(rules) => !crate::sync::is_approved(ledger.as_ref(), rules).await?,
+            None => false,
         };
+        let size_max = rules.unwrap_or_default().size_max();
         let ids: Vec<_> = streams.keys().cloned().collect();
         let report = Report {
             needs_approval,
@@ -55,12 +60,34 @@ impl Status {
             totals: ledger.totals().await?,
             webhooks: ledger.inbox().await?,
             runs: ledger.runs(self.runs).await?,
+            too_large: too_large(ledger.as_ref(), size_max).await?,
             match_held: ledger.setting(MATCH_HELD).await?.filter(|held| !held.is_empty()),
             quotas: crate::daemon::quotas(&config, context.clock.now()).await?,
         };
         context.output.show(&report);
         Ok(report.exit())
     }
+}
+
+/// Customers of whom nobody has said that they may be so large.
+async fn too_large(ledger: &dyn Ledger, size_max: usize) -> Result<Vec<Problem>, Failed> {
+    let mut told = Vec::new();
+    for (key, records) in ledger.oversized(size_max, TOO_LARGE_SHOWN).await? {
+        let of = Ask {
+            customers: [key].into(),
+            ..Ask::default()
+        };
+        if crate::sync::is_withheld(&ledger.view(of).await?, key, size_max) {
+            let problem = Problem::new(
+                Code::CustomerTooLarge,
+                format!("{records} records turned out to be one customer"),
+            );
+            told.push(problem.about(key).hint(format!(
+                "nothing is written because of her; `nivel customer why {key}`, then `customer split` or `customer pin`"
+            )));
+        }
+    }
+    Ok(told)
 }
 
 /// Asks `/readyz` of the daemon that the config describes.
@@ -106,6 +133,8 @@ struct Report {
     quotas: Vec<QuotaUse>,
     /// Why the scored match is held, if it is.
     match_held: Option<String>,
+    /// Customers with more records than a person can have: nothing is written because of them.
+    too_large: Vec<Problem>,
 }
 
 impl Report {
@@ -125,6 +154,7 @@ impl Report {
             || self.totals.frozen > 0
             || self.match_held.is_some()
             || !self.vanished.is_empty()
+            || !self.too_large.is_empty()
         {
             Exit::Degraded
         } else {
@@ -229,7 +259,7 @@ impl Show for Report {
                 table(["stream", "state", "read to its end", "problem"], rows),
             );
         }
-        for problem in &self.vanished {
+        for problem in self.vanished.iter().chain(&self.too_large) {
             line(&mut text, problem);
         }
         let totals = &self.totals;
@@ -329,6 +359,7 @@ mod tests {
             runs: Vec::new(),
             quotas: Vec::new(),
             match_held: None,
+            too_large: Vec::new(),
         }
     }
 

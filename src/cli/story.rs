@@ -95,7 +95,10 @@ impl Story {
     }
 
     async fn told(&mut self, what: &str, rule: &str) -> Result<(), Failed> {
-        let then = self.latest(rule).await?.map_or_else(|| "nothing".to_owned(), |passage| shown(&passage));
+        let then = self
+            .latest(rule)
+            .await?
+            .map_or_else(|| "nothing".to_owned(), |passage| shown(&passage));
         self.tell(what, then);
         Ok(())
     }
@@ -104,30 +107,53 @@ impl Story {
         self.sandbox.hubspot.create(&contact("lia@example.com", "Lia"));
         self.engine.sync(None).await?;
         self.told("marketing qualifies Lia", "lead-to-sales").await?;
-        let person = self.sandbox.pipedrive.people().first().and_then(|person| person.id.parse::<u64>().ok());
+        let person = self
+            .sandbox
+            .pipedrive
+            .people()
+            .first()
+            .and_then(|person| person.id.parse::<u64>().ok());
         let deal = json!({"title": "Lia's first order", "person_id": person, "status": "won"});
         self.sandbox.pipedrive.add_activity("deal", &deal);
         self.engine.sync(None).await?;
         self.told("sales wins a deal with her", "deal-to-support").await?;
-        let user = self.sandbox.zendesk.people().first().and_then(|person| person.id.parse::<u64>().ok());
+        let user = self
+            .sandbox
+            .zendesk
+            .people()
+            .first()
+            .and_then(|person| person.id.parse::<u64>().ok());
         let ticket = json!({"subject": "How do I begin?", "requester_id": user, "assignee_id": 12});
         self.sandbox.zendesk.add_activity("ticket", &ticket);
         self.engine.sync(None).await?;
-        self.told("she asks, and an agent takes the ticket", "deal-to-support").await
+        self.told("she asks, and an agent takes the ticket", "deal-to-support")
+            .await
     }
 
     async fn lose_and_find(&mut self, context: &Context) -> Result<(), Failed> {
-        let down = Fault::once(Kind::ServerError).method("POST").path("/api/v2/persons").times(u32::MAX);
+        let down = Fault::once(Kind::ServerError)
+            .method("POST")
+            .path("/api/v2/persons")
+            .times(u32::MAX);
         self.sandbox.pipedrive.set_faults(vec![down]);
         self.sandbox.hubspot.create(&contact("max@example.com", "Max"));
         self.engine.pull_system("marketing").await?;
         self.engine.push_due(&StreamId::new("sales", "person")).await?;
-        let Some(lost) = self.latest("lead-to-sales").await? else { return Ok(()) };
+        let Some(lost) = self.latest("lead-to-sales").await? else {
+            return Ok(());
+        };
         let wait = lost.due_at.since(context.clock.now()) + Duration::from_millis(10);
         tokio::time::sleep(wait).await;
         self.engine.tend_handoffs().await?;
-        let late = self.latest("lead-to-sales").await?.is_some_and(|lost| lost.is_late(context.clock.now()));
-        let then = if late { "late: `nivel handoffs --late` names him" } else { "not late" };
+        let late = self
+            .latest("lead-to-sales")
+            .await?
+            .is_some_and(|lost| lost.is_late(context.clock.now()));
+        let then = if late {
+            "late: `nivel handoffs --late` names him"
+        } else {
+            "not late"
+        };
         self.tell("the sales tool is down, marketing qualifies Max", then);
         self.sandbox.pipedrive.set_faults(Vec::new());
         self.engine.sync(None).await?;

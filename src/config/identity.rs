@@ -5,7 +5,7 @@ use super::read::field_names;
 use super::reader::Section;
 use crate::merge::MatchRules;
 
-pub(super) const IDENTITY: &[&str] = &["external_ids", "match", "merge", "review", "overwrite"];
+pub(super) const IDENTITY: &[&str] = &["external_ids", "match", "merge", "review", "overwrite", "size_max"];
 
 /// What is done about records that share no identifier.
 const MATCH: &[(&str, bool)] = &[("exact", false), ("scored", true)];
@@ -32,6 +32,9 @@ pub(super) fn identity(section: &Section<'_>) -> IdentityConfig {
     IdentityConfig {
         external_ids: field_names(section, "external_ids").unwrap_or_default(),
         matching: is_scored.then_some(rules),
+        size_max: section.parse("size_max", "a number from 2 to 10000", |text| {
+            text.parse().ok().filter(|size| (2..=10_000).contains(size))
+        }),
     }
 }
 

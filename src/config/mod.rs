@@ -228,6 +228,8 @@ pub struct IdentityConfig {
     pub external_ids: Vec<FieldName>,
     /// How far the scored match may go; `None` joins by identifiers alone.
     pub matching: Option<MatchRules>,
+    /// The most records that a customer may have.
+    pub size_max: Option<usize>,
 }
 
 /// How long history is kept.

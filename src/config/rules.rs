@@ -32,6 +32,7 @@ pub fn rules(config: &Config, specs: &Specs) -> Rules {
         fields: config.fields.clone(),
         default: config.default_rule.clone(),
         external_ids: config.identity.external_ids.clone(),
+        size_max: config.identity.size_max,
         quarantine: config.quarantine,
         matching: config.identity.matching,
         priority: config.priority.clone(),

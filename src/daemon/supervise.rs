@@ -237,8 +237,12 @@ async fn measure_handoffs(engine: &Engine) {
     for rule in &engine.rules().handoffs {
         let mine = || counts.iter().filter(|count| count.rule == rule.name);
         for state in State::ALL {
-            let count = mine().filter(|count| count.state == state).map(|count| count.count).sum();
-            metrics::gauge!("nivel_handoffs", "rule" => rule.name.to_string(), "state" => state.as_str()).set(gauge(count));
+            let count = mine()
+                .filter(|count| count.state == state)
+                .map(|count| count.count)
+                .sum();
+            metrics::gauge!("nivel_handoffs", "rule" => rule.name.to_string(), "state" => state.as_str())
+                .set(gauge(count));
         }
         let late = mine().map(|count| count.late).sum();
         metrics::gauge!("nivel_handoffs_late", "rule" => rule.name.to_string()).set(gauge(late));

@@ -82,6 +82,8 @@ codes! {
     TokenSealed = "AUT002", Admin;
     /// The key for tokens is missing or is none.
     TokenKey = "AUT003", Admin;
+    /// A customer has more records than one person can have.
+    CustomerTooLarge = "IDN001", Admin;
     /// A record could not be mapped to canonical fields.
     RecordUnmappable = "REC001", Team;
     /// A record changes back and forth and was frozen.

@@ -90,6 +90,9 @@ pub struct Commit {
     pub looks: BTreeMap<CustomerKey, Option<UnixMillis>>,
     /// Who is served before others: her writes count as due so many milliseconds earlier; 0 is nobody in particular.
     pub head_starts: BTreeMap<CustomerKey, u64>,
+    /// Records of customers that part: what Nivel wrote there of the other one's is to be taken back, and that is
+    /// remembered until it is done.
+    pub parted: Vec<RecordId>,
 }
 
 impl Commit {
@@ -117,6 +120,7 @@ impl Commit {
             passages: Vec::new(),
             looks: BTreeMap::new(),
             head_starts: BTreeMap::new(),
+            parted: Vec::new(),
         }
     }
 }

@@ -85,4 +85,14 @@ pub trait Matching: Send + Sync {
     /// Customers that the scored match holds together, but not so surely that values may be overwritten: how surely, in
     /// thousandths of a bit.
     async fn joints(&self) -> Result<BTreeMap<CustomerKey, i32>, Error>;
+
+    /// Customers with more than so many records that are not deleted, the largest first, with how many.
+    async fn oversized(&self, size_max: usize, limit: usize) -> Result<Vec<(CustomerKey, u64)>, Error>;
+
+    /// Records of customers that parted, whose tools have not yet got back what stood there
+    /// ([`super::Commit::parted`]).
+    async fn parted(&self) -> Result<Vec<RecordId>, Error>;
+
+    /// Forgets that these parted: what had to be given back is, or is told.
+    async fn forget_parted(&self, records: &[RecordId]) -> Result<(), Error>;
 }

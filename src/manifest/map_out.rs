@@ -114,6 +114,8 @@ impl Mapper {
         if !field.to.is_plain() {
             self.put_back(field, operation, out);
         }
+        // A list without anything in it is no value: it is emptied as the tool wants it, which some refuse to take as `[]`.
+        let value = value.filter(|value| value.as_array().is_none_or(|items| !items.is_empty()));
         field.to.put(out, value, &self.clear);
     }
 

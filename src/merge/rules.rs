@@ -201,6 +201,8 @@ pub struct Rules {
     pub handoffs: Vec<handoff::Rule>,
     /// Who is served before others.
     pub priority: Option<Priority>,
+    /// The most records that a customer may have; see [`Rules::size_max`].
+    pub size_max: Option<usize>,
 }
 
 /// Who is served before others: the writes of these customers count as due earlier.
@@ -234,11 +236,21 @@ impl Rules {
 /// How long a deletion waits when nothing else is said.
 const QUARANTINE: Duration = Duration::from_hours(24);
 
+/// The most records of one customer when nothing else is said.
+const SIZE_MAX: usize = 50;
+
 impl Rules {
     /// How long a deletion waits before other tools hear of it.
     #[must_use]
     pub fn quarantine(&self) -> Duration {
         self.quarantine.unwrap_or(QUARANTINE)
+    }
+
+    /// The most records that a customer may have. Nothing is written because of a larger one: no person stands in so many
+    /// places, but many people may share what was taken for hers. Somebody's word that she is right lifts it.
+    #[must_use]
+    pub fn size_max(&self) -> usize {
+        self.size_max.unwrap_or(SIZE_MAX)
     }
 
     /// System names in the default order of trust: by role, then by name.
@@ -275,6 +287,18 @@ impl Rules {
             at_least: 20,
         };
         self.systems.get(system).map_or(&USUAL, |system| &system.brake)
+    }
+
+    /// The brake for what concerns customers and no system alone: of each figure the strictest that a system has.
+    #[must_use]
+    pub fn common_brake(&self) -> Brake {
+        let brakes = self.systems.values().map(|system| system.brake.clone());
+        let stricter = |a: Brake, b: Brake| Brake {
+            percent: a.percent.min(b.percent),
+            count: a.count.min(b.count),
+            at_least: a.at_least.min(b.at_least),
+        };
+        brakes.reduce(stricter).unwrap_or_default()
     }
 
     /// What a stream's objects are about; persons when the stream is not known.

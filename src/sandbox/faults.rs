@@ -39,6 +39,10 @@ pub enum Kind {
     ErrorIn200,
     /// Status 200 and an HTML login page; nothing is applied.
     LoginPage,
+    /// 301 to the page where people log in; nothing is applied (H1.19).
+    Redirect,
+    /// 403 and an HTML page, as who asked too fast for too long gets it (VENDORS.md B2.8); nothing is applied.
+    BlockPage,
     /// 401 with a token that was good a moment ago.
     Unauthorized,
     /// The day's quota is used up, as 403 or 429 (HubSpot: 429 with `policyName` `DAILY`, VENDORS.md A1.8).
@@ -73,6 +77,10 @@ pub enum Kind {
         /// Size of the padding; the nemesis list says 50 MB.
         bytes: usize,
     },
+    /// 429: too many jobs wait already (VENDORS.md C1.6); nothing is applied.
+    TooManyJobs,
+    /// A job is said to be `queued`, whatever became of it (H1.8).
+    StuckJob,
     /// HubSpot's search index is late by this much, for this request (VENDORS.md A1.4).
     IndexLag {
         /// How late.
@@ -101,6 +109,8 @@ impl Kind {
             Self::ResetMidBody => "reset_mid_body",
             Self::ErrorIn200 => "error_in_200",
             Self::LoginPage => "login_page",
+            Self::Redirect => "redirect",
+            Self::BlockPage => "block_page",
             Self::Unauthorized => "unauthorized",
             Self::DailyQuota { .. } => "daily_quota",
             Self::DuplicatePage => "duplicate_page",
@@ -111,6 +121,8 @@ impl Kind {
             Self::TypeChange => "type_change",
             Self::SlowDrip { .. } => "slow_drip",
             Self::HugeBody { .. } => "huge_body",
+            Self::TooManyJobs => "too_many_jobs",
+            Self::StuckJob => "stuck_job",
             Self::IndexLag { .. } => "index_lag",
             Self::Hold { .. } => "hold",
         }

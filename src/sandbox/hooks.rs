@@ -53,6 +53,15 @@ pub(super) struct Happened {
     pub(super) event: Event,
     /// The object it lives on in.
     pub(super) merged_into: Option<u64>,
+    /// The object it was merged into, where the vendor made a third one of both.
+    pub(super) primary: Option<u64>,
+}
+
+/// One object lives on in another one.
+struct Merge {
+    gone: u64,
+    kept: u64,
+    primary: Option<u64>,
 }
 
 /// A request to a subscriber.
@@ -79,7 +88,7 @@ pub(super) struct Hooks {
     next_id: u64,
     /// How much of the history was looked at.
     seen: usize,
-    merges: Vec<(u64, u64)>,
+    merges: Vec<Merge>,
     due: VecDeque<(u64, Happened)>,
     held: Vec<(u64, Happened)>,
 }
@@ -99,9 +108,11 @@ impl Hooks {
             .skip(self.seen)
             .filter(|event| event.by != By::Seed && !is_empty(event));
         for event in news {
-            let merged = self.merges.iter().find(|(loser, _)| loser.to_string() == event.id);
+            let merged = self.merges.iter().find(|merge| merge.gone.to_string() == event.id);
+            let merged = merged.filter(|_| event.op == Op::Delete);
             let happened = Happened {
-                merged_into: merged.filter(|_| event.op == Op::Delete).map(|(_, winner)| *winner),
+                merged_into: merged.map(|merge| merge.kept),
+                primary: merged.and_then(|merge| merge.primary),
                 event: event.clone(),
             };
             for subscriber in self.subscribers.iter().filter(|subscriber| subscriber.is_alive) {
@@ -179,7 +190,11 @@ impl Tool {
         if self.service.store().live(kept).is_none() {
             return Err(missing(winner));
         }
-        self.hooks().merges.push((gone, kept));
+        self.hooks().merges.push(Merge {
+            gone,
+            kept,
+            primary: None,
+        });
         let act = Act {
             by: By::User,
             now_ms: self.clock.now_ms(),
@@ -196,6 +211,41 @@ impl Tool {
             store.revise(act, kept, body, true);
         }
         Ok(())
+    }
+
+    /// A person merges `loser` into `winner`, and the vendor makes a third object of them (VENDORS.md A1.7): both are gone, both
+    /// ids lead to it. One event tells of the merge, one of a deletion. Returns its id.
+    ///
+    /// # Errors
+    /// When no live object has one of the ids.
+    pub fn merge_anew(&self, winner: &str, loser: &str) -> Result<String, Error> {
+        let mut store = self.service.store();
+        let live = |id: &str| {
+            let object = id.parse().ok().and_then(|number| store.live(number));
+            object.ok_or_else(|| Error::Missing {
+                tool: self.name,
+                id: id.to_owned(),
+            })
+        };
+        let (primary, gone) = (live(winner)?.id, live(loser)?.id);
+        let mut body = Value::clone(&live(winner)?.body);
+        for id in [primary, gone] {
+            body = self.service.vendor.took_in(&body, id).unwrap_or(body);
+        }
+        let now_ms = self.clock.now_ms();
+        let act = Act { by: By::User, now_ms };
+        store.delete(act, primary);
+        store.delete(act, gone);
+        let third = store.insert(act, body, now_ms, now_ms);
+        store.join(primary, third);
+        store.join(gone, third);
+        drop(store);
+        self.hooks().merges.push(Merge {
+            gone,
+            kept: third,
+            primary: Some(primary),
+        });
+        Ok(third.to_string())
     }
 
     /// The vendor empties the bin: a deleted object leaves no trace.

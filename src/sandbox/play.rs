@@ -9,6 +9,9 @@ use super::faults::{Kind, Retry};
 use super::tool::{Service, Wrong};
 use super::wire::{Ask, Content, Page, Reply};
 
+/// Where people log in.
+const LOGIN: &str = "/login";
+
 /// How an answer travels.
 pub(super) enum Delivery {
     Plain,
@@ -36,6 +39,7 @@ impl From<Reply> for Outcome {
 
 pub(super) fn play(service: &Service, ask: &mut Ask, fault: Option<Kind>) -> Outcome {
     match fault {
+        _ if ask.path == LOGIN => login_page().into(),
         None => remembered(service, ask).into(),
         Some(Kind::Throttle(retry)) => throttled(service, ask, retry).into(),
         Some(Kind::ServerError) => service.vendor.wrong(Wrong::Server).into(),
@@ -49,6 +53,10 @@ pub(super) fn play(service: &Service, ask: &mut Ask, fault: Option<Kind>) -> Out
             reply.into()
         }
         Some(Kind::LoginPage) => login_page().into(),
+        Some(Kind::Redirect) => Reply::empty(301).with("location", LOGIN.to_owned()).into(),
+        Some(Kind::BlockPage) => html(403, "<html><body><h1>Sorry, you have been blocked</h1></body></html>").into(),
+        Some(Kind::TooManyJobs) => service.vendor.wrong(Wrong::TooManyJobs).into(),
+        Some(Kind::StuckJob) => stuck(remembered(service, ask)).into(),
         Some(Kind::Unauthorized) => service.vendor.wrong(Wrong::Unauthorized).into(),
         Some(Kind::DailyQuota { status }) => {
             let mut reply = service.vendor.wrong(Wrong::DailyQuota);
@@ -57,13 +65,7 @@ pub(super) fn play(service: &Service, ask: &mut Ask, fault: Option<Kind>) -> Out
         }
         Some(Kind::BadGatewayAfter) => {
             remembered(service, ask);
-            let text = "<html><body><h1>502 Bad Gateway</h1></body></html>".to_owned();
-            Reply {
-                status: 502,
-                headers: Vec::new(),
-                content: Content::Text("text/html", text),
-            }
-            .into()
+            html(502, "<html><body><h1>502 Bad Gateway</h1></body></html>").into()
         }
         Some(Kind::DuplicatePage | Kind::RepeatedCursor | Kind::EmptyPage | Kind::EqualEdge | Kind::TypeChange) => {
             rearranged(service, ask, fault).into()
@@ -107,7 +109,8 @@ fn remembered(service: &Service, ask: &Ask) -> Reply {
 }
 
 fn throttled(service: &Service, ask: &Ask, retry: Retry) -> Reply {
-    let reply = service.vendor.wrong(Wrong::Throttled);
+    let is_search = ask.path.ends_with("/search");
+    let reply = service.vendor.wrong(Wrong::Throttled { is_search });
     match retry {
         Retry::Seconds(seconds) => reply.with("retry-after", seconds.to_string()),
         Retry::Date(seconds) => reply.with("retry-after", http_date(ask.now_ms + i64::from(seconds) * 1_000)),
@@ -118,11 +121,27 @@ fn throttled(service: &Service, ask: &Ask, retry: Retry) -> Reply {
 fn login_page() -> Reply {
     let text = "<!DOCTYPE html><html><head><title>Log in</title></head><body><form action=\"/login\" method=\"post\">\
                 <input name=\"user\"><input name=\"password\" type=\"password\"></form></body></html>";
+    html(200, text)
+}
+
+fn html(status: u16, text: &str) -> Reply {
     Reply {
-        status: 200,
+        status,
         headers: Vec::new(),
         content: Content::Text("text/html; charset=utf-8", text.to_owned()),
     }
+}
+
+/// A job as it looks before anybody has begun with it.
+fn stuck(mut reply: Reply) -> Reply {
+    if let Content::Json(body) = &mut reply.content
+        && let Some(job) = body.get_mut("job_status").and_then(Value::as_object_mut)
+    {
+        job.insert("status".to_owned(), "queued".into());
+        job.insert("progress".to_owned(), 0.into());
+        job.insert("results".to_owned(), Value::Null);
+    }
+    reply
 }
 
 fn rearranged(service: &Service, ask: &Ask, fault: Option<Kind>) -> Reply {

@@ -24,6 +24,7 @@ use super::hooks::{Hooks, Posting};
 use super::play::{Delivery, Outcome};
 use super::sides::Sides;
 use super::store::{Act, Shape, Stamps, Store};
+pub(super) use super::wire::Wrong;
 use super::wire::{Ask, Door, Line, Reply};
 use super::{Error, ToolName};
 
@@ -79,25 +80,15 @@ pub(super) trait Vendor: Posting + Send + Sync + 'static {
     fn took_in(&self, _body: &Value, _gone: u64) -> Option<Value> {
         None
     }
-    /// Deals, tickets and notes, where the vendor has them.
+    /// Deals, tickets and notes, where the vendor has them; and one before anything is typed in.
     fn sides(&self) -> Option<&Sides> {
         None
     }
-    /// A deal or ticket before anything is typed in.
     fn blank(&self, _kind: &str) -> Value {
-        Value::Object(serde_json::Map::new())
+        Value::Null
     }
     /// Makes the e-mail of a row an object.
     fn twist(&self, row: &mut Value);
-}
-
-/// The errors every vendor has, in its own words.
-pub(super) enum Wrong {
-    Unauthorized,
-    Throttled,
-    DailyQuota,
-    Server,
-    NotFound,
 }
 
 pub(super) struct Service {

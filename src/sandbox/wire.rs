@@ -58,6 +58,16 @@ impl Ask {
     }
 }
 
+/// The errors every vendor has, in its own words.
+pub(super) enum Wrong {
+    Unauthorized,
+    Throttled { is_search: bool },
+    TooManyJobs,
+    DailyQuota,
+    Server,
+    NotFound,
+}
+
 /// A page of a list, still in parts, so that faults can rearrange it.
 pub(super) struct Page {
     pub(super) key: &'static str,

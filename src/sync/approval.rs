@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::engine::Engine;
 use crate::error::{Code, Problem};
 use crate::ledger::{DueWrites, Error as LedgerError, Ledger};
-use crate::merge::{Brake, Rules};
+use crate::merge::{Brake, OnDelete, Rules};
 use crate::model::{StreamId, UnixMillis};
 
 /// Under this name the approval stands in the ledger's settings.
@@ -43,6 +43,11 @@ pub(super) fn setup_of(rules: &Rules) -> String {
                 format!("{:?}", rules.qualified_by),
                 rules.write.to_string(),
             ]);
+            // Only where somebody asked for it, so that a setup without it is the one it always was.
+            if rules.on_delete != OnDelete::default() {
+                let removal = [rules.own, rules.allows_final_deletes].map(|flag| flag.to_string());
+                line(&[name.to_string(), stream.to_string(), removal.join(" ")]);
+            }
         }
     }
     for (field, rule) in &rules.fields {
@@ -205,6 +210,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::merge::{Role, StreamRules, SystemRules};
 
     #[test]
     fn the_brake_looks_at_the_part_and_at_the_number() {
@@ -240,6 +246,28 @@ mod tests {
         let mut other = plain.clone();
         other.external_ids.push("customer_no".into());
         assert_ne!(setup_of(&plain), setup_of(&other));
+        let with = |stream: StreamRules| {
+            let system = SystemRules {
+                role: Role::Sales,
+                brake: Brake::default(),
+                streams: [("person".into(), stream)].into(),
+            };
+            let systems = [("crm".into(), system)].into();
+            setup_of(&Rules {
+                systems,
+                ..Rules::default()
+            })
+        };
+        let deletes = StreamRules {
+            on_delete: OnDelete::Delete,
+            ..StreamRules::default()
+        };
+        assert_ne!(with(StreamRules::default()), with(deletes.clone()));
+        let owns = StreamRules {
+            own: true,
+            ..deletes.clone()
+        };
+        assert_ne!(with(deletes), with(owns));
         assert_eq!(setup_of(&plain), setup_of(&plain.clone()));
     }
 }

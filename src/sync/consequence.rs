@@ -55,7 +55,7 @@ pub fn consequences(
             let passing = Passing::begin(view, affected, rules, (*key, before, golden), members, cause);
             let brought = passing.as_ref().map(Passing::brought).unwrap_or_default();
             let desires = desires(key, golden, members, rules, survivorship, &brought);
-            let desires = restrained(desires, *key, view, affected, members);
+            let desires = restrained(desires, *key, view, affected, members, rules.size_max());
             let so_far = commit.writes.len();
             fill_outbox(*key, &desires, pending, moment, &mut commit.writes);
             let is_handed_over = passing.as_ref().is_some_and(Passing::is_on_the_way);
@@ -83,14 +83,19 @@ pub fn consequences(
 
 /// What is left of wishes while it is not sure who is who. For a customer who may be the same as another one nothing is
 /// made where that one stands; and what the scored match joined is filled up, not overwritten, as long as it is not much
-/// surer than it has to be for joining; nor is anything of theirs removed.
+/// surer than it has to be for joining; nor is anything of theirs removed. Of somebody with more records than a person can
+/// have nothing is left at all.
 fn restrained(
     mut desires: Vec<Desire>,
     key: CustomerKey,
     view: &View,
     affected: &Affected<'_>,
     members: &[&Record],
+    size_max: usize,
 ) -> Vec<Desire> {
+    if is_too_large(view, members, size_max) {
+        return Vec::new();
+    }
     if view.joints.is_empty() && view.doubtful.is_empty() {
         return desires;
     }
@@ -114,6 +119,25 @@ fn restrained(
         }
     }
     desires
+}
+
+/// True when nothing is written because of a customer, since she has more records than a person can have.
+#[must_use]
+pub fn is_withheld(view: &View, key: CustomerKey, size_max: usize) -> bool {
+    let hers = view.records.values().filter(|(_, customer)| *customer == key);
+    let hers: Vec<&Record> = hers.map(|(record, _)| record).collect();
+    is_too_large(view, &hers, size_max)
+}
+
+/// More records than one customer can have, and nobody has said that all of them are hers.
+fn is_too_large(view: &View, members: &[&Record], size_max: usize) -> bool {
+    if members.len() <= size_max {
+        return false;
+    }
+    let live = members.iter().filter(|record| record.deleted_at.is_none());
+    let said = view.decisions.iter().filter(|said| said.same);
+    let vouched: BTreeSet<&RecordId> = said.flat_map(|said| [&said.left, &said.right]).collect();
+    live.clone().count() > size_max && live.into_iter().any(|record| !vouched.contains(&record.id))
 }
 
 /// The run that a commit comes of.

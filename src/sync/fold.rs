@@ -76,21 +76,80 @@ pub fn identifiers(stream: &StreamId, incoming: &Incoming, rules: &Rules) -> BTr
 #[must_use]
 pub fn fold(view: &View, asked: &Ask, objects: &[Object<'_>], context: Context<'_>) -> Folded {
     let sightings = see(view, objects, context.rules);
-    let missing: BTreeSet<_> = sightings
-        .iter()
-        .flat_map(|sighting| sighting.identifiers.iter())
+    if let Some(missing) = missing(&sightings, asked) {
+        return Folded::NeedsMore(missing);
+    }
+    if sightings.is_empty() && !has_open_decision(view) {
+        let mut commit = Commit::new(context.cause, context.now);
+        commit.rematch = context.rules.matching.is_some();
+        return Folded::Done(Box::new(commit));
+    }
+    conclude(view, sightings, &BTreeSet::new(), context)
+}
+
+/// Reckons customers anew, as they are, by the rules as they are now. With `is_renamed`, what identifies their records is
+/// found anew too, and may make two of them one.
+#[must_use]
+pub fn refold(
+    view: &View,
+    asked: &Ask,
+    keys: &BTreeSet<CustomerKey>,
+    is_renamed: bool,
+    context: Context<'_>,
+) -> Folded {
+    let known = view.records.values().filter(|(_, home)| keys.contains(home));
+    let named = known.filter(|_| is_renamed).map(|(record, home)| Sighting {
+        identifiers: Cow::Owned(identify(
+            &own_words(record, context.rules),
+            None,
+            home.kind,
+            context.rules,
+        )),
+        seen: unchanged(record),
+    });
+    let mut sightings: Vec<Sighting<'_>> = named.collect();
+    if let Some(missing) = missing(&sightings, asked) {
+        return Folded::NeedsMore(missing);
+    }
+    let is_held = |identifier: &Identifier, id: &RecordId| {
+        let holders = view.holders.get(identifier);
+        holders.is_some_and(|holders| holders.contains(id))
+    };
+    sightings.retain(|Sighting { seen, identifiers }| identifiers.iter().any(|one| !is_held(one, &seen.record.id)));
+    conclude(view, sightings, keys, context)
+}
+
+/// A known record looked at again.
+fn unchanged(record: &Record) -> Seen {
+    Seen {
+        record: record.clone(),
+        appeared: false,
+        deleted: false,
+        restored: false,
+        fields: BTreeMap::new(),
+        frozen: BTreeSet::new(),
+    }
+}
+
+/// Identifiers that the view was not asked for.
+fn missing(sightings: &[Sighting<'_>], asked: &Ask) -> Option<BTreeSet<Identifier>> {
+    let needed = sightings.iter().flat_map(|sighting| sighting.identifiers.iter());
+    let missing: BTreeSet<_> = needed
         .filter(|identifier| !asked.identifiers.contains(*identifier))
         .cloned()
         .collect();
-    if !missing.is_empty() {
-        return Folded::NeedsMore(missing);
-    }
+    (!missing.is_empty()).then_some(missing)
+}
+
+/// Who is who after these sightings, and what follows for them and for `keys`.
+fn conclude(view: &View, sightings: Vec<Sighting<'_>>, keys: &BTreeSet<CustomerKey>, context: Context<'_>) -> Folded {
     let mut commit = Commit::new(context.cause.clone(), context.now);
     commit.rematch = context.rules.matching.is_some();
-    if sightings.is_empty() && !has_open_decision(view) {
-        return Folded::Done(Box::new(commit));
-    }
-    let affected = settle_identity(view, &sightings, context.rules, context.mint, &mut commit);
+    let mut affected = settle_identity(view, &sightings, context.rules, context.mint, &mut commit);
+    let live = keys.iter().filter(|key| view.customers.contains_key(key));
+    let live = live.filter(|key| !affected.merged.contains_key(key));
+    let live: Vec<CustomerKey> = live.copied().collect();
+    affected.customers.extend(live);
     consequences(
         view,
         &affected,

@@ -16,6 +16,37 @@ use crate::model::{
     FieldName, Incoming, Operation, Outcome, Record, StreamId, StreamSpec, UnixMillis, Value, WriteAction,
 };
 
+/// Who wants to change the objects that are looked at.
+#[derive(Clone, Copy)]
+pub(super) enum For<'a> {
+    /// The outbox: its rows, one for each operation.
+    Outbox(&'a [Write]),
+    /// An undo: what it puts back may stand there already, from a try that died before the ledger knew.
+    Undo,
+}
+
+impl For<'_> {
+    /// The object to look at before an operation. One that is to be removed is always looked at where that is possible:
+    /// somebody may have begun to work on it. So is what a person wants undone, who may be late.
+    fn looks_at(self, operation: &Operation, spec: &StreamSpec) -> Option<CompactString> {
+        match &operation.action {
+            WriteAction::Update(id) if spec.reads_before => Some(id.clone()),
+            WriteAction::Update(id) if matches!(self, Self::Undo) && spec.can_get => Some(id.clone()),
+            WriteAction::Delete(id) if spec.can_get => Some(id.clone()),
+            _ => None,
+        }
+    }
+
+    /// An answer that leaves an object out is looked at twice; then it is the tool's to tell what became of it. An undo is not
+    /// repeated; to remove what is gone is done.
+    fn believes_absence(self, place: usize, operation: &Operation) -> bool {
+        match self {
+            Self::Outbox(writes) => writes.get(place).is_none_or(|write| write.attempts > 1),
+            Self::Undo => !matches!(operation.action, WriteAction::Update(_)),
+        }
+    }
+}
+
 impl Engine {
     /// The operations that may go ahead, each on what its object says now, or why one may not. What the objects newly say
     /// is folded: what was wanted of them may be something else then.
@@ -27,13 +58,13 @@ impl Engine {
         connection: &Arc<dyn Connection>,
         stream: &StreamId,
         view: &View,
-        (writes, operations): (&[Write], Vec<Operation>),
+        (wanted_by, operations): (For<'_>, Vec<Operation>),
         lane: Lane,
     ) -> Result<Vec<Result<Operation, Failure>>, LedgerError> {
         let Some(spec) = spec_of(connection, stream) else {
             return Ok(operations.into_iter().map(Ok).collect());
         };
-        let to_change = |operation: &Operation| looked_at(operation, spec);
+        let to_change = |operation: &Operation| wanted_by.looks_at(operation, spec);
         let ids: Vec<CompactString> = operations.iter().filter_map(to_change).collect();
         if ids.is_empty() {
             return Ok(operations.into_iter().map(Ok).collect());
@@ -52,12 +83,12 @@ impl Engine {
         let mut news: Vec<Incoming> = Vec::new();
         let by_id: BTreeMap<&CompactString, &Incoming> = found.iter().map(|one| (&one.remote, one)).collect();
         let mut decided = Vec::with_capacity(operations.len());
-        for (operation, write) in operations.into_iter().zip(writes) {
+        for (place, operation) in operations.into_iter().enumerate() {
             let now = to_change(&operation).and_then(|id| by_id.get(&id).copied());
-            // An answer that leaves an object out is looked at twice; then it is the tool's to tell what became of it.
-            if now.is_none() && to_change(&operation).is_some() && write.attempts <= 1 {
+            let is_open = !wanted_by.believes_absence(place, &operation);
+            if now.is_none() && to_change(&operation).is_some() && is_open {
                 let problem =
-                    Problem::new(Code::WriteRaced, "the object was not found where it was").about(&write.operation);
+                    Problem::new(Code::WriteRaced, "the object was not found where it was").about(&operation.id);
                 decided.push(Err(Failure::new(Class::Conflict, problem)));
                 continue;
             }
@@ -66,9 +97,16 @@ impl Engine {
                 decided.push(Ok(operation));
                 continue;
             };
-            let verdict = compare(record, now, asked_at, operation);
+            let mut now = now.clone();
+            if matches!(wanted_by, For::Undo) {
+                // It is ours, not the tool's own word.
+                now.fields
+                    .0
+                    .retain(|name, value| operation.fields.get(name) != Some(value));
+            }
+            let verdict = compare(record, &now, asked_at, operation);
             if verdict.has_news {
-                news.push(now.clone());
+                news.push(now);
             }
             decided.push(verdict.operation);
         }
@@ -119,16 +157,6 @@ impl Engine {
 
 fn spec_of<'a>(connection: &'a Arc<dyn Connection>, stream: &StreamId) -> Option<&'a StreamSpec> {
     connection.streams().get(&stream.stream)
-}
-
-/// The object to look at before an operation. One that is to be removed is always looked at where that is possible:
-/// somebody may have begun to work on it.
-fn looked_at(operation: &Operation, spec: &StreamSpec) -> Option<CompactString> {
-    match &operation.action {
-        WriteAction::Update(id) if spec.reads_before => Some(id.clone()),
-        WriteAction::Delete(id) if spec.can_get => Some(id.clone()),
-        _ => None,
-    }
 }
 
 fn decided_by(decided: &[Result<Operation, Failure>]) -> CompactString {

@@ -30,6 +30,7 @@ mod undo;
 mod whereabouts;
 
 pub use approval::{Approval, is_approved};
+pub use consequence::is_withheld;
 pub use drift::vanished;
 pub use engine::{Engine, Next, Parts, Stop, Summary, SystemFigures};
 pub use frozen::{Frozen, frozen};

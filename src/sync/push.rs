@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::engine::Engine;
 use super::frozen::Froze;
+use super::look::For;
 use super::progress::Event;
 use super::settle::{Aftermath, settle};
 use crate::connector::Connection;
@@ -120,7 +121,7 @@ impl Engine {
             Lane::Live
         };
         let decided = self
-            .look_before(connection, stream, &view, (&writes, operations), lane)
+            .look_before(connection, stream, &view, (For::Outbox(&writes), operations), lane)
             .await?;
         let going: Vec<Operation> = decided.iter().filter_map(|one| one.as_ref().ok()).cloned().collect();
         let mut carried = if going.is_empty() {

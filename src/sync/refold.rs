@@ -2,15 +2,18 @@
 //! writes stands in the ledger; when it is another one, every customer is reckoned anew, in batches, and what follows waits
 //! in the outbox like everything else: it is planned, and a changed setup writes nothing before its approval.
 
+use std::collections::BTreeSet;
+
 use compact_str::format_compact;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::consequence::{Affected, consequences};
 use super::engine::Engine;
+use super::fold::{Context, Folded, refold};
 use super::progress::Event;
+use super::pull::learned;
 use crate::error::{Code, Problem};
-use crate::ledger::{Ask, Cause, Commit, Error as LedgerError};
+use crate::ledger::{Ask, Cause, Error as LedgerError};
 use crate::merge::Rules;
 use crate::model::CustomerKey;
 
@@ -30,6 +33,12 @@ struct Reckoned {
     upto: Option<CustomerKey>,
     /// All of them were.
     is_done: bool,
+    /// The fields that the rules call ids.
+    #[serde(default)]
+    external_ids: Option<Vec<String>>,
+    /// These are other ones than before: what identifies records is found anew.
+    #[serde(default)]
+    is_renamed: bool,
 }
 
 /// Digest of everything that decides a golden record and what is written of it, what connectors can do included. The
@@ -63,7 +72,7 @@ impl Engine {
             let page = self.ledger.customers(reckoned.upto.as_ref(), BATCH).await?;
             let Some(last) = page.last() else { break };
             let keys: Vec<CustomerKey> = page.iter().map(|customer| customer.key).collect();
-            self.refold_some(&keys).await?;
+            self.refold_some(&keys, reckoned.is_renamed).await?;
             done += keys.len() as u64;
             reckoned.upto = Some(last.key);
             self.note_reckoned(&reckoned).await?;
@@ -83,6 +92,10 @@ impl Engine {
         let rules = digest(&self.rules);
         let stored = self.ledger.setting(SETTING).await?;
         let stored = stored.and_then(|text| serde_json::from_str::<Reckoned>(&text).ok());
+        let external_ids = Some(self.rules.external_ids.iter().map(ToString::to_string).collect());
+        let is_renamed = stored
+            .as_ref()
+            .is_some_and(|stored| stored.external_ids != external_ids || (stored.is_renamed && !stored.is_done));
         let is_empty = stored.is_none() && self.ledger.customers(None, 1).await?.is_empty();
         match stored {
             Some(stored) if stored.rules == rules => return Ok(Some(stored)),
@@ -92,6 +105,8 @@ impl Engine {
             rules,
             upto: None,
             is_done: is_empty,
+            external_ids,
+            is_renamed,
         };
         self.note_reckoned(&fresh).await?;
         Ok(Some(fresh).filter(|fresh| !fresh.is_done))
@@ -115,30 +130,35 @@ impl Engine {
         self.ledger.set_setting(SETTING, &text).await
     }
 
-    async fn refold_some(&self, keys: &[CustomerKey]) -> Result<(), LedgerError> {
+    async fn refold_some(&self, keys: &[CustomerKey], is_renamed: bool) -> Result<(), LedgerError> {
         let _gate = self.gate.lock().await;
+        let keys: BTreeSet<CustomerKey> = keys.iter().copied().collect();
+        let mut ask = Ask {
+            customers: keys.clone(),
+            ..Ask::default()
+        };
         for _ in 0..TRIES_MAX {
-            let ask = Ask {
-                customers: keys.iter().copied().collect(),
-                ..Ask::default()
+            let view = self.view(ask.clone()).await?;
+            let context = Context {
+                rules: &self.rules,
+                survivorship: &self.survivorship,
+                now: self.clock.now(),
+                cause: Cause::Rules,
+                mint: &mut Self::mint,
             };
-            let view = self.view(ask).await?;
-            let affected = Affected {
-                customers: view
-                    .customers
-                    .keys()
-                    .copied()
-                    .filter(|key| keys.contains(key))
-                    .collect(),
-                homes: view.records.iter().map(|(id, (_, home))| (id.clone(), *home)).collect(),
-                ..Affected::default()
-            };
-            let now = self.clock.now();
-            let mut commit = Commit::new(Cause::Rules, now);
-            consequences(&view, &affected, &self.rules, &self.survivorship, now, &mut commit);
-            match self.ledger.apply(commit).await {
-                Err(LedgerError::Stale) => {}
-                done => return done,
+            match refold(&view, &ask, &keys, is_renamed, context) {
+                Folded::NeedsMore(more) => ask.identifiers.extend(more),
+                Folded::Done(commit) => {
+                    let learned = learned(&commit);
+                    match self.ledger.apply(*commit).await {
+                        Err(LedgerError::Stale) => {}
+                        Err(error) => return Err(error),
+                        Ok(()) => {
+                            self.cache.learn(&learned).await;
+                            return Ok(());
+                        }
+                    }
+                }
             }
         }
         let why = format_compact!("customers could not be reckoned anew in {TRIES_MAX} tries");

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::consequence::{Affected, consequences};
 use super::engine::Engine;
+use super::look::For;
+use crate::connector::limits::Lane;
+use crate::error::Class;
 use crate::ledger::{Ask, Cause, Change, ChangeRow, Commit, Error as LedgerError, View, What, Wrote};
 use crate::merge::FieldChange;
 use crate::model::{
@@ -54,6 +57,9 @@ pub struct Left {
     pub field: Option<FieldName>,
     /// Why.
     pub why: String,
+    /// A later try may do it: the tool could not be asked, or had no time.
+    #[serde(default)]
+    pub again: bool,
 }
 
 /// What Nivel wrote to one object in the scope, all together.
@@ -108,6 +114,7 @@ fn decide(undo: &mut Undo, record: Option<&Record>, id: &RecordId, written: &Wri
             record: id.clone(),
             field: field.cloned(),
             why: why.to_owned(),
+            again: false,
         });
     };
     let Some(record) = record.filter(|record| record.deleted_at.is_none()) else {
@@ -223,24 +230,37 @@ impl Engine {
         let Some(connection) = self.connections.get(&stream.system) else {
             return Ok(());
         };
-        // Nobody folds until the ledger knows: what comes back must not be taken for the tool's own word.
-        let gate = self.gate.lock().await;
         let view = self.look_at(ids).await?;
         let steps = ids.iter().filter_map(|id| Some((id, operation(undo, &view, id)?)));
         let (ids, operations): (Vec<&RecordId>, Vec<Operation>) = steps.unzip();
-        let mut outcomes = connection.write(&stream.stream, &operations).await.into_iter();
+        let wanted = (For::Undo, operations);
+        let looked = self.look_before(connection, stream, &view, wanted, Lane::Live).await?;
+        let going: Vec<Operation> = looked.iter().filter_map(|one| one.as_ref().ok()).cloned().collect();
+        // Nobody folds until the ledger knows: what comes back must not be taken for the tool's own word.
+        let gate = self.gate.lock().await;
+        let view = self.look_at(&ids.iter().copied().cloned().collect::<Vec<_>>()).await?;
+        let written = match going.is_empty() {
+            true => Vec::new(),
+            false => connection.write(&stream.stream, &going).await,
+        };
+        let mut written = written.into_iter();
+        let mut outcomes = looked.into_iter().map(|one| match one {
+            Ok(_) => written.next(),
+            Err(failure) => Some(Err(failure)),
+        });
         let now = self.clock.now();
         let mut commit = Commit::new(Cause::Operator(by.into()), now);
         let mut fresh: BTreeMap<RecordId, Record> = BTreeMap::new();
         for id in ids {
-            let outcome = outcomes.next();
-            if let Some(why) = refusal(outcome) {
+            let outcome = outcomes.next().flatten();
+            if let Some((why, again)) = refusal(outcome) {
                 undo.back.remove(id);
                 undo.remove.remove(id);
                 undo.left.push(Left {
                     record: id.clone(),
                     field: None,
                     why,
+                    again,
                 });
             } else if let Some((record, customer)) = view.records.get(id) {
                 let (record, what) = match (then, undo.back.get(id)) {
@@ -298,12 +318,18 @@ fn operation(undo: &Undo, view: &View, id: &RecordId) -> Option<Operation> {
     })
 }
 
-/// Why a step was not carried out, if so.
-fn refusal(outcome: Option<Outcome>) -> Option<String> {
+/// Why a step was not carried out, if so, and whether a later try may do it.
+fn refusal(outcome: Option<Outcome>) -> Option<(String, bool)> {
     match outcome {
         Some(Ok(_)) => None,
-        Some(Err(failure)) => Some(failure.problem.to_string()),
-        None => Some("the connection gave no outcome".to_owned()),
+        Some(Err(failure)) => {
+            let is_final = matches!(
+                failure.class,
+                Class::Invalid | Class::Gone | Class::Merged | Class::Compliance
+            );
+            Some((failure.problem.to_string(), !is_final))
+        }
+        None => Some(("the connection gave no outcome".to_owned(), true)),
     }
 }
 

@@ -13,22 +13,22 @@ use std::process::{Command, Output, Stdio};
 use nivel::sandbox::oauth::{CLIENT_ID, CLIENT_SECRET, OAuthTool};
 use reqwest::redirect::Policy;
 
-fn nivel(dir: &Path, words: &[&str]) -> Command {
+pub(crate) fn nivel(dir: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nivel"));
     command.current_dir(dir).env_clear().args(words);
     command
 }
 
-fn run(dir: &Path, words: &[&str]) -> Output {
+pub(crate) fn run(dir: &Path, words: &[&str]) -> Output {
     nivel(dir, words).output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A connector that signs in at `base`, and a system that uses it.
-fn prepare(dir: &Path, base: &str) {
+pub(crate) fn prepare(dir: &Path, base: &str) {
     let connector = dir.join("connectors/acme");
     std::fs::create_dir_all(&connector).unwrap();
     let manifest = format!(
@@ -56,7 +56,7 @@ systems:
 }
 
 /// Signs in: `follow` says what is done with the address that the tool sends the person to.
-async fn sign_in(dir: &Path, words: &[&str], follow: impl AsyncFnOnce(String) -> Option<String>) -> Output {
+pub(crate) async fn sign_in(dir: &Path, words: &[&str], follow: impl AsyncFnOnce(String) -> Option<String>) -> Output {
     let mut process = nivel(dir, words)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -19,6 +19,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 mod reading;
+mod traps;
 mod writing;
 
 const NOW_MS: i64 = 1_767_225_600_000;
@@ -41,9 +42,13 @@ fn stream(name: ToolName) -> &'static str {
 
 impl Scene {
     async fn new() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    async fn with(options: Options) -> Self {
         let options = Options {
             clock_ms: Some(NOW_MS),
-            ..Options::default()
+            ..options
         };
         Self {
             sandbox: Sandbox::start(options).await.unwrap(),

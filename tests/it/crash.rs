@@ -2,7 +2,9 @@
 //! or going round in circles. Judged by the tools' own histories.
 
 mod deletes;
+mod tokens;
 mod verbs;
+mod webhooks;
 
 use std::collections::BTreeSet;
 

@@ -147,6 +147,29 @@ async fn p50_p51_a_deletion_is_passed_on_after_its_quarantine() {
 }
 
 #[tokio::test]
+async fn who_was_gone_before_deletions_were_passed_on_is_removed_after_a_yes() {
+    let scene = mirrored(35, |_| ()).await;
+    scene.tool("a").remove("7");
+    sync(&scene, None).await;
+    scene.later(3 * DAY);
+    sync(&scene, None).await;
+    assert_eq!(scene.tool("b").removed(), 0);
+    let scene = scene.with_rules(|rules| {
+        let stream = rules.systems.get_mut("b").unwrap().streams.get_mut("person").unwrap();
+        deletes(stream);
+    });
+    let scene = scene.await;
+    let planned = scene.engine.plan().await.unwrap();
+    assert!(planned.needs_approval, "to remove is more than to write: {planned:?}");
+    assert_eq!(scene.engine.ledger().totals().await.unwrap().deletes, 1);
+    scene.later(2 * DAY);
+    sync(&scene, None).await;
+    assert_eq!(scene.tool("b").removed(), 0, "nobody has said yes");
+    sync(&scene, Some("ana")).await;
+    assert_eq!((scene.tool("b").removed(), scene.tool("b").ids().len()), (1, 34));
+}
+
+#[tokio::test]
 async fn p43_p51_what_comes_back_in_quarantine_is_alive_again() {
     let scene = mirrored(35, deletes).await;
     let fields = scene.tool("a").remove("7");

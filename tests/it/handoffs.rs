@@ -28,7 +28,9 @@ async fn trial() -> Trial {
 
 fn contact(email: &str, stage: &str) -> Value {
     let name = email.split('@').next().unwrap();
-    let number = name.bytes().fold(7_u64, |sum, byte| (sum * 131 + u64::from(byte)) % 10_000_000);
+    let number = name
+        .bytes()
+        .fold(7_u64, |sum, byte| (sum * 131 + u64::from(byte)) % 10_000_000);
     json!({"email": email, "firstname": name, "lastname": "Silva", "phone": format!("+35840{number:07}"), "lifecyclestage": stage})
 }
 
@@ -197,7 +199,10 @@ async fn a_handoff_that_the_target_refuses_stops_with_a_reason_and_goes_on_when_
 /// The notes on a person of the sales tool.
 fn notes(trial: &Trial) -> Vec<String> {
     let notes = trial.sandbox.pipedrive.activities("note");
-    notes.iter().map(|note| note["content"].as_str().unwrap().to_owned()).collect()
+    notes
+        .iter()
+        .map(|note| note["content"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 const OWNER: &str = "
@@ -211,10 +216,16 @@ async fn with_owner() -> (Trial, String) {
     trial.reconfigure(|text| format!("{text}{OWNER}"));
     let tools = &trial.sandbox;
     let emails = json!([{"value": "ana@example.com", "primary": true, "label": "work"}]);
-    let ana = tools.pipedrive.create(&json!({"name": "Ana Silva", "emails": emails, "owner_id": 1}));
+    let ana = tools
+        .pipedrive
+        .create(&json!({"name": "Ana Silva", "emails": emails, "owner_id": 1}));
     let id = ana.parse::<u64>().unwrap();
-    tools.pipedrive.add_activity("deal", &json!({"title": "Open one", "person_id": id}));
-    tools.pipedrive.add_activity("deal", &json!({"title": "Won one", "person_id": id, "status": "won"}));
+    tools
+        .pipedrive
+        .add_activity("deal", &json!({"title": "Open one", "person_id": id}));
+    tools
+        .pipedrive
+        .add_activity("deal", &json!({"title": "Won one", "person_id": id, "status": "won"}));
     trial.sync().await;
     assert!(notes(&trial).is_empty());
     (trial, ana)
@@ -243,12 +254,20 @@ async fn no_note_is_written_twice_whenever_nivel_dies() {
     let mut changes = 0;
     for at in 1.. {
         changes += 1;
-        trial.sandbox.pipedrive.edit(&ana, &json!({"owner_id": 100 + changes})).unwrap();
+        trial
+            .sandbox
+            .pipedrive
+            .edit(&ana, &json!({"owner_id": 100 + changes}))
+            .unwrap();
         let mode = if at % 2 == 0 { "kill-before" } else { "kill-after" };
         let killed = trial.nivel(&["sync", "--approve"], Some(&format!("{mode}:{at}"))).await;
         for _ in 0..20 {
             trial.sync().await;
-            if passages(&trial, "owner-change").await.iter().all(|row| row[0] != "open") {
+            if passages(&trial, "owner-change")
+                .await
+                .iter()
+                .all(|row| row[0] != "open")
+            {
                 break;
             }
         }
@@ -267,7 +286,12 @@ const WALKERS: usize = 120;
 /// Faults that leave it open whether something was done, and such that do not.
 fn arm(trial: &Trial, round: u64) {
     let tools = &trial.sandbox;
-    let kinds = [Kind::ResetAfter, Kind::BadGatewayAfter, Kind::ServerError, Kind::ResetBefore];
+    let kinds = [
+        Kind::ResetAfter,
+        Kind::BadGatewayAfter,
+        Kind::ServerError,
+        Kind::ResetBefore,
+    ];
     for (tool, offset) in [(&tools.hubspot, 0), (&tools.pipedrive, 1), (&tools.zendesk, 2)] {
         let kind = kinds[usize::try_from(round + offset).unwrap() % kinds.len()];
         tool.set_faults(vec![Fault::once(kind).chance(0.05, round * 10 + offset)]);
@@ -285,18 +309,37 @@ fn count_in_the_tools(trial: &Trial) -> (usize, usize) {
         .filter_map(|person| person.email)
         .collect();
     let in_sales = emails(&tools.pipedrive);
-    assert_eq!(in_sales, qualified.iter().cloned().collect::<Vec<_>>(), "everybody handed over is in sales, once");
+    assert_eq!(
+        in_sales,
+        qualified.iter().cloned().collect::<Vec<_>>(),
+        "everybody handed over is in sales, once"
+    );
     let notes = tools.pipedrive.activities("note");
     let noted: BTreeSet<u64> = notes.iter().filter_map(|note| note["person_id"].as_u64()).collect();
     assert_eq!(noted.len(), notes.len(), "no note is there twice");
     assert_eq!(noted.len(), qualified.len(), "everybody has a note");
     let people = tools.pipedrive.people();
-    let won: Vec<Value> = tools.pipedrive.activities("deal").into_iter().filter(|deal| deal["status"] == "won").collect();
+    let won: Vec<Value> = tools
+        .pipedrive
+        .activities("deal")
+        .into_iter()
+        .filter(|deal| deal["status"] == "won")
+        .collect();
     let winners: BTreeSet<String> = won
         .iter()
-        .filter_map(|deal| people.iter().find(|person| person.id == deal["person_id"].to_string())?.email.clone())
+        .filter_map(|deal| {
+            people
+                .iter()
+                .find(|person| person.id == deal["person_id"].to_string())?
+                .email
+                .clone()
+        })
         .collect();
-    assert_eq!(emails(&tools.zendesk), winners.into_iter().collect::<Vec<_>>(), "every winner is in support, once");
+    assert_eq!(
+        emails(&tools.zendesk),
+        winners.into_iter().collect::<Vec<_>>(),
+        "every winner is in support, once"
+    );
     (qualified.len(), won.len())
 }
 
@@ -306,18 +349,33 @@ async fn customers_walk_the_funnel_through_faults_and_kills_and_the_tools_count_
     trial.reconfigure(|text| text.replace("within: 15m, create: true", "within: 15m, create: true, note: timeline"));
     let tools = &trial.sandbox;
     let ids: Vec<String> = (0..WALKERS)
-        .map(|number| tools.hubspot.create(&contact(&format!("walker{number}@example.com"), "lead")))
+        .map(|number| {
+            tools
+                .hubspot
+                .create(&contact(&format!("walker{number}@example.com"), "lead"))
+        })
         .collect();
     trial.sync().await;
     for (round, some) in (0_u64..).zip(ids.chunks(WALKERS / 6)) {
         for id in some {
-            tools.hubspot.edit(id, &json!({"lifecyclestage": "salesqualifiedlead"})).unwrap();
+            tools
+                .hubspot
+                .edit(id, &json!({"lifecyclestage": "salesqualifiedlead"}))
+                .unwrap();
         }
-        let sold: BTreeSet<u64> = tools.pipedrive.activities("deal").iter().filter_map(|deal| deal["person_id"].as_u64()).collect();
+        let sold: BTreeSet<u64> = tools
+            .pipedrive
+            .activities("deal")
+            .iter()
+            .filter_map(|deal| deal["person_id"].as_u64())
+            .collect();
         for person in tools.pipedrive.people() {
             let id = person.id.parse::<u64>().unwrap();
             if !sold.contains(&id) && id % 3 != 0 {
-                tools.pipedrive.add_activity("deal", &json!({"title": format!("Deal {id}"), "person_id": id, "status": "won"}));
+                tools.pipedrive.add_activity(
+                    "deal",
+                    &json!({"title": format!("Deal {id}"), "person_id": id, "status": "won"}),
+                );
             }
         }
         arm(&trial, round);
@@ -344,11 +402,17 @@ async fn customers_walk_the_funnel_through_faults_and_kills_and_the_tools_count_
     assert_eq!(passages(&trial, "lead-to-sales").await.len(), handed_over);
     assert_eq!(passages(&trial, "deal-to-support").await.len(), won);
     let board = read(&trial, &["handoffs"]).await;
-    assert!(last.iter().all(|row| row[0] == "delivered" || row[0] == "accepted"), "{board}");
+    assert!(
+        last.iter().all(|row| row[0] == "delivered" || row[0] == "accepted"),
+        "{board}"
+    );
     let is_there = |record: &str| match record.split_once("/person/").or(record.split_once("/user/")) {
         Some(("sales", id)) => tools.pipedrive.person(id).is_some(),
         Some((_, id)) => tools.zendesk.person(id).is_some(),
         None => false,
     };
-    assert!(last.iter().all(|row| is_there(&row[1])), "every proof names an object that is there");
+    assert!(
+        last.iter().all(|row| is_there(&row[1])),
+        "every proof names an object that is there"
+    );
 }

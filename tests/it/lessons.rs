@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use nivel::error::Code;
+use nivel::ledger::{Advance, Cause, Commit};
 use nivel::merge::Create;
-use nivel::model::{Clock as _, SystemClock, TestClock, UnixMillis};
+use nivel::model::{Clock as _, Cursor, StreamId, SystemClock, TestClock, UnixMillis};
 use nivel::sandbox::faults::Kind;
 use nivel::sandbox::{Fault, Options};
 use nivel::sync::Silent;
@@ -15,6 +16,56 @@ use crate::trial::Trial;
 
 /// A fixed start for the tools' clocks, so that "now" can be moved by hand.
 const START: i64 = 1_790_000_000_000;
+
+#[tokio::test]
+async fn p14_a_run_that_fails_leaves_its_state_and_a_new_stream_gets_one_of_its_own() {
+    let scene = Scene::new(&["crm", "desk"]).await;
+    scene.tool("crm").set_all(people(0..25));
+    scene.tool("crm").sweeps_by(10);
+    scene.engine.sync(None).await.unwrap();
+    let ledger = scene.engine.ledger();
+    let crm = StreamId::new("crm", "person");
+    let whole = ledger.stream(&crm).await.unwrap();
+    assert!(whole.cursor.is_some() && whole.initial_done_at.is_some());
+    // The next run fails at its first page, the one after it in the middle.
+    for (pages, is_same) in [(0, true), (1, false)] {
+        let before = ledger.stream(&crm).await.unwrap();
+        scene.later(60);
+        scene.tool("crm").play.lock().unwrap().breaks_after = Some(pages);
+        let failed = scene.engine.sync(None).await.unwrap();
+        assert_eq!(failed.systems["crm"].problems.len(), 1);
+        let after = ledger.stream(&crm).await.unwrap();
+        assert_eq!((after.cursor == before.cursor), is_same, "{before:?} {after:?}");
+        assert_eq!(
+            after.version - before.version,
+            pages as u64,
+            "one step for each page that was kept"
+        );
+        assert!(after.cursor.is_some() && after.initial_done_at == whole.initial_done_at);
+    }
+    // A state is replaced only by who knows the one before it.
+    let now = ledger.stream(&crm).await.unwrap();
+    let mut late = Commit::new(Cause::Rules, scene.engine.now());
+    late.advance = Some(Advance {
+        stream: crm.clone(),
+        from_version: now.version - 1,
+        cursor: Cursor(String::new()),
+        is_caught_up: true,
+        read: 0,
+        changed: 0,
+        rejected: 0,
+    });
+    assert!(matches!(ledger.apply(late).await, Err(nivel::ledger::Error::Stale)));
+    assert_eq!(ledger.stream(&crm).await.unwrap(), now);
+    // A stream that is new begins with a state of its own, and takes none from the others.
+    let desk = StreamId::new("desk", "person");
+    assert!(ledger.stream(&desk).await.unwrap().cursor.is_some());
+    let other = ledger.stream(&StreamId::new("mail", "person")).await.unwrap();
+    assert_eq!((other.cursor, other.version, other.initial_done_at), (None, 0, None));
+    scene.later(60);
+    scene.engine.sync(None).await.unwrap();
+    assert_eq!(ledger.totals().await.unwrap().records, 25);
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p19_two_imports_of_one_object_at_once_make_one_customer() {

@@ -25,6 +25,7 @@ mod scars;
 mod scene;
 mod soak;
 mod tidy;
+mod traps;
 mod trial;
 mod walk;
 mod webhook;

@@ -168,6 +168,57 @@ async fn p43_p44_a_pointer_in_the_one_that_is_gone_is_followed() {
     assert_followed(&scene, "3", "7").await;
 }
 
+/// A lead that becomes a contact goes on as one: another stream, the same customer; nothing is deleted or made.
+#[tokio::test]
+async fn p44_a_lead_that_is_converted_lives_on_in_another_stream() {
+    for is_contact_late in [false, true] {
+        let scene = Scene::with_leads(&["a", "b"]).with_rules(|rules| {
+            let streams = |system: &str| rules.systems[system].streams.clone();
+            let (mut here, mut there) = (streams("a"), streams("b"));
+            here.get_mut("person").unwrap().on_delete = OnDelete::Delete;
+            there.get_mut("person").unwrap().write = false;
+            rules.systems.get_mut("a").unwrap().streams = here;
+            rules.systems.get_mut("b").unwrap().streams = there;
+        });
+        let scene = scene.await;
+        let b = scene.tool("b");
+        let lead = people(1..2).remove(0).1;
+        let mut contact = lead.clone();
+        contact.set("email", nivel::model::Value::Text("anna@other.example".into()));
+        b.set_all(vec![("L1".into(), lead)]);
+        sync(&scene, Some("ana")).await;
+        sync(&scene, None).await;
+        assert_eq!((scene.tool("a").made(), b.made()), (1, 0));
+        // The tool makes a contact of it, who has another address by now, and says so in the lead alone.
+        let before = lead_of(&scene).await.0;
+        let into = Some((Some("person".into()), "77".into()));
+        let joined = Joined { into, of: Vec::new() };
+        b.play.lock().unwrap().joined.insert("L1".into(), joined);
+        if is_contact_late {
+            sync(&scene, None).await;
+        }
+        b.set_all(vec![("77".into(), contact)]);
+        sync(&scene, None).await;
+        assert_eq!(whose(&scene, "b", "77").await, (before, false), "the same customer");
+        assert_eq!(lead_of(&scene).await, (before, true), "an alias");
+        scene.later(3 * DAY);
+        sync(&scene, Some("ana")).await;
+        assert_eq!((scene.tool("a").removed(), b.removed()), (0, 0));
+        assert_eq!((scene.tool("a").made(), b.made()), (1, 0), "late: {is_contact_late}");
+    }
+}
+
+async fn lead_of(scene: &Scene) -> (CustomerKey, bool) {
+    let id = StreamId::new("b", "lead").record("L1");
+    let ask = Ask {
+        records: [id.clone()].into(),
+        ..Ask::default()
+    };
+    let view = scene.engine.ledger().view(ask).await.unwrap();
+    let (record, customer) = &view.records[&id];
+    (*customer, record.deleted_at.is_some())
+}
+
 #[tokio::test]
 async fn p41_what_a_person_said_outranks_the_tool() {
     let scene = both(10).await;

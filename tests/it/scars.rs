@@ -21,6 +21,10 @@ const SCARS: &[(u16, &[&str])] = &[
     (11, &["p01_p11_a_row_edited_while_the_stream_is_read_is_read_again"]),
     (12, &["p12_what_makes_an_event_unique_is_more_than_its_object"]),
     (13, &["p13_each_row_of_a_batch_stands_for_itself"]),
+    (
+        14,
+        &["p14_a_run_that_fails_leaves_its_state_and_a_new_stream_gets_one_of_its_own"],
+    ),
     (16, &["p16_a_changed_email_makes_no_second_person"]),
     (
         17,
@@ -104,6 +108,7 @@ const SCARS: &[(u16, &[&str])] = &[
             "p34_p36_doubled_reordered_late_and_replayed_events_have_one_consequence",
             "p34_what_was_answered_2xx_is_there_whenever_the_process_dies",
             "p34_an_answer_before_the_disk_is_found",
+            "p34_events_that_wait_are_folded_once_whenever_the_process_dies",
             "p34_a_full_disk_is_503_and_never_2xx",
             "p34_overload_is_503_at_once",
         ],
@@ -172,6 +177,7 @@ const SCARS: &[(u16, &[&str])] = &[
             "p44_a_bridge_that_goes_takes_the_merge_with_it",
             "p42_p44_a_record_says_who_it_lives_on_in",
             "p43_p44_a_pointer_in_the_one_that_is_gone_is_followed",
+            "p44_a_lead_that_is_converted_lives_on_in_another_stream",
         ],
     ),
     (
@@ -261,6 +267,7 @@ const SCARS: &[(u16, &[&str])] = &[
             "p66_a_failed_refresh_never_deletes_the_grant",
             "p66_a_token_is_changed_only_on_top_of_the_version_that_was_seen",
             "p66_one_at_a_time_renews_a_token",
+            "p66_a_renewal_killed_anywhere_loses_the_grant_only_between_the_tool_and_the_disk",
         ],
     ),
     (
@@ -276,8 +283,9 @@ const SCARS: &[(u16, &[&str])] = &[
 const REASONS: &[(u16, &str)] = &[
     (
         10,
-        "no count of the tool is compared: no shipped connector has a call that tells one for what is read. What incremental reading misses \
-         comes with the next sweep, and a declared ceiling is split around (9)",
+        "no count of the tool is compared at the end of a reading: the totals that lists tell count rows, too, that rights hide from the \
+         account, so a difference proves nothing. A total that moves begins the list again (`guard: total`), what \
+         incremental reading misses comes with the next sweep, and a declared ceiling is split around (9)",
     ),
     (
         15,
@@ -290,7 +298,7 @@ const REASONS: &[(u16, &str)] = &[
 ];
 
 /// What is still owed; empty once it is here.
-const OWED: &[u16] = &[14];
+const OWED: &[u16] = &[];
 
 /// The scars that the issue about change capture and write-back wants closed.
 fn wanted() -> impl Iterator<Item = u16> {
@@ -313,7 +321,7 @@ fn every_wanted_scar_has_a_test_or_a_reason() {
     assert!(SCARS.iter().all(|(_, tests)| !tests.is_empty()));
 }
 
-fn sources(folder: &Path, text: &mut String) {
+pub(crate) fn sources(folder: &Path, text: &mut String) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

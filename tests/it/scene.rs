@@ -19,6 +19,8 @@ use nivel::model::{
 use nivel::sync::{Engine, Parts, Silent};
 
 const STREAM: &str = "person";
+/// The stream of the objects whose ids begin with an `L`.
+const LEADS: &str = "lead";
 const START: UnixMillis = UnixMillis(1_790_000_000_000);
 
 /// A tool that lists everything it has and does what it is told.
@@ -118,6 +120,10 @@ impl Tool {
             Some(Deed::Return(remote, fields)) => self.set_all(vec![(remote, fields)]),
             Some(Deed::Nothing) | None => {}
         }
+    }
+
+    fn is_of(stream: &str, remote: &str) -> bool {
+        (stream == LEADS) == remote.starts_with('L')
     }
 
     fn page_of_sweep(&self, cursor: Option<&Cursor>) -> Result<Page, Failure> {
@@ -256,13 +262,15 @@ impl Connection for Tool {
         Ok(())
     }
 
-    async fn pull(&self, _stream: &str, cursor: Option<&Cursor>) -> Result<Page, Failure> {
+    async fn pull(&self, stream: &str, cursor: Option<&Cursor>) -> Result<Page, Failure> {
         self.act();
         if self.play.lock().unwrap().page > 0 {
             return self.page_of_sweep(cursor);
         }
+        let mut records = self.shown(&self.play.lock().unwrap());
+        records.retain(|record| Self::is_of(stream, &record.remote));
         Ok(Page {
-            records: self.shown(&self.play.lock().unwrap()),
+            records,
             next: Cursor("end".to_owned()),
             is_caught_up: true,
             asked_at: self.clock.now(),
@@ -270,7 +278,7 @@ impl Connection for Tool {
         })
     }
 
-    async fn get(&self, _stream: &str, remotes: &[CompactString]) -> Result<Vec<Incoming>, Failure> {
+    async fn get(&self, stream: &str, remotes: &[CompactString]) -> Result<Vec<Incoming>, Failure> {
         self.act();
         if std::mem::take(&mut *self.hides.lock().unwrap()) {
             return Ok(Vec::new());
@@ -279,14 +287,15 @@ impl Connection for Tool {
         let play = self.play.lock().unwrap();
         let found = remotes.iter().filter_map(|remote| {
             let remote = play.merged.get(remote).unwrap_or(remote);
+            Self::is_of(stream, remote).then_some(())?;
             Some(Self::listed(&play, remote, objects.get(remote)?))
         });
         Ok(found.collect())
     }
 
-    async fn find(&self, _stream: &str, by: &FieldName, value: &Value) -> Result<Option<Incoming>, Failure> {
+    async fn find(&self, stream: &str, by: &FieldName, value: &Value) -> Result<Option<Incoming>, Failure> {
         let objects = self.objects.lock().unwrap();
-        let mut objects = objects.iter();
+        let mut objects = objects.iter().filter(|(remote, _)| Self::is_of(stream, remote));
         let found = objects.find(|(_, fields)| fields.value(by.as_str()) == Some(value));
         Ok(found.map(|(remote, fields)| Self::listed(&Play::default(), remote, fields)))
     }
@@ -326,10 +335,27 @@ impl Scene {
     /// Tools that can, or cannot, be asked for objects by id.
     pub(crate) async fn able_to_get(names: &[&str], can_get: bool) -> Self {
         let spec = StreamSpec { can_get, ..spec() };
+        Self::of(names, &[(STREAM, spec)])
+    }
+
+    /// Tools that have leads beside their people: only a user makes them.
+    pub(crate) fn with_leads(names: &[&str]) -> Self {
+        let leads = StreamSpec {
+            can_create: false,
+            ..spec()
+        };
+        Self::of(names, &[(STREAM, spec()), (LEADS, leads)])
+    }
+
+    fn of(names: &[&str], streams: &[(&str, StreamSpec)]) -> Self {
+        let streams: BTreeMap<CompactString, StreamSpec> = streams
+            .iter()
+            .map(|(name, spec)| ((*name).into(), spec.clone()))
+            .collect();
         let clock = Arc::new(TestClock::at(START));
         let tool = |name: &&str| {
             let tool = Tool {
-                streams: [(STREAM.into(), spec.clone())].into(),
+                streams: streams.clone(),
                 objects: Mutex::default(),
                 written: Mutex::default(),
                 drops: Mutex::default(),
@@ -341,7 +367,7 @@ impl Scene {
         };
         let tools: BTreeMap<_, _> = names.iter().map(tool).collect();
         let dir = Arc::new(tempfile::tempdir().unwrap());
-        let rules = rules(names);
+        let rules = rules(names, &streams);
         Self {
             engine: engine(&tools, rules, &clock, dir.path()),
             clock,
@@ -394,19 +420,22 @@ fn spec() -> StreamSpec {
     }
 }
 
-fn rules(names: &[&str]) -> Rules {
-    let stream = StreamRules {
-        spec: spec(),
-        create: Create::Always,
-        qualified_by: Vec::new(),
-        write: true,
-        ..StreamRules::default()
+fn rules(names: &[&str], streams: &BTreeMap<CompactString, StreamSpec>) -> Rules {
+    let stream = |(name, spec): (&CompactString, &StreamSpec)| {
+        let rules = StreamRules {
+            spec: spec.clone(),
+            create: Create::Always,
+            qualified_by: Vec::new(),
+            write: true,
+            ..StreamRules::default()
+        };
+        (name.clone(), rules)
     };
     let system = |name: &&str| {
         let rules = SystemRules {
             role: Role::Sales,
             brake: Brake::default(),
-            streams: [(STREAM.into(), stream.clone())].into(),
+            streams: streams.iter().map(stream).collect(),
         };
         (CompactString::from(*name), rules)
     };

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use futures::stream::{self, StreamExt as _};
 use serde_json::Value as Json;
 
 use crate::trial::Trial;
+
+/// They mostly wait for jobs of the tools.
+const AT_ONCE: usize = 4;
 
 async fn json(trial: &Trial, arguments: &[&str]) -> Json {
     let mut all = vec!["--output", "json"];
@@ -132,4 +136,54 @@ async fn a_process_that_dies_while_it_matches_ends_with_the_same_customers() {
         assert_eq!(found, wanted, "{fault}: {open:#}");
     }
     assert!(killed > 5, "{killed}");
+}
+
+/// Splits a customer, dying at an effect, and lets the next syncs go on. Where the two records stand then, beside what they
+/// said before; `None` when the process did not die.
+async fn split_and_killed(fault: &str) -> Option<[BTreeMap<String, Json>; 4]> {
+    let trial = Trial::new(7, 12).await;
+    trial.reconfigure(|text| format!("{text}identity: {{match: scored}}\n"));
+    trial.nivel(&["plan"], None).await;
+    let (key, before) = somebody(&trial).await;
+    trial.sync().await;
+    trial.sync().await;
+    let [stays, leaves] = [before.keys().next().unwrap(), before.keys().next_back().unwrap()];
+    let split = ["customer", "split", key.as_str(), leaves.as_str(), "--yes"];
+    if trial.nivel(&split, Some(fault)).await.status.success() {
+        return None;
+    }
+    // Somebody asks again, where the word itself was lost.
+    let (stands, _) = says(&trial, stays).await;
+    if says(&trial, leaves).await.0 == stands {
+        trial.nivel(&split, None).await;
+    }
+    for _ in 0..2 {
+        trial.nivel(&["sync", "--approve"], None).await;
+    }
+    let (one, of_one) = says(&trial, stays).await;
+    let (other, of_other) = says(&trial, leaves).await;
+    assert_ne!(one, other, "{fault}");
+    Some([
+        of_one[stays].clone(),
+        of_other[leaves].clone(),
+        before[stays].clone(),
+        before[leaves].clone(),
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_dies_while_it_splits_gives_every_tool_its_own_back() {
+    let faults = stream::iter(0..20).map(|number| async move {
+        let fault = format!("kill-after:{number}");
+        let ended = split_and_killed(&fault).await;
+        (fault, ended)
+    });
+    let ended: Vec<_> = faults.buffered(AT_ONCE).collect().await;
+    let killed = ended.iter().filter(|(_, ended)| ended.is_some()).count();
+    assert!((3..18).contains(&killed), "{killed} of 20");
+    for (fault, [one, other, was_one, was_other]) in
+        ended.into_iter().filter_map(|(fault, ended)| Some((fault, ended?)))
+    {
+        assert_eq!((one, other), (was_one, was_other), "{fault}");
+    }
 }

@@ -197,7 +197,7 @@ impl Scene {
 }
 
 /// An event of the sales tool about a person.
-fn event(n: u64, id: &str, action: &str, at: UnixMillis) -> Vec<u8> {
+pub(crate) fn event(n: u64, id: &str, action: &str, at: UnixMillis) -> Vec<u8> {
     serde_json::json!({"meta": {"action": action, "entity": "person", "version": "2.0", "entity_id": id, "id": format!("n{n}"),
         "timestamp": at.to_string()}, "data": null, "previous": null})
     .to_string()

@@ -215,6 +215,48 @@ async fn a_changed_rule_reaches_the_customers_that_are_known_already() {
     assert_eq!(scene.engine.refold().await.unwrap(), 0, "once is enough");
 }
 
+#[tokio::test]
+async fn another_field_that_is_an_id_makes_one_of_those_who_share_it() {
+    let numbered = |number: usize, remote: &str| {
+        let mut fields = people(number..number + 1).remove(0).1;
+        fields.set("customer_no", nivel::model::Value::Text("C-77".into()));
+        vec![(remote.into(), fields)]
+    };
+    let scene = Scene::new(&["crm", "desk"]).await;
+    let scene = scene
+        .with_rules(|rules| set_streams(rules, |stream| stream.write = false))
+        .await;
+    scene.tool("crm").set_all(people(3..6));
+    scene.tool("crm").set_all(numbered(0, "0"));
+    scene.tool("desk").set_all(numbered(1, "x"));
+    assert_eq!(scene.engine.sync(Some("ana")).await.unwrap().customers, 5);
+    let older = scene
+        .engine
+        .ledger()
+        .search("p0@example.com", 9)
+        .await
+        .unwrap()
+        .remove(0);
+    let scene = scene
+        .with_rules(|rules| rules.external_ids.push("customer_no".into()))
+        .await;
+    let planned = scene.engine.plan().await.unwrap();
+    assert!(planned.needs_approval);
+    assert_eq!(planned.customers, 4, "two of them are one");
+    for email in ["p0@example.com", "p1@example.com"] {
+        let found = scene.engine.ledger().search(email, 9).await.unwrap();
+        assert!(
+            found.contains(&older),
+            "the older key stays: {email} leads to {found:?}"
+        );
+    }
+    assert_eq!(scene.engine.refold().await.unwrap(), 0, "once is enough");
+    // What it was by before is still known: it joins whoever comes with it.
+    scene.later(60);
+    scene.tool("desk").set_all(numbered(9, "y"));
+    assert_eq!(scene.engine.sync(None).await.unwrap().customers, 4);
+}
+
 fn set_streams(rules: &mut Rules, set: impl Fn(&mut StreamRules)) {
     let systems = rules.systems.values_mut();
     systems.flat_map(|system| system.streams.values_mut()).for_each(set);

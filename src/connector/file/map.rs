@@ -302,6 +302,12 @@ mod tests {
     }
 
     #[test]
+    fn h1_18_a_decimal_comma_is_told_and_not_misread() {
+        let fields = "{\"email\":\"a@b.c\",\"since\":null,\"tags\":null,\"vip\":null}";
+        check("7,a@b.c,,\"1,5\",,", "7", fields, Some("`age` is not a whole number"));
+    }
+
+    #[test]
     fn rows_without_an_id_are_told_apart_by_their_identifying_fields() {
         let config = config("{folder: /x, identify: [email, phone], columns: {email: Mail, phone: Tel, name: Name}}");
         let layout = Layout::of_header("Mail;Tel;Name", b';', &config).unwrap();

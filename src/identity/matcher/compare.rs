@@ -49,7 +49,15 @@ pub(super) enum Group {
     BirthName,
     BareName,
     IdName,
+    Household,
 }
+
+/// [`NAMES`]: the family name agrees, and the given names are two different ones.
+const FAMILY_ONLY: usize = 4;
+
+/// What stands against two people of one household who look like one: a guard, not learned from errors that happen to be
+/// in some set. More than birthday, family name and address can outweigh, less than proof.
+pub(super) const HOUSEHOLD_BITS: i32 = -12;
 
 const NAMES: &[&str] = &[
     "both",
@@ -66,7 +74,7 @@ const OWNERS: &[&str] = &["neither", "family", "given", "initial_family", "both"
 
 /// Groups with their names and the names of their levels, in the order of [`Group`].
 #[rustfmt::skip]
-const TABLE: [(&str, &[&str]); 33] = [
+const TABLE: [(&str, &[&str]); 34] = [
     ("bias", &["all"]),
     ("given_name", &["equal", "nickname", "token", "initial", "edit", "close", "near", "crossed", "different", "one_missing", "both_missing"]),
     ("family_name", &["equal", "edit", "token", "close", "near", "crossed", "different", "one_missing", "both_missing"]),
@@ -100,6 +108,7 @@ const TABLE: [(&str, &[&str]); 33] = [
     ("birth_equal_name", NAMES),
     ("nothing_else_name", NAMES),
     ("id_equal_name", NAMES),
+    ("household", &["twins", "number_lent"]),
 ];
 
 const OFFSETS: [usize; TABLE.len() + 1] = {
@@ -114,6 +123,10 @@ const OFFSETS: [usize; TABLE.len() + 1] = {
 
 /// How many levels there are in all.
 pub(super) const LEVELS: usize = OFFSETS[TABLE.len()];
+
+/// The levels of the guard [`HOUSEHOLD_BITS`].
+pub(super) const HOUSEHOLD: std::ops::Range<usize> =
+    OFFSETS[Group::Household as usize]..OFFSETS[Group::Household as usize + 1];
 
 /// Group and level of a number below [`LEVELS`].
 pub(super) fn level_name(level: usize) -> (&'static str, &'static str) {
@@ -249,6 +262,17 @@ pub(super) fn compare(a: &Features, b: &Features) -> Evidence {
     ];
     for (_, group) in together.iter().filter(|(verdict, _)| *verdict == Verdict::Agrees) {
         e.add(*group, name);
+    }
+    if name == FAMILY_ONLY {
+        match (birth, id) {
+            // One birthday and one roof, but another given name: twins, as long as no number says that it is one of them.
+            (Verdict::Agrees, Verdict::Unclear | Verdict::Differs) if street == Verdict::Agrees => {
+                e.add(Group::Household, 0);
+            }
+            // One number, but another given name and another birthday: somebody used that of the family.
+            (Verdict::Differs, Verdict::Agrees) => e.add(Group::Household, 1),
+            _ => {}
+        }
     }
     if agreeing == 0 {
         e.is_bare = true;

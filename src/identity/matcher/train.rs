@@ -7,7 +7,7 @@
     reason = "positions in memory, and doublings below 64"
 )]
 
-use super::compare::{LEVELS, TERMS};
+use super::compare::{HOUSEHOLD, LEVELS, TERMS};
 use super::index::Slot;
 use super::keys::cap;
 use super::resolver::Matcher;
@@ -177,7 +177,12 @@ impl Pairs {
                 .collect();
             let (fitted, before, after) = self.newton(&pairs, &means, strength);
             report.loss[at] = (before, after);
-            for (level, weight) in fitted.iter().enumerate() {
+            // A guard is a rule, whatever the errors of a set look like.
+            let learned = fitted
+                .iter()
+                .enumerate()
+                .filter(|(level, _)| !HOUSEHOLD.contains(level));
+            for (level, weight) in learned {
                 weights.set(context, level, weight / std::f64::consts::LN_2);
             }
         }

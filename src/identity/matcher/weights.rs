@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
-use super::compare::{Evidence, LEVELS, TERMS, level_name};
+use super::compare::{Evidence, HOUSEHOLD, HOUSEHOLD_BITS, LEVELS, TERMS, level_name};
 use super::record::Features;
 
 /// Scores are whole numbers of this part of a bit: sums do not depend on the order in which they were made.
@@ -63,11 +63,15 @@ static SHIPPED: LazyLock<Weights> = LazyLock::new(|| {
 });
 
 impl Weights {
-    /// Weights that say nothing about anything.
+    /// Weights that say nothing about anything, but for the guards.
     #[must_use]
     pub fn none() -> Self {
+        let mut levels = vec![0; LEVELS];
+        if let Some(guards) = levels.get_mut(HOUSEHOLD) {
+            guards.fill(HOUSEHOLD_BITS * BIT);
+        }
         Self {
-            levels: std::array::from_fn(|_| vec![0; LEVELS]),
+            levels: std::array::from_fn(|_| levels.clone()),
             terms: [[0; TERMS.len()]; 3],
         }
     }
@@ -88,7 +92,7 @@ impl Weights {
         SHIPPED.clone()
     }
 
-    /// Reads weights; what is missing weighs nothing, what is unknown is left out.
+    /// Reads weights; what is missing weighs nothing (a guard what it always weighs), what is unknown is left out.
     #[must_use]
     pub fn from_json(value: &Value) -> Self {
         let mut weights = Self::none();
@@ -100,7 +104,9 @@ impl Weights {
             };
             for (level, weight) in weights.levels[at].iter_mut().enumerate() {
                 let (group, name) = level_name(level);
-                *weight = number(of_context.get(group).and_then(|group| group.get(name)));
+                if let Some(found) = of_context.get(group).and_then(|group| group.get(name)) {
+                    *weight = number(Some(found));
+                }
             }
             for (weight, name) in weights.terms[at].iter_mut().zip(TERMS) {
                 *weight = number(of_context.get("per_doubling").and_then(|terms| terms.get(name))).min(0);

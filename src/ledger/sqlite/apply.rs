@@ -50,6 +50,7 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
     handoff::put_activities(conn, streams, &commit.activities)?;
     handoff::put(conn, &mut owners, &commit.passages, &commit.looks)?;
     turns::put(conn, &mut owners, &commit.head_starts)?;
+    matching::put_parted(conn, streams, &commit.parted)?;
     for change in &commit.writes {
         put_write(conn, streams, &mut owners, change, commit.at)?;
     }

@@ -68,7 +68,8 @@ impl Handoffs for Sqlite {
                 let state = State::ALL.into_iter().find(|state| state_number(*state) == number);
                 counts.push(PassageCount {
                     rule: row::text(row, 0)?.into(),
-                    state: state.ok_or_else(|| Trouble::bug(format!("no state of a passage has the number {number}")))?,
+                    state: state
+                        .ok_or_else(|| Trouble::bug(format!("no state of a passage has the number {number}")))?,
                     count: row::unsigned(row.get(2)?),
                     late: row::unsigned(row.get(3)?),
                 });

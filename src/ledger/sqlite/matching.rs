@@ -63,6 +63,28 @@ impl Matching for Sqlite {
     async fn joints(&self) -> Result<BTreeMap<CustomerKey, i32>, Error> {
         self.readers.look(joints).await
     }
+
+    async fn oversized(&self, size_max: usize, limit: usize) -> Result<Vec<(CustomerKey, u64)>, Error> {
+        self.readers.look(move |desk| oversized(desk, size_max, limit)).await
+    }
+
+    async fn parted(&self) -> Result<Vec<RecordId>, Error> {
+        self.readers.look(parted).await
+    }
+
+    async fn forget_parted(&self, records: &[RecordId]) -> Result<(), Error> {
+        let records = records.to_vec();
+        let forget = move |desk: &mut Desk| {
+            let Desk { conn, streams } = desk;
+            for id in &records {
+                let number = streams.record(conn, id)?;
+                conn.prepare_cached("DELETE FROM parted WHERE record = ?1")?
+                    .execute([number])?;
+            }
+            Ok(())
+        };
+        self.writer.run(forget).await
+    }
 }
 
 fn unmatched(desk: &mut Desk, limit: usize) -> Result<Option<(i64, Vec<Known>)>, Trouble> {
@@ -249,6 +271,42 @@ fn joints(desk: &mut Desk) -> Result<BTreeMap<CustomerKey, i32>, Trouble> {
         found.insert(row::key(row, 0)?, row.get(2)?);
     }
     Ok(found)
+}
+
+fn oversized(desk: &mut Desk, size_max: usize, limit: usize) -> Result<Vec<(CustomerKey, u64)>, Trouble> {
+    let mut statement = desk.conn.prepare_cached(
+        "SELECT c.key, c.kind, n.count FROM (SELECT customer, count(*) AS count FROM record WHERE deleted_at IS NULL \
+         GROUP BY customer HAVING count(*) > ?1) n JOIN customer c ON c.id = n.customer ORDER BY n.count DESC, c.key LIMIT ?2",
+    )?;
+    let mut rows = statement.query((limit_of(size_max), limit_of(limit)))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push((row::key(row, 0)?, unsigned(row.get(2)?)));
+    }
+    Ok(found)
+}
+
+fn parted(desk: &mut Desk) -> Result<Vec<RecordId>, Trouble> {
+    let Desk { conn, streams } = desk;
+    let mut statement =
+        conn.prepare_cached("SELECT r.stream, r.remote FROM parted p JOIN record r ON r.id = p.record ORDER BY r.id")?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let remote: String = row.get(1)?;
+        found.push(streams.name(conn, row.get(0)?)?.record(remote));
+    }
+    Ok(found)
+}
+
+/// Notes whose tools are to get back what stood there.
+pub(super) fn put_parted(conn: &Connection, streams: &mut Streams, records: &[RecordId]) -> Result<(), Trouble> {
+    for id in records {
+        let number = streams.record(conn, id)?;
+        conn.prepare_cached("INSERT OR IGNORE INTO parted (record) VALUES (?1)")?
+            .execute([number])?;
+    }
+    Ok(())
 }
 
 /// The changes that a commit makes to the questions.

@@ -22,6 +22,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0009_match", include_str!("migrations/0009_match.sql")),
     ("0011_frozen", include_str!("migrations/0011_frozen.sql")),
     ("0012_handoffs", include_str!("migrations/0012_handoffs.sql")),
+    ("0015_parted", include_str!("migrations/0015_parted.sql")),
 ];
 
 /// Brings the schema up to date.

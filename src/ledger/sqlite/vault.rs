@@ -107,6 +107,15 @@ fn quotas(desk: &Desk, now: UnixMillis) -> Result<Vec<QuotaUse>, Trouble> {
     Ok(found)
 }
 
+/// Whoever was renewing a token is dead: only one process at a time has the ledger open to write, and this one just opened it.
+pub(super) fn end_leases(conn: &rusqlite::Connection) -> Result<(), Trouble> {
+    conn.execute(
+        "UPDATE token SET lease_holder = NULL, lease_until = NULL WHERE lease_holder IS NOT NULL",
+        [],
+    )?;
+    Ok(())
+}
+
 const TOKEN: &str = "SELECT system, key_id, sealed, version, updated_at FROM token";
 
 fn token_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<SealedToken> {
@@ -306,6 +315,13 @@ mod tests {
         assert!(
             ledger.lease_token("crm", "one", later, later).await.unwrap(),
             "a new version ends the lease"
+        );
+        assert!(ledger.lease_token("crm", "one", later, later.plus(DAY)).await.unwrap());
+        drop(ledger);
+        let ledger = open(&dir);
+        assert!(
+            ledger.lease_token("crm", "two", later, later).await.unwrap(),
+            "nobody waits for a process that is dead"
         );
     }
 }

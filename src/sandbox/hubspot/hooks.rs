@@ -39,8 +39,9 @@ fn rows(happened: &Happened) -> Vec<Value> {
     match (event.op, happened.merged_into) {
         (_, Some(winner)) => {
             let mut row = row("contact.merge");
-            row["objectId"] = winner.into();
-            row["primaryObjectId"] = winner.into();
+            let primary = happened.primary.unwrap_or(winner);
+            row["objectId"] = primary.into();
+            row["primaryObjectId"] = primary.into();
             row["mergedObjectIds"] = json!([id]);
             row["newObjectId"] = winner.into();
             vec![row]

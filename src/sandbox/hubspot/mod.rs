@@ -366,11 +366,10 @@ impl Vendor for Hubspot {
                 "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can find more \
                  details at https://developers.hubspot.com/docs/methods/auth/oauth-overview",
             ),
-            Wrong::Throttled => rate_limit(
-                "You have reached your ten_secondly_rolling limit.",
-                "TEN_SECONDLY_ROLLING",
-            ),
-            Wrong::DailyQuota => rate_limit("You have reached your daily limit.", "DAILY"),
+            // Searches have a window of their own (A1.8).
+            Wrong::Throttled { is_search: true } => rate_limit("SECONDLY"),
+            Wrong::Throttled { .. } | Wrong::TooManyJobs => rate_limit("TEN_SECONDLY_ROLLING"),
+            Wrong::DailyQuota => rate_limit("DAILY"),
             Wrong::Server => Reply::json(500, json!({"status": "error", "message": "internal error"})),
             Wrong::NotFound => Reject::missing().reply(),
         }
@@ -459,7 +458,8 @@ fn paging(page: &Page) -> Map<String, Value> {
     map
 }
 
-fn rate_limit(message: &str, policy: &str) -> Reply {
+fn rate_limit(policy: &str) -> Reply {
+    let message = format!("You have reached your {} limit.", policy.to_lowercase());
     let body = json!({
         "status": "error", "message": message, "errorType": "RATE_LIMIT",
         "correlationId": "c033cdaa-2c40-4a64-ae48-b4cec88dad24", "policyName": policy,

@@ -210,7 +210,7 @@ impl Vendor for Pipedrive {
                 401,
                 json!({"success": false, "error": "unauthorized access", "errorCode": 401}),
             ),
-            Wrong::Throttled => Reply::json(
+            Wrong::Throttled { .. } | Wrong::TooManyJobs => Reply::json(
                 429,
                 json!({"success": false, "error": "request over limit", "errorCode": 429}),
             ),

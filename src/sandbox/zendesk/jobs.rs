@@ -95,12 +95,7 @@ impl Queue {
 
     pub(super) fn submit(&mut self, store: &Store, ask: &Ask) -> Reply {
         if self.jobs.values().filter(|job| job.is_open()).count() >= OPEN_MAX {
-            return error(
-                429,
-                "TooManyJobs",
-                "You have exceeded the limit of jobs that can be queued or running",
-            )
-            .with("retry-after", "10".to_owned());
+            return too_many();
         }
         let work = work(store, ask);
         if work.is_empty() || work.len() > ROWS_MAX {
@@ -132,6 +127,16 @@ impl Queue {
         job.filter(|_| number.map(name).as_deref() == Some(id))
             .map_or_else(not_found, |job| Reply::json(200, job.shown(id)))
     }
+}
+
+/// The answer while [`OPEN_MAX`] jobs wait or run.
+pub(super) fn too_many() -> Reply {
+    error(
+        429,
+        "TooManyJobs",
+        "You have exceeded the limit of jobs that can be queued or running",
+    )
+    .with("retry-after", "10".to_owned())
 }
 
 /// 32 hex digits, as the vendor's; the last eight are the number.

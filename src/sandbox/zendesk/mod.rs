@@ -220,7 +220,8 @@ impl Vendor for Zendesk {
     fn wrong(&self, wrong: Wrong) -> Reply {
         match wrong {
             Wrong::Unauthorized => Reply::json(401, json!({"error": "Couldn't authenticate you"})),
-            Wrong::Throttled | Wrong::DailyQuota => error(
+            Wrong::TooManyJobs => jobs::too_many(),
+            Wrong::Throttled { .. } | Wrong::DailyQuota => error(
                 429,
                 "APIRateLimitExceeded",
                 "Number of allowed API requests per minute exceeded",
@@ -244,7 +245,7 @@ impl Vendor for Zendesk {
         let email = text("email");
         Person {
             id: stamps.id.to_string(),
-            emails: email.iter().map(|email| email.trim().to_lowercase()).collect(),
+            emails: emails(body),
             email,
             given: None,
             family: None,
@@ -413,15 +414,20 @@ fn stamp_ticket(body: &mut Value, stamps: &Stamps) {
     }
 }
 
+/// The main address and those of the user's identities, which a user does not show (C1.11).
+fn emails(body: &Value) -> Vec<String> {
+    let further = body.get("_identities").and_then(Value::as_array).into_iter().flatten();
+    let all = body.get("email").into_iter().chain(further).filter_map(Value::as_str);
+    all.map(|text| text.trim().to_lowercase())
+        .filter(|text| !text.is_empty())
+        .collect()
+}
+
 fn keys(body: &Value) -> Vec<String> {
-    let text = |name: &str| {
-        body.get(name)
-            .and_then(Value::as_str)
-            .map(|text| text.trim().to_lowercase())
-            .filter(|text| !text.is_empty())
-    };
-    text("email")
+    let external_id = body.get("external_id").and_then(Value::as_str).map(str::trim);
+    let external_id = external_id.filter(|id| !id.is_empty());
+    emails(body)
         .into_iter()
-        .chain(text("external_id").map(|id| format!("external:{id}")))
+        .chain(external_id.map(|id| format!("external:{}", id.to_lowercase())))
         .collect()
 }

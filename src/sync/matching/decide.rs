@@ -96,22 +96,32 @@ impl Engine {
             }
         }
         if matches!(word, Word::Split { .. } | Word::Review { same: false, .. }) {
-            decided.back = self.give_back(&concerned, by).await?;
+            decided.back = self.give_back(by).await?;
         }
         tracing::info!(by, pairs = decided.pairs, "an operator decided who is who");
         Ok(decided)
     }
 
     /// Gives the tools back what stood there before Nivel wrote what somebody else had said, for records of customers that
-    /// parted.
-    pub(super) async fn give_back(&self, records: &[RecordId], by: &str) -> Result<Undo, LedgerError> {
-        let view = self.look_at_all(records).await?;
+    /// parted. That is owed until it is done, whoever dies meanwhile; done twice it changes nothing more.
+    pub(super) async fn give_back(&self, by: &str) -> Result<Undo, LedgerError> {
+        let records = self.ledger.parted().await?;
+        let mut undo = Undo::default();
+        if records.is_empty() {
+            return Ok(undo);
+        }
+        // Held means held: it stays owed.
+        if self.approval().await?.is_none() {
+            return Ok(undo);
+        }
+        let view = self.look_at_all(&records).await?;
         let home = |id: &RecordId| view.records.get(id).map(|(_, customer)| *customer);
-        let mut undo = Undo {
-            back: given_back(&view, home),
-            ..Undo::default()
-        };
+        undo.back = given_back(&view, home);
         self.carry_out_undo(&mut undo, by, Then::Theirs).await?;
+        if undo.left.iter().any(|left| left.again) {
+            return Ok(undo);
+        }
+        self.ledger.forget_parted(&records).await?;
         Ok(undo)
     }
 
@@ -211,11 +221,13 @@ impl Engine {
             state.settle();
             let mut groups: Vec<Wanted> = Vec::new();
             for group in concerned.iter().filter_map(|id| state.group_of(id)) {
+                // What was withheld until somebody has said is wanted from now on.
+                let group = Wanted { refold: true, ..group };
                 if !groups.contains(&group) {
                     groups.push(group);
                 }
             }
-            drop(self.carry_out(state, &groups, cause).await?);
+            self.carry_out(state, &groups, cause).await?;
         }
         // Questions that are answered by it, and what else follows.
         if self.pass(&mut memory, Vec::new()).await?.is_none() && self.match_with(rules, &mut memory).await?.is_none() {
@@ -244,6 +256,7 @@ impl Engine {
             .into_iter()
             .map(|group| Wanted {
                 records: group.records.into_iter().collect(),
+                refold: true,
                 ..Wanted::default()
             })
             .collect();

@@ -21,7 +21,7 @@ use super::engine::Engine;
 use super::pull::learned;
 use crate::error::{Code, Problem};
 use crate::ledger::{Ask, Cause, Commit, Error as LedgerError, Known, Review, ReviewChange, View, What};
-use crate::merge::{Brake, MatchRules};
+use crate::merge::MatchRules;
 use crate::model::RecordId;
 
 /// Records that are taken off the queue at once.
@@ -68,6 +68,13 @@ impl Engine {
     /// # Errors
     /// When the ledger cannot be used.
     pub async fn match_records(&self) -> Result<Option<Problem>, LedgerError> {
+        let held = self.match_waiting().await?;
+        // Also what a process that died still owed.
+        self.give_back("match").await?;
+        Ok(held)
+    }
+
+    async fn match_waiting(&self) -> Result<Option<Problem>, LedgerError> {
         let Some(rules) = self.rules.matching else {
             return Ok(None);
         };
@@ -174,12 +181,8 @@ impl Engine {
             return Ok(Some(problem));
         }
         memory.wave += touched;
-        let mut parted = Vec::new();
         for groups in changes.groups.chunks(GROUPS) {
-            parted.extend(self.carry_out(&mut state, groups, Cause::Match).await?);
-        }
-        if !parted.is_empty() && self.approval().await?.is_some() {
-            self.give_back(&parted, "match").await?;
+            self.carry_out(&mut state, groups, Cause::Match).await?;
         }
         self.ask_people(changes.looked_at, changes.questions).await?;
         memory.state = Some(state);
@@ -196,7 +199,7 @@ impl Engine {
             return Ok(None);
         }
         let wave = memory.wave + touched;
-        let limit = super::approval::limit(&Brake::default(), self.ledger.totals().await?.customers);
+        let limit = super::approval::limit(&self.rules.common_brake(), self.ledger.totals().await?.customers);
         let held = self.ledger.setting(HELD).await?.filter(|held| !held.is_empty());
         if wave <= limit {
             return Ok(None);
@@ -230,20 +233,14 @@ impl Engine {
         self.ledger.set_setting(HELD, "").await
     }
 
-    /// Makes customers of groups: one commit. What no longer differs from the ledger is left alone. The records of
-    /// customers that parted.
-    async fn carry_out(
-        &self,
-        state: &mut State,
-        groups: &[Wanted],
-        cause: Cause,
-    ) -> Result<Vec<RecordId>, LedgerError> {
+    /// Makes customers of groups: one commit. What no longer differs from the ledger is left alone.
+    async fn carry_out(&self, state: &mut State, groups: &[Wanted], cause: Cause) -> Result<(), LedgerError> {
         let _gate = self.gate.lock().await;
         for _ in 0..TRIES {
             let (view, wanted) = self.whole(state, groups).await?;
             let commit = self.regrouped(&view, &wanted, cause.clone()).await?;
             if is_empty(&commit) {
-                return Ok(Vec::new());
+                return Ok(());
             }
             match self.commit_groups(commit).await {
                 Ok(commit) => {
@@ -251,7 +248,7 @@ impl Engine {
                         state.moved(&record.id, *customer);
                     }
                     state.joined(&commit.joints);
-                    return Ok(parted(&view, &commit));
+                    return Ok(());
                 }
                 Err(LedgerError::Stale) => {}
                 Err(error) => return Err(error),
@@ -289,7 +286,7 @@ impl Engine {
     async fn regrouped(&self, view: &View, wanted: &[Wanted], cause: Cause) -> Result<Commit, LedgerError> {
         let records: Vec<RecordId> = view.records.keys().cloned().collect();
         let former = self.ledger.former(&records).await?;
-        Ok(regroup::regroup(
+        let mut commit = regroup::regroup(
             view,
             Regroup {
                 wanted,
@@ -300,7 +297,9 @@ impl Engine {
                 cause,
                 mint: &mut Self::mint,
             },
-        ))
+        );
+        commit.parted = parted(view, &commit);
+        Ok(commit)
     }
 
     async fn commit_groups(&self, commit: Commit) -> Result<Commit, LedgerError> {

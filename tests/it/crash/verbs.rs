@@ -94,7 +94,7 @@ async fn undone(fault: String) -> bool {
 }
 
 /// Sweeps until there is no such effect any more; how many there were.
-async fn sweep<F: Future<Output = bool>>(mode: &str, one: impl Fn(String) -> F) -> u64 {
+pub(super) async fn sweep<F: Future<Output = bool>>(mode: &str, one: impl Fn(String) -> F) -> u64 {
     let numbers = stream::iter(1..EFFECTS_MAX).map(|number| {
         let done = one(format!("{mode}:{number}"));
         async move { (number, done.await) }

@@ -210,6 +210,38 @@ async fn a_merge_in_a_tool_is_followed() {
     }
 }
 
+/// A third object is made of two; the event of the merge comes before or after that of a deletion.
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_2_a_merge_that_makes_a_third_object_is_followed_in_any_order() {
+    let name = ToolName::Hubspot;
+    for fault in [None, Some(HookFault::Late)] {
+        let scene = Scene::new(59, 8).await;
+        let ids = scene.ids(name);
+        let made = |scene: &Scene| {
+            let history = scene.tool(name).history();
+            let by_api = history.iter().filter(|event| event.by == nivel::sandbox::By::Api);
+            by_api.filter(|event| event.op == nivel::sandbox::Op::Create).count()
+        };
+        let count = made(&scene);
+        let third = scene.tool(name).merge_anew(&ids[0], &ids[1]).unwrap();
+        scene.deliver(name, fault.as_slice(), 200).await;
+        scene.drain().await;
+        scene.deliver(name, &[], 200).await;
+        scene.drain().await;
+        let heads = [&ids[0], &ids[1], &third].map(|id| scene.record(name, id));
+        let after = scene.engine.ledger().heads(&heads).await.unwrap();
+        let customers: std::collections::BTreeSet<_> = after.iter().map(|head| head.unwrap().customer).collect();
+        assert_eq!(customers.len(), 1, "{fault:?}: one customer now");
+        let mut gone = Vec::new();
+        for id in [&ids[0], &ids[1], &third] {
+            gone.push(scene.field(name, id, "email").await.1);
+        }
+        assert_eq!(gone, [true, true, false], "{fault:?}");
+        scene.engine.sync(Some("test")).await.unwrap();
+        assert_eq!(made(&scene), count, "{fault:?}: nobody is made again");
+    }
+}
+
 /// Lost events are found by the poll, so a webhook is never the only way.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_dropped_on_the_way_is_found_by_the_poll() {

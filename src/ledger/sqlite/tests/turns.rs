@@ -61,7 +61,10 @@ async fn order(writes: &[(i64, u64)], limit: usize) -> Vec<(i64, u64)> {
     ledger.apply(commit).await.unwrap();
     let mut order = Vec::new();
     loop {
-        let claimed = ledger.claim(&StreamId::new("crm", "person"), UnixMillis(10_000), limit).await.unwrap();
+        let claimed = ledger
+            .claim(&StreamId::new("crm", "person"), UnixMillis(10_000), limit)
+            .await
+            .unwrap();
         if claimed.is_empty() {
             return order;
         }

@@ -45,4 +45,16 @@ impl Matching for Model {
     async fn joints(&self) -> Result<BTreeMap<CustomerKey, i32>, Error> {
         Ok(BTreeMap::new())
     }
+
+    async fn oversized(&self, _size_max: usize, _limit: usize) -> Result<Vec<(CustomerKey, u64)>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn parted(&self) -> Result<Vec<RecordId>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn forget_parted(&self, _records: &[RecordId]) -> Result<(), Error> {
+        Ok(())
+    }
 }
