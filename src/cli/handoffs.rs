@@ -183,11 +183,8 @@ impl Show for Board {
 }
 
 fn part(count: u64, total: u64) -> String {
-    if total == 0 {
-        String::new()
-    } else {
-        format!(" ({} %)", count * 100 / total)
-    }
+    let percent = (count * 100).checked_div(total);
+    percent.map_or_else(String::new, |percent| format!(" ({percent} %)"))
 }
 
 fn span(spread: Spread, ms: u64) -> String {

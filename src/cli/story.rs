@@ -171,6 +171,5 @@ fn shown(passage: &Passage) -> String {
         (State::Accepted, _, Some(accepted)) => format!("taken on by agent {} ({})", accepted.owner, accepted.record),
         (_, Some(proof), _) => format!("{late}arrived: {proof}"),
         (state, None, _) => state.as_str().to_owned(),
-        (state, _, None) => state.as_str().to_owned(),
     }
 }

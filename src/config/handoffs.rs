@@ -273,9 +273,13 @@ impl Read<'_> {
             };
             self.tell(name, "carry", message, hint);
         }
+        if !spec.can_get {
+            let message = format!("{to} cannot be read by id, so nothing could be proven to have arrived there");
+            self.tell(name, "to", message, String::new());
+        }
         let system = self.config.systems.get(&to.system);
         let own = system.and_then(|system| system.streams.get(&to.stream)?.create);
-        let create = own.or(system.map(|system| system.create));
+        let create = own.or_else(|| system.map(|system| system.create));
         if handoff.create && create == Some(Create::Never) {
             let message = format!("`create: true`, but Nivel may make nothing in {to}");
             let hint = format!(

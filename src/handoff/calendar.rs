@@ -39,7 +39,7 @@ impl Calendar {
         holidays: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, BadCalendar> {
         let zone = TimeZone::get(zone)
-            .map_err(|_| BadCalendar(format!("`{zone}` is not a time zone such as Europe/Helsinki")))?;
+            .map_err(|_why| BadCalendar(format!("`{zone}` is not a time zone such as Europe/Helsinki")))?;
         let mut week: [Vec<(Time, Time)>; 7] = Default::default();
         for (days, text) in hours {
             let times = times(text)?;
@@ -55,7 +55,7 @@ impl Calendar {
         }
         let date = |text: &str| {
             let date = text.parse::<Date>();
-            date.map_err(|_| BadCalendar(format!("`{text}` is not a day such as 2026-12-24")))
+            date.map_err(|_why| BadCalendar(format!("`{text}` is not a day such as 2026-12-24")))
         };
         Ok(Self {
             zone,
@@ -142,7 +142,7 @@ fn times(text: &str) -> Result<Vec<(Time, Time)>, BadCalendar> {
         let (start, end) = part.split_once('-').ok_or_else(wrong)?;
         let time = |text: &str| match text.trim() {
             "24:00" => Ok(Time::constant(23, 59, 59, 999_999_999)),
-            text => Time::strptime("%H:%M", text).map_err(|_| wrong()),
+            text => Time::strptime("%H:%M", text).map_err(|_why| wrong()),
         };
         let span = (time(start)?, time(end)?);
         if span.0 >= span.1 || spans.last().is_some_and(|before| before.1 > span.0) {

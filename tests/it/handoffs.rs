@@ -56,87 +56,95 @@ fn emails(tool: &nivel::sandbox::Tool) -> Vec<String> {
     emails
 }
 
-#[tokio::test]
-async fn a_lead_arrives_in_sales_and_with_a_won_deal_in_support_and_both_are_proven() {
+/// Ana is handed over from the beginning.
+async fn with_ana() -> (Trial, String) {
     let trial = trial().await;
+    trial
+        .sandbox
+        .hubspot
+        .create(&contact("ana@example.com", "salesqualifiedlead"));
+    trial.sync().await;
+    assert_eq!(emails(&trial.sandbox.pipedrive), ["ana@example.com"]);
+    let ana = trial.sandbox.pipedrive.people()[0].id.clone();
+    (trial, ana)
+}
+
+async fn states(trial: &Trial, rule: &str) -> Vec<String> {
+    let rows = passages(trial, rule).await;
+    rows.into_iter().map(|row| row[0].clone()).collect()
+}
+
+fn arrived(record: &str, was_there: bool) -> Vec<String> {
+    ["delivered", record, if was_there { "true" } else { "false" }, ""]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+#[tokio::test]
+async fn a_lead_arrives_in_sales_with_proof_and_is_taken_on() {
+    let (trial, ana) = with_ana().await;
     let tools = &trial.sandbox;
-    tools.hubspot.create(&contact("ana@example.com", "salesqualifiedlead"));
+    assert!(emails(&tools.zendesk).is_empty(), "only who is handed over is made");
+    assert_eq!(
+        passages(&trial, "lead-to-sales").await,
+        [arrived(&format!("sales/person/{ana}"), true)]
+    );
     let bo = tools.hubspot.create(&contact("bo@example.com", "lead"));
     trial.sync().await;
-    assert_eq!(
-        emails(&tools.pipedrive),
-        ["ana@example.com"],
-        "only who is handed over is made"
-    );
-    assert!(emails(&tools.zendesk).is_empty());
-    let ana = tools.pipedrive.people()[0].id.clone();
-    let was_there = vec![vec![
-        "delivered".to_owned(),
-        format!("sales/person/{ana}"),
-        "true".into(),
-        String::new(),
-    ]];
-    assert_eq!(passages(&trial, "lead-to-sales").await, was_there);
-
+    assert_eq!(emails(&tools.pipedrive), ["ana@example.com"]);
     tools
         .hubspot
         .edit(&bo, &json!({"lifecyclestage": "salesqualifiedlead"}))
         .unwrap();
-    let deal = tools.pipedrive.add_activity(
-        "deal",
-        &json!({"title": "First", "person_id": ana.parse::<u64>().unwrap()}),
-    );
     trial.sync().await;
     assert_eq!(emails(&tools.pipedrive), ["ana@example.com", "bo@example.com"]);
     let board = read(&trial, &["handoffs"]).await;
     let lead = &board["rules"]["lead-to-sales"];
-    assert_eq!(
-        (&lead["total"], &lead["delivered"], &lead["was_there"]),
-        (&json!(2), &json!(2), &json!(1)),
-        "{board}"
-    );
+    let counts = (&lead["total"], &lead["delivered"], &lead["was_there"]);
+    assert_eq!(counts, (&json!(2), &json!(2), &json!(1)), "{board}");
     assert_eq!(lead["to_delivery"]["count"], json!(1), "what was there is not measured");
-    assert_eq!(board["rules"]["deal-to-support"], Value::Null, "the deal is not won");
-
-    assert!(tools.pipedrive.edit_activity("deal", &deal, &json!({"status": "won"})));
     tools.pipedrive.edit(&ana, &json!({"owner_id": 7})).unwrap();
+    trial.sync().await;
+    assert_eq!(
+        states(&trial, "lead-to-sales").await,
+        ["accepted", "delivered"],
+        "somebody has taken Ana on"
+    );
+}
+
+#[tokio::test]
+async fn a_won_deal_brings_the_customer_to_support_and_one_timeline_tells_it() {
+    let (trial, ana) = with_ana().await;
+    let tools = &trial.sandbox;
+    let person = ana.parse::<u64>().unwrap();
+    let deal = tools
+        .pipedrive
+        .add_activity("deal", &json!({"title": "First", "person_id": person}));
+    trial.sync().await;
+    assert!(
+        passages(&trial, "deal-to-support").await.is_empty(),
+        "the deal is not won"
+    );
+    assert!(tools.pipedrive.edit_activity("deal", &deal, &json!({"status": "won"})));
     trial.sync().await;
     assert_eq!(emails(&tools.zendesk), ["ana@example.com"]);
     let user = tools.zendesk.people()[0].id.clone();
-    let arrived = vec![vec![
-        "delivered".to_owned(),
-        format!("support/user/{user}"),
-        "false".into(),
-        String::new(),
-    ]];
-    assert_eq!(passages(&trial, "deal-to-support").await, arrived);
-    let states: Vec<String> = passages(&trial, "lead-to-sales")
-        .await
-        .into_iter()
-        .map(|row| row[0].clone())
-        .collect();
-    assert_eq!(states, ["accepted", "delivered"], "somebody has taken Ana on");
-
-    tools.zendesk.add_activity(
-        "ticket",
-        &json!({"subject": "Help", "requester_id": user.parse::<u64>().unwrap(), "assignee_id": 3}),
-    );
-    let quiet: Vec<usize> = nivel::sandbox::ToolName::ALL
-        .iter()
-        .map(|name| tools.tool(*name).history().len())
-        .collect();
-    trial.sync().await;
-    let after: Vec<usize> = nivel::sandbox::ToolName::ALL
-        .iter()
-        .map(|name| tools.tool(*name).history().len())
-        .collect();
-    assert_eq!(after, quiet, "nothing is written twice");
     assert_eq!(
-        passages(&trial, "deal-to-support").await[0][0],
-        "accepted",
+        passages(&trial, "deal-to-support").await,
+        [arrived(&format!("support/user/{user}"), false)]
+    );
+
+    let ticket = json!({"subject": "Help", "requester_id": user.parse::<u64>().unwrap(), "assignee_id": 3});
+    tools.zendesk.add_activity("ticket", &ticket);
+    let writes = || nivel::sandbox::ToolName::ALL.map(|name| tools.tool(name).history().len());
+    let quiet = writes();
+    trial.sync().await;
+    assert_eq!(writes(), quiet, "nothing is written twice");
+    assert_eq!(
+        states(&trial, "deal-to-support").await,
+        ["accepted"],
         "the ticket has an owner"
     );
-
     let story = trial.nivel(&["customer", "timeline", "ana@example.com"], None).await;
     let story = String::from_utf8(story.stdout).unwrap();
     for said in [
@@ -330,7 +338,7 @@ fn count_in_the_tools(trial: &Trial) -> (usize, usize) {
         .filter_map(|deal| {
             people
                 .iter()
-                .find(|person| person.id == deal["person_id"].to_string())?
+                .find(|person| deal["person_id"].as_u64() == person.id.parse().ok())?
                 .email
                 .clone()
         })
@@ -406,7 +414,7 @@ async fn customers_walk_the_funnel_through_faults_and_kills_and_the_tools_count_
         last.iter().all(|row| row[0] == "delivered" || row[0] == "accepted"),
         "{board}"
     );
-    let is_there = |record: &str| match record.split_once("/person/").or(record.split_once("/user/")) {
+    let is_there = |record: &str| match record.split_once("/person/").or_else(|| record.split_once("/user/")) {
         Some(("sales", id)) => tools.pipedrive.person(id).is_some(),
         Some((_, id)) => tools.zendesk.person(id).is_some(),
         None => false,

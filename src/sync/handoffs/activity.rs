@@ -48,6 +48,8 @@ impl Engine {
             .stream(&stream.system, &stream.stream)
             .map(|rules| &rules.spec);
         let Some(spec) = spec else { return Ok(()) };
+        // What a stream says when it is read for the first time was so already.
+        let is_first_look = self.ledger.stream(stream).await?.initial_done_at.is_none();
         let gate = self.gate.lock().await;
         for _ in 0..FOLDS_MAX {
             let now = self.clock.now();
@@ -60,7 +62,7 @@ impl Engine {
                 .collect();
             if !self.rules.handoffs.is_empty() && !commit.activities.is_empty() {
                 let view = self.view(ask(&commit.activities)).await?;
-                self.follow_activities(view, &mut commit);
+                self.follow_activities(view, is_first_look, &mut commit);
             }
             if let Some(behind) = behind {
                 behind.join(&mut commit);
@@ -81,13 +83,18 @@ impl Engine {
     }
 
     /// What the news about activities mean for the handoffs of everybody in the view.
-    fn follow_activities(&self, mut view: View, commit: &mut Commit) {
+    fn follow_activities(&self, mut view: View, is_first_look: bool, commit: &mut Commit) {
         for activity in &commit.activities {
             view.activities.insert(activity.id.clone(), activity.clone());
         }
         let now = commit.at;
         let affected = everybody(&view);
+        let cause = commit.cause.clone();
+        if is_first_look {
+            commit.cause = Cause::FirstReading;
+        }
         consequences(&view, &affected, &self.rules, &self.survivorship, now, commit);
+        commit.cause = cause;
     }
 }
 
