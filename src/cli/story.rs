@@ -84,6 +84,13 @@ impl Story {
         });
     }
 
+    /// One sync, a moment later: some tools tell time in whole seconds.
+    async fn pass(&self) -> Result<(), Failed> {
+        self.sandbox.advance(2_000);
+        self.engine.sync(None).await?;
+        Ok(())
+    }
+
     /// The latest passage of a rule.
     async fn latest(&self, rule: &str) -> Result<Option<Passage>, Failed> {
         let of = PassagesOf {
@@ -104,28 +111,28 @@ impl Story {
     }
 
     async fn walk(&mut self) -> Result<(), Failed> {
-        self.sandbox.hubspot.create(&contact("lia@example.com", "Lia"));
-        self.engine.sync(None).await?;
+        self.sandbox.marketing().create(&contact("lia@example.com", "Lia"));
+        self.pass().await?;
         self.told("marketing qualifies Lia", "lead-to-sales").await?;
         let person = self
             .sandbox
-            .pipedrive
+            .sales()
             .people()
             .first()
             .and_then(|person| person.id.parse::<u64>().ok());
         let deal = json!({"title": "Lia's first order", "person_id": person, "status": "won"});
-        self.sandbox.pipedrive.add_activity("deal", &deal);
-        self.engine.sync(None).await?;
+        self.sandbox.sales().add_activity("deal", &deal);
+        self.pass().await?;
         self.told("sales wins a deal with her", "deal-to-support").await?;
         let user = self
             .sandbox
-            .zendesk
+            .support()
             .people()
             .first()
             .and_then(|person| person.id.parse::<u64>().ok());
         let ticket = json!({"subject": "How do I begin?", "requester_id": user, "assignee_id": 12});
-        self.sandbox.zendesk.add_activity("ticket", &ticket);
-        self.engine.sync(None).await?;
+        self.sandbox.support().add_activity("ticket", &ticket);
+        self.pass().await?;
         self.told("she asks, and an agent takes the ticket", "deal-to-support")
             .await
     }
@@ -135,8 +142,8 @@ impl Story {
             .method("POST")
             .path("/api/v2/persons")
             .times(u32::MAX);
-        self.sandbox.pipedrive.set_faults(vec![down]);
-        self.sandbox.hubspot.create(&contact("max@example.com", "Max"));
+        self.sandbox.sales().set_faults(vec![down]);
+        self.sandbox.marketing().create(&contact("max@example.com", "Max"));
         self.engine.pull_system("marketing").await?;
         self.engine.push_due(&StreamId::new("sales", "person")).await?;
         let Some(lost) = self.latest("lead-to-sales").await? else {
@@ -155,8 +162,8 @@ impl Story {
             "not late"
         };
         self.tell("the sales tool is down, marketing qualifies Max", then);
-        self.sandbox.pipedrive.set_faults(Vec::new());
-        self.engine.sync(None).await?;
+        self.sandbox.sales().set_faults(Vec::new());
+        self.pass().await?;
         self.told("the sales tool is back", "lead-to-sales").await
     }
 }

@@ -121,3 +121,74 @@ fn is_open(activity: &Activity) -> bool {
         .text("status")
         .is_none_or(|status| !ENDED.contains(&status))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::super::passage::State;
+    use super::*;
+    use crate::model::{CustomerKey, Fields, Kind, StreamId};
+
+    fn passage(id: &str, state: State) -> Passage {
+        Passage {
+            id: id.into(),
+            rule: "owner-change".into(),
+            customer: CustomerKey {
+                id: uuid::Uuid::from_u128(1),
+                kind: Kind::Person,
+            },
+            activity: None,
+            opened_at: UnixMillis(0),
+            due_at: UnixMillis(1),
+            state,
+            was_there: false,
+            changed: [("owner".into(), (Value::text("7"), None))].into(),
+            stop: None,
+            proof: None,
+            delivered_at: None,
+            accepted: None,
+            note: None,
+            lapsed_at: None,
+        }
+    }
+
+    fn deal(id: &str, status: &str, day: i64) -> Activity {
+        let said = [("status", status), ("subject", id)];
+        Activity {
+            id: StreamId::new("crm", "deal").record(id),
+            holders: BTreeSet::new(),
+            fields: Fields(
+                said.map(|(name, text)| (name.into(), Value::text(text)))
+                    .into_iter()
+                    .collect::<BTreeMap<_, _>>(),
+            ),
+            at: UnixMillis(day * 86_400_000),
+            updated_at: None,
+            seen_at: UnixMillis(0),
+            deleted_at: None,
+        }
+    }
+
+    #[test]
+    fn a_note_tells_what_changed_and_what_is_open_and_can_be_found_again() {
+        let passage = passage("h1", State::Open);
+        let (other, done) = (
+            self::passage("h2", State::Stopped),
+            self::passage("h3", State::Accepted),
+        );
+        let (old, new, won) = (deal("Old", "open", 1), deal("New", "open", 2), deal("Won", "won", 3));
+        let passages = [&passage, &other, &done];
+        let text = compose(&passage, NoteKind::OpenItems, &[&old, &won, &new], &passages);
+        let expected = "Handed over by owner-change\nowner: 7 → -\n1970-01-03 crm/deal New: open\n1970-01-02 crm/deal Old: open\n\
+                        not arrived yet: owner-change\n[nivel h1]";
+        assert_eq!(text, expected);
+        assert!(compose(&passage, NoteKind::Timeline, &[&won], &passages).contains("Won: won"));
+        let many: Vec<Activity> = (0..13).map(|day| deal("x", "open", day)).collect();
+        let text = compose(&passage, NoteKind::Timeline, &many.iter().collect::<Vec<_>>(), &[]);
+        assert!(
+            text.contains("and 3 older ones") && text.ends_with(&marker(&passage)),
+            "{text}"
+        );
+    }
+}

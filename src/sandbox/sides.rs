@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
+use super::Sandbox;
 use super::history::{By, Event};
 use super::store::{Act, Shape, Stamps, Store};
 use super::tool::Tool;
@@ -105,6 +106,26 @@ impl Tool {
         let list = |store: &mut Store| store.history.clone();
         let sides = self.service.vendor.sides();
         sides.and_then(|sides| sides.with(kind, list)).unwrap_or_default()
+    }
+}
+
+impl Sandbox {
+    /// The tool of the marketing team.
+    #[must_use]
+    pub fn marketing(&self) -> &Tool {
+        &self.hubspot
+    }
+
+    /// The tool of the sales team.
+    #[must_use]
+    pub fn sales(&self) -> &Tool {
+        &self.pipedrive
+    }
+
+    /// The tool of the support team.
+    #[must_use]
+    pub fn support(&self) -> &Tool {
+        &self.zendesk
     }
 }
 

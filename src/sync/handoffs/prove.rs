@@ -8,8 +8,8 @@ use compact_str::CompactString;
 use super::activity::everybody;
 use crate::connector::limits::{Lane, in_lane};
 use crate::handoff::{Passage, Standing, State};
-use crate::ledger::{Ask, Cause, Commit, Error as LedgerError, PassagesOf, View, content_hash, content_hash_of};
-use crate::model::{CustomerKey, Incoming, RecordId, StreamId, UnixMillis};
+use crate::ledger::{Ask, Cause, Commit, Error as LedgerError, PassagesOf, View};
+use crate::model::{CustomerKey, Incoming, Record, RecordId, StreamId, UnixMillis};
 use crate::sync::Engine;
 use crate::sync::consequence::consequences;
 
@@ -91,7 +91,7 @@ impl Engine {
         Ok(read)
     }
 
-    /// The objects that say what their records say.
+    /// The objects that say what Nivel wrote to them.
     async fn same(
         &self,
         stream: &StreamId,
@@ -106,9 +106,8 @@ impl Engine {
         let view = self.view(ask).await?;
         let says_so = |(id, one): (RecordId, &Incoming)| {
             let (record, _) = view.records.get(&id)?;
-            let is_same = one.problem.is_none()
-                && content_hash_of(&one.fields, one.deleted, false) == content_hash(record)
-                && record.written_at.is_none_or(|at| at <= asked_at);
+            let is_read = record.written_at.is_none_or(|at| at <= asked_at);
+            let is_same = is_read && one.problem.is_none() && !one.deleted && holds_ours(record, one);
             is_same.then_some((id, asked_at))
         };
         Ok(ids.into_iter().zip(found).filter_map(says_so).collect())
@@ -167,6 +166,12 @@ impl Engine {
         }
         Err(super::does_not_fold("handoffs"))
     }
+}
+
+/// True when an object says everything that Nivel wrote to it.
+fn holds_ours(record: &Record, read: &Incoming) -> bool {
+    let mut written = record.ours.iter().filter(|(_, ours)| !ours.placeholder);
+    written.all(|(name, ours)| read.fields.0.get(name) == Some(&ours.value) || record.asserts(name.as_str()))
 }
 
 fn ask(keys: &[CustomerKey]) -> Ask {
