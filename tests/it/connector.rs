@@ -40,6 +40,14 @@ fn stream(name: ToolName) -> &'static str {
     }
 }
 
+fn connector(name: ToolName) -> &'static str {
+    match name {
+        ToolName::Hubspot => "hubspot",
+        ToolName::Pipedrive => "pipedrive",
+        ToolName::Zendesk => "zendesk",
+    }
+}
+
 impl Scene {
     async fn new() -> Self {
         Self::with(Options::default()).await
@@ -78,12 +86,22 @@ impl Scene {
     }
 
     fn connect_with(&self, name: ToolName, adjust: impl FnOnce(&mut ConnectionSettings)) -> Arc<dyn Connection> {
+        self.connect_as(name, shipped()[connector(name)], adjust)
+    }
+
+    /// By another manifest than the shipped one.
+    fn connect_by(&self, name: ToolName, manifest: &str) -> Arc<dyn Connection> {
+        self.connect_as(name, manifest, |_| {})
+    }
+
+    fn connect_as(
+        &self,
+        name: ToolName,
+        manifest: &str,
+        adjust: impl FnOnce(&mut ConnectionSettings),
+    ) -> Arc<dyn Connection> {
         let options = Options::default();
-        let connector = match name {
-            ToolName::Hubspot => "hubspot",
-            ToolName::Pipedrive => "pipedrive",
-            ToolName::Zendesk => "zendesk",
-        };
+        let connector = connector(name);
         let mut settings = ConnectionSettings::new(connector);
         settings = match name {
             ToolName::Hubspot => settings.with_secret("token", options.hubspot_token),
@@ -102,7 +120,7 @@ impl Scene {
         settings.removals_every = Duration::ZERO;
         settings.bounds.body_max_bytes = 4 << 20;
         adjust(&mut settings);
-        let manifest = Manifest::parse(connector, &small_pages(shipped()[connector])).unwrap();
+        let manifest = Manifest::parse(connector, &small_pages(manifest)).unwrap();
         build(manifest, settings).unwrap_or_else(|problems| panic!("{problems:#?}"))
     }
 

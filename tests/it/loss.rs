@@ -301,3 +301,46 @@ async fn p23_what_we_wrote_and_see_again_is_no_change() {
     }
     assert!(trial.findings(0).is_empty(), "{:#?}", trial.findings(0));
 }
+
+/// Found by asking alone, without a webhook: a flag, a list of removed objects, or absence in a whole sweep.
+#[tokio::test(flavor = "multi_thread")]
+async fn p50_a_deletion_in_any_tool_is_found_by_asking() {
+    for name in ToolName::ALL {
+        let trial = Trial::with(standing(), 50, 8).await;
+        trial.sandbox.advance(600_000);
+        let clock = Arc::new(TestClock::at(nivel::model::UnixMillis(START + 600_000)));
+        let engine = trial.engine(clock.clone(), Arc::new(Silent)).await;
+        let sync = async |seconds: u64| {
+            trial.sandbox.advance(i64::try_from(seconds).unwrap() * 1000);
+            clock.advance(Duration::from_secs(seconds));
+            engine.sync(Some("test")).await.unwrap()
+        };
+        sync(60).await;
+        sync(60).await;
+        let tool = trial.sandbox.tool(name);
+        let [gone, kept] = [0, 1].map(|place| tool.people()[place].id.clone());
+        tool.delete(&gone).unwrap();
+        let made = made(&trial, name);
+        // A day later, every tool was swept whose lists do not tell of removed objects.
+        sync(120).await;
+        sync(25 * 3600).await;
+        let (system, stream) = match name {
+            ToolName::Hubspot => ("marketing", "contact"),
+            ToolName::Pipedrive => ("sales", "person"),
+            ToolName::Zendesk => ("support", "user"),
+        };
+        let id = |remote: &str| nivel::model::StreamId::new(system, stream).record(remote);
+        let ask = nivel::ledger::Ask {
+            records: [id(&gone), id(&kept)].into(),
+            ..nivel::ledger::Ask::default()
+        };
+        let view = engine.ledger().view(ask).await.unwrap();
+        let is_gone = |remote: &str| view.records[&id(remote)].0.deleted_at.is_some();
+        assert_eq!([is_gone(&gone), is_gone(&kept)], [true, false], "{name}");
+        assert_eq!(
+            self::made(&trial, name),
+            made,
+            "{name}: who was deleted is not made again"
+        );
+    }
+}

@@ -184,12 +184,14 @@ async fn p44_a_lead_that_is_converted_lives_on_in_another_stream() {
         let b = scene.tool("b");
         let lead = people(1..2).remove(0).1;
         let mut contact = lead.clone();
-        contact.set("email", nivel::model::Value::Text("anna@other.example".into()));
+        for (field, text) in [("email", "anna@other.example"), ("phone", "+358407654321")] {
+            contact.set(field, nivel::model::Value::Text(text.into()));
+        }
         b.set_all(vec![("L1".into(), lead)]);
         sync(&scene, Some("ana")).await;
         sync(&scene, None).await;
         assert_eq!((scene.tool("a").made(), b.made()), (1, 0));
-        // The tool makes a contact of it, who has another address by now, and says so in the lead alone.
+        // The tool makes a contact of it, who is reached otherwise by now, and says so in the lead alone.
         let before = lead_of(&scene).await.0;
         let into = Some((Some("person".into()), "77".into()));
         let joined = Joined { into, of: Vec::new() };

@@ -202,6 +202,7 @@ const SCARS: &[(u16, &[&str])] = &[
     (
         49,
         &[
+            "p49_a_choice_that_a_custom_field_does_not_have_is_refused_before_the_call",
             "p49_a_field_that_did_not_stick_is_told_with_what_stands_there",
             "p49_a_field_that_the_tool_drops_is_frozen_and_told_and_its_old_value_is_no_news",
         ],
@@ -211,6 +212,7 @@ const SCARS: &[(u16, &[&str])] = &[
         &[
             "p50_p51_what_a_whole_sweep_does_not_meet_is_deleted_and_a_broken_one_deletes_nothing",
             "p50_p51_a_deletion_is_passed_on_after_its_quarantine",
+            "p50_a_deletion_in_any_tool_is_found_by_asking",
         ],
     ),
     (

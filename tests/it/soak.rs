@@ -22,7 +22,7 @@ const PEOPLE: usize = 40;
 /// Everything must be settled after so many hours and syncs.
 const HOURS_MAX: u64 = 24;
 
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 23] = [
     Kind::Throttle(Retry::Seconds(1)),
     Kind::Throttle(Retry::Absent),
     Kind::ServerError,
@@ -38,6 +38,17 @@ const KINDS: [Kind; 15] = [
     Kind::EmptyPage,
     Kind::EqualEdge,
     Kind::ClockSkew { ms: -90_000 },
+    Kind::Redirect,
+    Kind::BlockPage,
+    Kind::TooManyJobs,
+    Kind::StuckJob,
+    Kind::RepeatedCursor,
+    Kind::IndexLag { ms: 30_000 },
+    Kind::SlowDrip {
+        bytes: 700,
+        pause_ms: 1,
+    },
+    Kind::HugeBody { bytes: 1 << 20 },
 ];
 
 fn setting(name: &str) -> Option<u64> {

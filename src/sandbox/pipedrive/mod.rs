@@ -278,12 +278,14 @@ fn answer(store: &Store, id: u64, status: u16) -> Reply {
     })
 }
 
-/// `GET /v2/personFields` (spec of version 2): the account has one field of its own.
+/// `GET /v2/personFields` (spec of version 2): the account has two fields of its own.
 fn fields() -> Reply {
     let field = |name: &str, code: &str, kind: &str, is_custom: bool| json!({"field_name": name, "field_code": code, "field_type": kind, "options": null, "is_custom_field": is_custom});
     let data = [
         field("Name", "name", "varchar", false),
         field("Tier", "dcf558aac1ae4e8c4f849ba5e668430d8df9be12", "varchar", true),
+        json!({"field_name": "Interests", "field_code": "0123456789abcdef0123456789abcdef01234567", "field_type": "set", "is_custom_field": true,
+            "options": [{"id": 12, "label": "Sauna"}, {"id": 13, "label": "Skiing"}, {"id": 14, "label": "Silence"}]}),
     ];
     Reply::json(
         200,

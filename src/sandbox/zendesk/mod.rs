@@ -188,7 +188,7 @@ impl Vendor for Zendesk {
             ("GET", "users") => reads::list(store, ask),
             ("POST", "users") => Self::create(store, ask),
             ("GET", "users/me") => reads::me(),
-            ("GET", "user_fields") => Reply::json(200, json!({"user_fields": [], "next_page": null, "count": 0})),
+            ("GET", "user_fields") => reads::fields(),
             ("GET", "users/show_many") => reads::show_many(store, ask),
             ("GET", "users/search") => reads::search(store, ask),
             ("POST", "users/create_or_update") => Self::create_or_update(store, ask),

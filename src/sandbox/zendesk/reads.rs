@@ -209,6 +209,13 @@ pub(super) fn search(store: &Store, ask: &Ask) -> Reply {
     listed(&found.take(LIST_MAX).collect::<Vec<_>>())
 }
 
+/// `GET /user_fields` (spec `ListUserFields`): the account has one field of its own.
+pub(super) fn fields() -> Reply {
+    let option = |value: &str| json!({"name": value, "value": value});
+    let tier = json!({"key": "tier", "title": "Tier", "type": "dropdown", "custom_field_options": [option("gold"), option("silver")]});
+    Reply::json(200, json!({"user_fields": [tier], "next_page": null, "count": 1}))
+}
+
 /// The agent the token belongs to (spec `ShowCurrentUser`).
 pub(super) fn me() -> Reply {
     let user = json!({

@@ -57,35 +57,82 @@ async fn h1_5_a_page_that_blocks_is_waited_out() {
     assert_eq!(failure.class, Class::Throttle, "no missing right: {failure}");
 }
 
+const HASH: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// A connection whose manifest maps one more field, as an admin writes it into a copy of the shipped one.
+fn connect_mapped(scene: &Scene, name: ToolName, field: &str) -> Arc<dyn Connection> {
+    let before = match name {
+        ToolName::Hubspot => "      company: ",
+        ToolName::Pipedrive => "      job_title: {",
+        ToolName::Zendesk => "      suspended: {",
+    };
+    let shipped = shipped()[connector(name)];
+    let mapped = shipped.replace(before, &format!("      {field}\n{before}"));
+    assert_ne!(mapped, shipped, "the manifest is spelled in another way now");
+    scene.connect_by(name, &mapped)
+}
+
 #[tokio::test]
 async fn h1_5_a_list_is_emptied_with_null() {
     let scene = Scene::new().await;
-    let hash = "0123456789abcdef0123456789abcdef01234567";
-    let shipped = shipped()["pipedrive"];
-    let mapped = shipped.replace(
-        "      job_title: {to: job_title",
-        &format!("      interests: {{to: custom_fields.{hash}, type: set}}\n      job_title: {{to: job_title"),
-    );
-    assert_ne!(mapped, shipped, "the manifest is spelled in another way now");
     let tool = scene.tool(ToolName::Pipedrive);
-    let id = tool.seed(&json!({"name": "Ana Li", "custom_fields": {hash: ["12", "13"]}}), 1, 1);
-    let mut settings = ConnectionSettings::new("pipedrive").with_secret("token", Options::default().pipedrive_token);
-    settings.base = Some(scene.base(ToolName::Pipedrive));
-    settings.clock = scene.clock.clone();
-    settings.timer = scene.timer.clone();
-    let connection = build(Manifest::parse("pipedrive", &mapped).unwrap(), settings).unwrap();
-    let interests = |value: Option<Value>| Operation {
-        fields: BTreeMap::from([(FieldName::from("interests"), value)]),
-        ..update(1, &id, "interests", "")
-    };
+    let id = tool.seed(&json!({"name": "Ana Li", "custom_fields": {HASH: ["12", "13"]}}), 1, 1);
+    let field = format!("interests: {{to: custom_fields.{HASH}, type: set}}");
+    let connection = connect_mapped(&scene, ToolName::Pipedrive, &field);
     for empty in [None, Some(Value::Set(BTreeSet::new()))] {
         let filled = Some(Value::Set(["14".into()].into()));
         for wanted in [filled, empty] {
-            let outcomes = connection.write("person", &[interests(wanted.clone())]).await;
+            let outcomes = connection
+                .write("person", &[change(&id, "interests", wanted.clone())])
+                .await;
             assert!(outcomes[0].is_ok(), "{wanted:?}: {outcomes:?}");
         }
-        let left = &tool.person(&id).unwrap().raw["custom_fields"][hash];
+        let left = &tool.person(&id).unwrap().raw["custom_fields"][HASH];
         assert!(left.is_null(), "{left}");
+    }
+}
+
+fn change(id: &str, field: &str, value: Option<Value>) -> Operation {
+    Operation {
+        fields: BTreeMap::from([(FieldName::from(field), value)]),
+        ..update(1, id, field, "")
+    }
+}
+
+#[tokio::test]
+async fn p49_a_choice_that_a_custom_field_does_not_have_is_refused_before_the_call() {
+    let scene = Scene::new().await;
+    let interests = format!("choice: {{to: custom_fields.{HASH}, type: set, picklist: true}}");
+    let set = |items: &[&str]| Some(Value::Set(items.iter().map(|item| (*item).into()).collect()));
+    let cases = [
+        (
+            ToolName::Pipedrive,
+            interests.as_str(),
+            set(&["12", "14"]),
+            set(&["12", "99"]),
+        ),
+        (
+            ToolName::Zendesk,
+            "choice: {to: user_fields.tier, picklist: true}",
+            Some(text("gold")),
+            Some(text("brass")),
+        ),
+    ];
+    for (name, field, listed, unlisted) in cases {
+        let tool = scene.tool(name);
+        let id = tool.seed(&json!({"name": "Ana Li"}), 1, 1);
+        let connection = connect_mapped(&scene, name, field);
+        let good = connection.write(stream(name), &[change(&id, "choice", listed)]).await;
+        assert!(good[0].is_ok(), "{name}: {good:?}");
+        let before = tool.history().len();
+        let bad = connection.write(stream(name), &[change(&id, "choice", unlisted)]).await;
+        let failure = bad[0].as_ref().unwrap_err();
+        assert_eq!(
+            (failure.class, failure.problem.code),
+            (Class::Invalid, Code::NotInList),
+            "{name}"
+        );
+        assert_eq!(tool.history().len(), before, "{name}: nothing was sent");
     }
 }
 
