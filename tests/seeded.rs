@@ -3,7 +3,7 @@
 //! Usage: `NIVEL_BUG=cursor-first NIVEL_FAULT=kill-before:7 seeded nivel.yaml` does one sync. Built by `cargo test`; never
 //! part of the product.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,9 +15,10 @@ use nivel::error::Problem;
 use nivel::fault;
 use nivel::handoff::Passage;
 use nivel::ledger::{
-    Arrival, Ask, ChangeRow, Commit, ContentHash, Decision, Dropped, DueWrites, Error, Handoffs, Head, Inbox,
-    InboxState, Keep, Known, Landed, Ledger, Matching, NewEvent, PassageCount, PassagesOf, Request, Review, Run,
-    StreamState, SweepStage, Target, Totals, View, Waiting, Write, WriteChange, WriteState,
+    Arrival, Ask, Census, ChangeRow, Commit, ContentHash, Counting, Decision, Dropped, DueWrites, Erasure, Error,
+    Handoffs, Head, Inbox, InboxState, Keep, Known, Landed, Ledger, Mark, Matching, NewEvent, PassageCount, PassagesOf,
+    Privacy, Request, Review, Run, StreamState, SweepStage, Target, Totals, Traces, View, Waiting, Write, WriteChange,
+    WriteState,
 };
 use nivel::model::{Activity, Customer, CustomerKey, Record, RecordId, StreamId, SystemClock, UnixMillis};
 use nivel::sync::{Engine, Silent};
@@ -296,6 +297,13 @@ async fn sync(config: &PathBuf, env: &BTreeMap<String, String>, bug: Bug) -> Res
 }
 
 #[async_trait]
+impl Counting for Seeded {
+    async fn census(&self, here: &[StreamId], there: &[StreamId]) -> Result<Census, Error> {
+        self.inner.census(here, there).await
+    }
+}
+
+#[async_trait]
 impl Matching for Seeded {
     async fn unmatched(&self, limit: usize) -> Result<Option<(i64, Vec<Known>)>, Error> {
         self.inner.unmatched(limit).await
@@ -374,5 +382,48 @@ impl Handoffs for Seeded {
 
     async fn to_look_at(&self, now: UnixMillis, limit: usize) -> Result<Vec<CustomerKey>, Error> {
         self.inner.to_look_at(now, limit).await
+    }
+}
+
+#[async_trait]
+impl Privacy for Seeded {
+    async fn traces(&self, customer: &CustomerKey) -> Result<Traces, Error> {
+        self.inner.traces(customer).await
+    }
+
+    async fn begin_erasure(&self, erasure: Erasure, marks: Vec<Mark>) -> Result<i64, Error> {
+        self.inner.begin_erasure(erasure, marks).await
+    }
+
+    async fn note_erasure(&self, erasure: Erasure, marks: Vec<Mark>) -> Result<(), Error> {
+        self.inner.note_erasure(erasure, marks).await
+    }
+
+    async fn erasures(&self, open: bool) -> Result<Vec<Erasure>, Error> {
+        self.inner.erasures(open).await
+    }
+
+    async fn suppression(&self) -> Result<BTreeSet<Mark>, Error> {
+        self.inner.suppression().await
+    }
+
+    async fn note_suppressed(&self, met: Vec<(StreamId, Mark)>, at: UnixMillis) -> Result<(), Error> {
+        self.inner.note_suppressed(met, at).await
+    }
+
+    async fn count_suppressed(&self, stream: &StreamId) -> Result<u64, Error> {
+        self.inner.count_suppressed(stream).await
+    }
+
+    async fn blank_events(&self, events: Vec<i64>) -> Result<(), Error> {
+        self.inner.blank_events(events).await
+    }
+
+    async fn purge(&self, erasure: Erasure, traces: Traces, values: Vec<String>) -> Result<(), Error> {
+        self.inner.purge(erasure, traces, values).await
+    }
+
+    async fn scrub(&self) -> Result<bool, Error> {
+        self.inner.scrub().await
     }
 }

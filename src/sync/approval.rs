@@ -48,6 +48,9 @@ pub(super) fn setup_of(rules: &Rules) -> String {
                 let removal = [rules.own, rules.allows_final_deletes].map(|flag| flag.to_string());
                 line(&[name.to_string(), stream.to_string(), removal.join(" ")]);
             }
+            if rules.allows_unsubscribing {
+                line(&[name.to_string(), stream.to_string(), "unsubscribe".to_owned()]);
+            }
         }
     }
     for (field, rule) in &rules.fields {
@@ -57,6 +60,9 @@ pub(super) fn setup_of(rules: &Rules) -> String {
     for rule in &rules.handoffs {
         let said = (&rule.to, rule.when.text(), rule.create, &rule.carry, rule.note);
         line(&[rule.name.to_string(), format!("{said:?}")]);
+    }
+    for (field, roles) in &rules.share {
+        line(&[field.to_string(), format!("share {roles:?}")]);
     }
     if let Some(matching) = &rules.matching {
         line(&[format!("{matching:?}")]);

@@ -6,11 +6,13 @@
 mod apply;
 mod arrival;
 mod brake;
+mod census;
 mod handoff;
 mod inbox;
 mod matching;
 mod note;
 mod outbox;
+mod privacy;
 mod read;
 mod records;
 mod request;

@@ -2,9 +2,11 @@
 
 mod arrival;
 mod brake;
+mod census;
 mod handoffs;
 mod matching;
 mod outbox;
+mod privacy;
 mod sweep;
 mod view;
 
