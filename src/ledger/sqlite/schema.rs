@@ -21,9 +21,9 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0007_deletes", include_str!("migrations/0007_deletes.sql")),
     ("0009_match", include_str!("migrations/0009_match.sql")),
     ("0011_frozen", include_str!("migrations/0011_frozen.sql")),
-    ("0012_handoffs", include_str!("migrations/0012_handoffs.sql")),
     ("0015_parted", include_str!("migrations/0015_parted.sql")),
     ("0013_privacy", include_str!("migrations/0013_privacy.sql")),
+    ("0012_handoffs", include_str!("migrations/0012_handoffs.sql")),
 ];
 
 /// Brings the schema up to date.
