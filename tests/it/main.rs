@@ -23,6 +23,7 @@ mod neutral;
 mod scars;
 mod scene;
 mod soak;
+mod specs;
 mod tidy;
 mod traps;
 mod trial;
