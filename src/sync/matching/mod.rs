@@ -88,6 +88,11 @@ impl Engine {
         self.match_with(rules, &mut memory).await
     }
 
+    /// Forgets everything that was in memory: it is made anew from the ledger.
+    pub(super) async fn forget_match(&self) {
+        *self.matching.memory.lock().await = Memory::default();
+    }
+
     /// True when another process compared all records by these rules, and none came since: then they need not be read.
     async fn is_matched(&self) -> Result<bool, LedgerError> {
         let done = self.ledger.setting(DONE).await?;
