@@ -7,6 +7,7 @@ pub mod error;
 pub mod fault;
 pub mod model;
 
+pub mod handoff;
 pub mod identity;
 pub mod manifest;
 pub mod merge;

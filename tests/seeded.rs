@@ -13,12 +13,14 @@ use compact_str::CompactString;
 use nivel::config::{Config, environment};
 use nivel::error::Problem;
 use nivel::fault;
+use nivel::handoff::Passage;
 use nivel::ledger::{
-    Arrival, Ask, Census, ChangeRow, Commit, Counting, Decision, Dropped, DueWrites, Erasure, Error, Head, Inbox,
-    InboxState, Keep, Known, Landed, Ledger, Mark, Matching, NewEvent, Privacy, Request, Review, Run, StreamState,
-    SweepStage, Target, Totals, Traces, View, Waiting, Write, WriteChange, WriteState,
+    Arrival, Ask, Census, ChangeRow, Commit, ContentHash, Counting, Decision, Dropped, DueWrites, Erasure, Error,
+    Handoffs, Head, Inbox, InboxState, Keep, Known, Landed, Ledger, Mark, Matching, NewEvent, PassageCount, PassagesOf,
+    Privacy, Request, Review, Run, StreamState, SweepStage, Target, Totals, Traces, View, Waiting, Write, WriteChange,
+    WriteState,
 };
-use nivel::model::{Customer, CustomerKey, Record, RecordId, StreamId, SystemClock, UnixMillis};
+use nivel::model::{Activity, Customer, CustomerKey, Record, RecordId, StreamId, SystemClock, UnixMillis};
 use nivel::sync::{Engine, Silent};
 
 /// What is wrong on purpose.
@@ -349,6 +351,37 @@ impl Matching for Seeded {
 
     async fn forget_parted(&self, records: &[RecordId]) -> Result<(), Error> {
         self.inner.forget_parted(records).await
+    }
+}
+
+#[async_trait]
+impl Handoffs for Seeded {
+    async fn activity_heads(&self, ids: &[RecordId]) -> Result<Vec<Option<ContentHash>>, Error> {
+        self.inner.activity_heads(ids).await
+    }
+
+    async fn activities_of(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<Activity>, Error> {
+        self.inner.activities_of(customer, limit).await
+    }
+
+    async fn count_activities(&self) -> Result<u64, Error> {
+        self.inner.count_activities().await
+    }
+
+    async fn passages(&self, of: &PassagesOf, after: Option<&str>, limit: usize) -> Result<Vec<Passage>, Error> {
+        self.inner.passages(of, after, limit).await
+    }
+
+    async fn passage_counts(&self, now: UnixMillis) -> Result<Vec<PassageCount>, Error> {
+        self.inner.passage_counts(now).await
+    }
+
+    async fn passages_of(&self, customer: &CustomerKey) -> Result<Vec<Passage>, Error> {
+        self.inner.passages_of(customer).await
+    }
+
+    async fn to_look_at(&self, now: UnixMillis, limit: usize) -> Result<Vec<CustomerKey>, Error> {
+        self.inner.to_look_at(now, limit).await
     }
 }
 

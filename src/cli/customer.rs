@@ -14,6 +14,7 @@ use super::output::{Exit, Show, count, line, table, wide_table};
 use super::past::{Past, moment};
 use super::plan::target_text;
 use super::sync::state_word;
+use super::timeline::Timeline;
 use super::why::Why;
 use crate::error::{Code, Problem};
 use crate::ledger::{Ask, ChangeRow, Ledger, View, Write};
@@ -30,6 +31,8 @@ pub(super) enum Customer {
     Show(ShowArgs),
     /// Say where a customer's values come from, by which rule, and instead of what
     Why(Why),
+    /// Show what happened with a customer in all tools, in one list
+    Timeline(Timeline),
     /// Make two customers one, for ever
     Merge(Merge),
     /// Take records away from a customer: they are somebody else, for ever
@@ -65,6 +68,7 @@ impl Customer {
         match self {
             Self::Show(args) => args.run(context).await,
             Self::Why(verb) => verb.run(context).await,
+            Self::Timeline(verb) => verb.run(context).await,
             Self::Merge(verb) => verb.run(context).await,
             Self::Split(verb) => verb.run(context).await,
             Self::Pin(verb) => verb.run(context).await,

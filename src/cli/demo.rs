@@ -11,6 +11,7 @@ use super::Failed;
 use super::app::Context;
 use super::output::{Exit, Show, count, line};
 use super::progress::watch;
+use super::story::{self, Step};
 use crate::config::Config;
 use crate::error::{Code, Problem};
 use crate::sandbox::checker::{self, Expectation, Field, Finding, Target};
@@ -75,7 +76,9 @@ impl Demo {
         let second = engine.sync(None).await?;
         drop(engine);
         let findings = checker::check(&served.sandbox, &served.people, &served.truth, &expectation());
+        let handoffs = story::play(context, &dir.join("handoffs")).await?;
         let figures = Figures {
+            handoffs,
             people: served.summary.people,
             first,
             second,
@@ -103,7 +106,7 @@ fn expectation() -> Expectation {
 }
 
 /// Makes the folder with the config; a ledger of a former demo is removed, because its tools are gone.
-fn prepare(dir: &Path, settings: &str) -> Result<Config, Failed> {
+pub(super) fn prepare(dir: &Path, settings: &str) -> Result<Config, Failed> {
     let problem = |why: String| Problem::new(Code::LedgerFull, why).about(dir.display());
     let mark = dir.join(MARK);
     if dir.exists() && !mark.exists() {
@@ -135,6 +138,7 @@ struct Figures {
     first: Summary,
     second: Summary,
     findings: Vec<Finding>,
+    handoffs: Vec<Step>,
     config: PathBuf,
 }
 
@@ -171,11 +175,20 @@ impl Show for Figures {
                 line(&mut text, format_args!("- {finding}"));
             }
         }
+        line(&mut text, "\nhandoffs, told by three empty tools");
+        for step in &self.handoffs {
+            line(&mut text, format_args!("  {step}"));
+        }
         let config = self.config.display();
         line(&mut text, format_args!("\nlook around: nivel status --config {config}"));
         line(
             &mut text,
             format_args!("             nivel customer show --config {config} @"),
+        );
+        let story = self.config.with_file_name("handoffs").join("nivel.yaml");
+        line(
+            &mut text,
+            format_args!("             nivel handoffs --config {}", story.display()),
         );
         text
     }

@@ -16,6 +16,7 @@ mod erase;
 mod explain;
 mod fields;
 mod frozen;
+mod handoffs;
 mod history;
 mod identity;
 mod init;
@@ -30,7 +31,9 @@ mod reconcile;
 mod review;
 mod run;
 mod status;
+mod story;
 mod sync;
+mod timeline;
 mod undo;
 mod why;
 
@@ -171,6 +174,8 @@ enum Verb {
     /// Answer whether customers that look alike are one
     #[command(subcommand)]
     Review(review::Review),
+    /// Show how many customers stand where between the teams, and who is missing
+    Handoffs(handoffs::Handoffs),
     /// Count who is in one system and not in another, each with the reason
     Reconcile(reconcile::Reconcile),
     /// Look at writes that were given up, and retry or drop them
@@ -206,6 +211,7 @@ impl Verb {
             Self::Status(verb) => verb.run(context).await,
             Self::Customer(verb) => verb.run(context).await,
             Self::Review(verb) => verb.run(context).await,
+            Self::Handoffs(verb) => verb.run(context).await,
             Self::Reconcile(verb) => verb.run(context).await,
             Self::Dead(verb) => verb.run(context).await,
             Self::Alert(verb) => verb.run(context).await,

@@ -197,6 +197,9 @@ impl Check<'_> {
                 used.extend(fields.map(|field| (vec!["systems", name, "streams", stream, "qualified_by"], field)));
             }
         }
+        if let Some(priority) = &config.priority {
+            used.push((vec!["priority", "field"], &priority.field));
+        }
         let Some(known) = known else { return };
         for (path, field) in used {
             if !known.contains(field) {

@@ -10,6 +10,7 @@ pub(super) const FILES: &[&str] = &[
     "files",
     "stream",
     "kind",
+    "of",
     "encoding",
     "delimiter",
     "id",
@@ -44,10 +45,10 @@ pub(super) fn files(system: &Section<'_>) -> Option<FileConfig> {
         );
     }
     let mut options = serde_json::Map::new();
-    for key in ["files", "stream", "encoding", "id"] {
+    for key in ["files", "stream", "of", "encoding", "id"] {
         options.extend(section.text(key).map(|text| (key.to_owned(), text.into())));
     }
-    let kinds = [("person", "person"), ("organization", "organization")];
+    let kinds = ["person", "organization", "activity"].map(|kind| (kind, kind));
     options.extend(
         section
             .word("kind", &kinds)

@@ -8,6 +8,7 @@ mod check;
 mod deletes;
 mod fields;
 mod files;
+mod handoffs;
 mod identity;
 mod layers;
 mod place;
@@ -30,13 +31,15 @@ use secrecy::SecretString;
 
 pub use alerts::{AlertsConfig, Target as AlertTarget, key_of as alert_key};
 pub use check::{Catalog, ConnectorFacts, Need, check};
+pub use handoffs::{HandoffConfig, handoff_rules};
 pub use read::OPTIONS;
 pub use rules::{Specs, rules};
 
 use self::place::Places;
 use crate::error::Problem;
+use crate::handoff::Calendar;
 use crate::manifest::Limit;
-use crate::merge::{Brake, Create, FieldRule, MatchRules, OnDelete, Role};
+use crate::merge::{Brake, Create, FieldRule, MatchRules, OnDelete, Priority, Role};
 use crate::model::{FieldName, Sweeps};
 
 /// The name of the connector that reads dropped files instead of speaking to a tool.
@@ -73,6 +76,12 @@ pub struct Config {
     pub quarantine: Option<Duration>,
     /// How customers are told apart.
     pub identity: IdentityConfig,
+    /// How customers pass from one team to the next.
+    pub handoffs: BTreeMap<CompactString, HandoffConfig>,
+    /// Who is served before others.
+    pub priority: Option<Priority>,
+    /// When people work.
+    pub calendars: BTreeMap<CompactString, Calendar>,
     /// How long history is kept.
     pub retention: Retention,
     /// Who is told what without asking.

@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use super::deletes::{self, DELETES, ON_DELETE};
 use super::fields::{FIELD, fields};
 use super::files::{COLUMN, FILES, files};
+use super::handoffs::{CALENDAR, HANDOFF, PRIORITY};
 use super::identity::IDENTITY;
 use super::layers::Merged;
 use super::reader::{Entry, Reader, Section};
@@ -39,6 +40,9 @@ const ROOT: &[&str] = &[
     "share",
     "deletes",
     "identity",
+    "handoffs",
+    "calendars",
+    "priority",
     "retention",
     "alerts",
 ];
@@ -91,6 +95,9 @@ pub const OPTIONS: &[(&str, &[&str])] = &[
     ("fields.*", FIELD),
     ("deletes", DELETES),
     ("identity", IDENTITY),
+    ("handoffs.*", HANDOFF),
+    ("calendars.*", CALENDAR),
+    ("priority", PRIORITY),
     ("retention", RETENTION),
     ("alerts", super::alerts::ALERTS),
     ("alerts.to.*", super::alerts::TARGET),
@@ -110,6 +117,7 @@ pub(super) const ROLES: &[(&str, Role)] = &[
 ];
 const CREATE: &[(&str, Create)] = &[
     ("never", Create::Never),
+    ("handoff", Create::Handoff),
     ("qualified", Create::Qualified),
     ("always", Create::Always),
 ];
@@ -139,6 +147,9 @@ pub(super) fn config(merged: Merged) -> Result<Config, Vec<Problem>> {
         share: super::share::share(&root),
         quarantine: deletes::quarantine(&root),
         identity: super::identity::identity(&root.section("identity", IDENTITY)),
+        handoffs: super::handoffs::handoffs(&root),
+        calendars: super::handoffs::calendars(&root),
+        priority: super::handoffs::priority(&root),
         retention: retention(&root),
         alerts: super::alerts::alerts(&root.section("alerts", super::alerts::ALERTS)),
         places: merged.places.clone(),

@@ -36,6 +36,8 @@ pub fn rules(config: &Config, specs: &Specs) -> Rules {
         size_max: config.identity.size_max,
         quarantine: config.quarantine,
         matching: config.identity.matching,
+        priority: config.priority.clone(),
+        handoffs: super::handoffs::handoff_rules(config, specs).0,
     }
 }
 

@@ -201,7 +201,7 @@ fn relative_paths_count_from_their_file() {
             "CFG002 2:41: `systems.drop.config` has no `id` (name the column that identifies a row, or the fields under \
              `identify:`)",
             "CFG002 2:50: unknown option `fodler` in `systems.drop.config` (did you mean `folder`?)",
-            "CFG002 2:68: `kind` cannot be `cat` (one of: person, organization)",
+            "CFG002 2:68: `kind` cannot be `cat` (one of: person, organization, activity)",
             "CFG002 2:83: `systems.drop.config.columns.tags` has no `column` (write {column: Name, type: set})",
         ],
     );

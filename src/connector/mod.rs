@@ -18,6 +18,7 @@ pub mod classify;
 pub mod conformance;
 pub mod effort;
 pub mod file;
+mod from_answer;
 mod hook;
 pub mod http;
 pub mod limits;
@@ -78,6 +79,27 @@ pub trait Connection: Send + Sync {
         Ok(None)
     }
 
+    /// Writes a note on an object; its id, where the system tells it.
+    ///
+    /// # Errors
+    /// When the system takes none, or does not answer.
+    async fn write_note(
+        &self,
+        _stream: &str,
+        _remote: &str,
+        (_marker, _text): (&str, &str),
+    ) -> Result<Option<CompactString>, Failure> {
+        Err(no_notes())
+    }
+
+    /// The note on an object that has this marker in its text; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Self::write_note`].
+    async fn find_note(&self, _stream: &str, _remote: &str, _marker: &str) -> Result<Option<CompactString>, Failure> {
+        Err(no_notes())
+    }
+
     /// What it costs to make and change so many objects of a stream; nothing where nothing is known.
     fn effort(&self, _stream: &str, _creates: u64, _updates: u64) -> effort::Effort {
         effort::Effort::default()
@@ -131,6 +153,13 @@ pub struct Subscription {
     pub is_alive: bool,
     /// When it ends by itself.
     pub expires: Option<UnixMillis>,
+}
+
+fn no_notes() -> Failure {
+    Failure::new(
+        Class::Forbidden,
+        Problem::new(Code::NotAllowed, "the connector writes no notes"),
+    )
 }
 
 fn no_subscriptions() -> Failure {

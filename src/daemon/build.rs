@@ -66,11 +66,14 @@ pub fn rules(config: &Config, clock: &Arc<dyn Clock>) -> Result<Rules, Vec<Probl
 }
 
 fn rules_of(config: &Config, connections: &Connections) -> Rules {
-    let specs = connections
-        .iter()
+    crate::config::rules(config, &specs_of(connections))
+}
+
+fn specs_of(connections: &Connections) -> crate::config::Specs {
+    let specs = connections.iter();
+    specs
         .map(|(name, connection)| (name.clone(), connection.streams().clone()))
-        .collect();
-    crate::config::rules(config, &specs)
+        .collect()
 }
 
 /// What stands behind the connections. They are made first, so that a wrong config leaves no ledger behind.
@@ -162,6 +165,9 @@ fn connect_to(config: &Config, backing: &Backing) -> Result<Connections, Vec<Pro
             Err(found) if problems.is_empty() => problems.extend(found),
             Err(_) => {}
         }
+    }
+    if problems.is_empty() {
+        problems = crate::config::handoff_rules(config, &specs_of(&connections)).1;
     }
     if problems.is_empty() {
         Ok(connections)

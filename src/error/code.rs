@@ -140,6 +140,8 @@ codes! {
     FieldVanished = "SCH003", Admin;
     /// A webhook that used to come does not come any more.
     WebhookSilent = "HOK001", Admin;
+    /// A handoff leads nowhere.
+    HandoffRule = "HND001", Admin;
     /// An alert could not be delivered.
     AlertUndelivered = "ALR001", Admin;
     /// The port for HTTP cannot be opened.

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Cause, Change, ReviewChange, SweepPage, WriteChange};
-use crate::model::{Cursor, Customer, CustomerKey, Identifier, Incoming, Record, RecordId, StreamId, UnixMillis};
+use crate::handoff::Passage;
+use crate::model::{
+    Activity, Cursor, Customer, CustomerKey, Identifier, Incoming, Record, RecordId, StreamId, UnixMillis,
+};
 
 /// The cursor part of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +82,14 @@ pub struct Commit {
     /// How surely the scored match holds customers together where that is not sure enough to overwrite values; `None`
     /// where it is, or is not needed.
     pub joints: BTreeMap<CustomerKey, Option<i32>>,
+    /// Activities as they are now.
+    pub activities: Vec<Activity>,
+    /// Passages as they are now. The commit names their customers, so that their versions are checked.
+    pub passages: Vec<Passage>,
+    /// When the handoffs of customers have to be looked at again although nothing happens.
+    pub looks: BTreeMap<CustomerKey, Option<UnixMillis>>,
+    /// Who is served before others: her writes count as due so many milliseconds earlier; 0 is nobody in particular.
+    pub head_starts: BTreeMap<CustomerKey, u64>,
     /// Records of customers that part: what Nivel wrote there of the other one's is to be taken back, and that is
     /// remembered until it is done.
     pub parted: Vec<RecordId>,
@@ -105,6 +116,10 @@ impl Commit {
             rematch: false,
             reviews: Vec::new(),
             joints: BTreeMap::new(),
+            activities: Vec::new(),
+            passages: Vec::new(),
+            looks: BTreeMap::new(),
+            head_starts: BTreeMap::new(),
             parted: Vec::new(),
         }
     }

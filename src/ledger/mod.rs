@@ -5,6 +5,7 @@
 mod census;
 mod change;
 mod commit;
+mod handoff;
 mod hash;
 mod inbox;
 mod keep;
@@ -17,6 +18,7 @@ mod write;
 pub use census::{Census, Counting};
 pub use change::{Cause, Change, ChangeRow, What, Wrote};
 pub use commit::{Advance, Arrival, Commit};
+pub use handoff::{Handoffs, PassageCount, PassagesOf};
 pub use hash::{content_hash, content_hash_of};
 pub use inbox::{Dropped, Fate, Inbox, InboxState, Landed, NewEvent, Waiting};
 pub use keep::Keep;
@@ -32,8 +34,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
+use crate::handoff::Passage;
 pub use crate::model::Wanted;
-use crate::model::{Cursor, Customer, CustomerKey, Identifier, Record, RecordId, StreamId, UnixMillis};
+use crate::model::{Activity, Cursor, Customer, CustomerKey, Identifier, Record, RecordId, StreamId, UnixMillis};
 
 /// A 128-bit digest of what a record says (see [`content_hash`]): equal digests mean nothing changed.
 pub type ContentHash = [u8; 16];
@@ -56,6 +59,8 @@ pub struct Ask {
     pub identifiers: BTreeSet<Identifier>,
     /// Customers asked for by name.
     pub customers: BTreeSet<CustomerKey>,
+    /// There are rules of handoffs: the activities and passages of the customers are seen, too.
+    pub with_handoffs: bool,
 }
 
 /// The part of the ledger that a fold touches: the asked records and every record that holds an asked identifier, the
@@ -81,6 +86,13 @@ pub struct View {
     /// Customers who may be the same as another one, as long as nobody has said: with the streams in which that other one
     /// stands. Nothing is made for them there.
     pub doubtful: BTreeMap<CustomerKey, BTreeSet<StreamId>>,
+    /// Activities of the customers, and those that wait for one of the asked records or identifiers; where
+    /// [`Ask::with_handoffs`] says so.
+    pub activities: BTreeMap<RecordId, Activity>,
+    /// Passages of the customers, the oldest first; likewise.
+    pub passages: BTreeMap<CustomerKey, Vec<Passage>>,
+    /// Objects that were read just now and found to say what their records say: what Nivel wrote there arrived.
+    pub read_back: BTreeMap<RecordId, UnixMillis>,
 }
 
 /// An operator's word on two records; outranks every matcher, for ever.
@@ -195,7 +207,7 @@ pub struct Totals {
 
 /// The durable store. Every implementation passes the same contract suite (`tests/it/ledger.rs`).
 #[async_trait]
-pub trait Ledger: Inbox + Matching + Counting + Privacy {
+pub trait Ledger: Inbox + Matching + Counting + Privacy + Handoffs {
     /// Digest and customer of each record, in the order asked; `None` for unknown ones.
     async fn heads(&self, records: &[RecordId]) -> Result<Vec<Option<Head>>, Error>;
 

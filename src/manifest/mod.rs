@@ -1,6 +1,7 @@
 //! Manifests: a connector as data. Types of the YAML format, parsing with positions, expressions, and the mapping between
 //! a tool's objects and canonical records. Pure: files are read by the caller, requests are made by `connector`.
 
+mod activity;
 mod body;
 #[cfg(test)]
 mod canned;
@@ -12,6 +13,7 @@ mod event;
 mod expr;
 mod field;
 mod filters;
+mod from_answer;
 mod hook;
 mod joined;
 mod lint;
@@ -22,6 +24,7 @@ mod map;
 mod map_out;
 #[cfg(test)]
 mod map_tests;
+mod notes;
 mod oauth;
 mod object;
 mod paging;
@@ -36,12 +39,14 @@ mod value;
 mod write;
 mod yaml;
 
+pub use activity::{ObjectKind, Of};
 pub use body::Body;
 pub use cond::Cond;
 pub use describe::{Describe, Lists};
 pub use event::{Act, Hint, Subject};
 pub use expr::{BadExpression, Context, FUEL, Template};
 pub use field::{Field, FieldMap, FieldType, KeyRole, Pairs, RawWrite, TimeFormat, WriteRule};
+pub use from_answer::FromAnswer;
 pub use hook::{
     Call, Decode, Encoding, EventKind, EventOp, EventTime, Events, Handshake, Hash, Merge, Rekey, SignedAt, Split,
     Subscriptions, Verify, Webhook, Zone,
@@ -49,9 +54,11 @@ pub use hook::{
 pub use joined::{Merged, joined_in};
 pub use lint::lint;
 pub use map::Mapper;
+pub use notes::{NoteCreate, NoteFind, Notes};
 pub use oauth::{Assertion, ClientAuth, GrantKind, OAuth2, TokenBody};
 pub use object::{
-    Ceiling, CommitAt, CursorRead, Deletes, Find, Full, Get, Missing, Modified, Object, Order, Read, Then, Window,
+    Ceiling, CommitAt, CursorRead, CursorTo, Deletes, Find, Full, Get, Missing, Modified, Object, Order, Read, Then,
+    Window,
 };
 pub use paging::{Guard, Paging};
 pub use path::{BadPath, Found, Path};

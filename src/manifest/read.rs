@@ -23,6 +23,7 @@ impl Manifest {
             return Err(vec![problem.hint(format!("this version reads format {FORMAT}"))]);
         }
         manifest.places = places;
+        manifest.objects.values_mut().for_each(super::activity::map_holders);
         Ok(manifest)
     }
 

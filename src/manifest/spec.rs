@@ -22,7 +22,10 @@ impl Object {
         let ops = self.write.iter().flat_map(WriteOps::ops);
         let write = self.write.as_ref();
         StreamSpec {
-            kind: self.kind,
+            kind: self.kind.of_customer(),
+            holders: super::activity::holders(self),
+            takes_notes: self.notes.is_some(),
+            finds_notes: self.notes.as_ref().is_some_and(|notes| notes.find.is_some()),
             fields: fields.map(|(name, field)| (name.clone(), field.spec())).collect(),
             match_by: self.match_by.iter().map(|name| self.match_name(name)).collect(),
             can_get: self.get.is_some(),
@@ -76,7 +79,9 @@ impl Object {
             .map(Merged::path)
             .filter(|path| around > 0 || path.is_plain());
         let pointers = pointers.filter(|path| self.fields.at.as_ref().is_none_or(|at| is_below(at, path)));
-        for path in self.fields.by_name.values().map(|field| &field.to).chain(pointers) {
+        let holders = super::activity::is_holder;
+        let mapped = self.fields.by_name.iter().filter(|(name, _)| !holders(name));
+        for path in mapped.map(|(_, field)| &field.to).chain(pointers) {
             let inner = path.names().get(around).copied();
             if let Some(name) = inner.filter(|name| !names.iter().any(|known| known == name)) {
                 names.push(name.into());

@@ -43,20 +43,24 @@ pub fn refusal(golden: &Fields, rules: &Rules, system: &SystemRules, stream: &St
     }
     let told = rules.told(golden, system, stream);
     let has_own_email = names_one_person(golden, stream.spec.kind);
-    let refused = creation(&told, stream, has_own_email).err();
+    let refused = creation(&told, stream, has_own_email, false).err();
     refused.or_else(|| bars(golden, system, stream).then_some(Refusal::OptedOut))
 }
 
-/// The fields of the object that may be made, or why none may.
+/// The fields of the object that may be made, or why none may. `is_brought`: a handoff lets her be made there.
 pub(super) fn creation(
     golden: &Fields,
     rules: &StreamRules,
     has_own_email: bool,
+    is_brought: bool,
 ) -> Result<BTreeMap<FieldName, Wanted>, Refusal> {
     let spec = &rules.spec;
     let wanted = match rules.create {
         Create::Never => return Err(Refusal::NeverMade),
         Create::Always => &[][..],
+        Create::Handoff if !is_brought => return Err(Refusal::NotQualified { lacks: Vec::new() }),
+        Create::Handoff => &[][..],
+        Create::Qualified if is_brought => &[][..],
         Create::Qualified => &rules.qualified_by,
     };
     if !spec.can_create {

@@ -1,6 +1,6 @@
 //! What each tool should say, now that the golden record is known: only differences, only where the rules allow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::CompactString;
 
@@ -36,7 +36,7 @@ pub const KEY_FIELD: &str = "key";
 pub(super) const EMAIL: &str = "email";
 
 /// What every stream that may be written should hold for a customer. One entry per object, also when nothing differs, so
-/// that a write that is no longer wanted can be withdrawn.
+/// that a write that is no longer wanted can be withdrawn. `brought`: where a handoff lets her be made.
 #[must_use]
 pub fn desires(
     key: &CustomerKey,
@@ -44,6 +44,7 @@ pub fn desires(
     members: &[&Record],
     rules: &Rules,
     survivorship: &Survivorship,
+    brought: &BTreeSet<StreamId>,
 ) -> Vec<Desire> {
     let mut desires = Vec::new();
     // A mailbox of several people must not find, or be, the object of one of them.
@@ -51,7 +52,7 @@ pub fn desires(
     let is_gone = is_gone(members, rules);
     for (system, system_rules) in &rules.systems {
         for (stream, stream_rules) in &system_rules.streams {
-            if !stream_rules.write || stream_rules.spec.kind != key.kind {
+            if !stream_rules.write || stream_rules.spec.kind != key.kind || stream_rules.spec.is_activity() {
                 continue;
             }
             let here = |record: &&&Record| record.id.stream.system == *system && record.id.stream.stream == *stream;
@@ -60,7 +61,8 @@ pub fn desires(
             let golden = rules.told(whole, system_rules, stream_rules);
             if objects.is_empty() {
                 let is_barred = is_gone || bars(whole, system_rules, stream_rules);
-                let fields = creation(&golden, stream_rules, has_own_email).ok();
+                let is_brought = brought.contains(&id);
+                let fields = creation(&golden, stream_rules, has_own_email, is_brought).ok();
                 desires.extend(fields.filter(|_| !is_barred).map(|fields| made(id, fields)));
                 continue;
             }

@@ -13,8 +13,10 @@ mod survive;
 pub use consent::{STRICTEST, is_consent, survive as survive_consent};
 pub use creation::{Refusal, refusal};
 pub use desire::{Desire, KEY_FIELD, desires};
-pub use name::{full as full_name, settle_written as settle_written_name};
+pub use name::{full as full_name, says_same as says_same_name, settle_written as settle_written_name};
 pub use observe::{FieldChange, Seen, observe};
 pub use presence::{is_gone, is_worked_on};
-pub use rules::{Brake, Create, FieldRule, MatchRules, OnClear, OnDelete, Pick, Role, Rules, StreamRules, SystemRules};
+pub use rules::{
+    Brake, Create, FieldRule, MatchRules, OnClear, OnDelete, Pick, Priority, Role, Rules, StreamRules, SystemRules,
+};
 pub use survive::{Candidate, Golden, Ranked, Survivorship, candidates, pick, survive};

@@ -34,6 +34,12 @@ pub(super) fn same(left: &Fields, right: &Fields) -> bool {
     squeeze(left) == squeeze(right)
 }
 
+/// True when a field is part of a name, and both say the same name, in whatever shape.
+#[must_use]
+pub fn says_same(field: &str, left: &Fields, right: &Fields) -> bool {
+    is_part(field) && same(left, right)
+}
+
 /// After Nivel wrote a part of the name: the whole name that now stands in the tool is ours, in the shape it was written in.
 /// The other shape is left out until the tool shows what it made of it.
 pub fn settle_written(record: &mut Record, wrote: impl Fn(&str) -> bool) {

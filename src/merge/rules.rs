@@ -6,7 +6,8 @@ use std::time::Duration;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{FieldName, Kind, StreamSpec};
+use crate::handoff;
+use crate::model::{FieldName, Fields, Kind, StreamSpec};
 
 /// The part a system plays for the company. The order is the default order of trust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -80,7 +81,9 @@ pub struct FieldRule {
 pub enum Create {
     /// Never.
     Never,
-    /// For customers whose golden record has every field of [`StreamRules::qualified_by`].
+    /// For customers whom a handoff brings.
+    Handoff,
+    /// For customers whom a handoff brings, and for those whose golden record has every field of [`StreamRules::qualified_by`].
     #[default]
     Qualified,
     /// For every customer that can be found again and reached there.
@@ -200,8 +203,40 @@ pub struct Rules {
     pub share: BTreeMap<FieldName, BTreeSet<Role>>,
     /// The scored match; `None` joins by identifiers alone.
     pub matching: Option<MatchRules>,
+    /// How customers pass from one team to the next.
+    pub handoffs: Vec<handoff::Rule>,
+    /// Who is served before others.
+    pub priority: Option<Priority>,
     /// The most records that a customer may have; see [`Rules::size_max`].
     pub size_max: Option<usize>,
+}
+
+/// Who is served before others: the writes of these customers count as due earlier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Priority {
+    /// The field that says who.
+    pub field: FieldName,
+    /// Its values, and how much earlier.
+    pub head_start: BTreeMap<CompactString, Duration>,
+}
+
+/// How much earlier a customer's writes count as due while she is on her way from one team to the next.
+const HANDOFF_AHEAD: Duration = Duration::from_mins(10);
+
+impl Rules {
+    /// How much earlier a customer's writes count as due; `None` when nobody's do.
+    #[must_use]
+    pub fn head_start(&self, golden: &Fields, is_handed_over: bool) -> Option<Duration> {
+        if self.priority.is_none() && self.handoffs.is_empty() {
+            return None;
+        }
+        let by_tier = self.priority.as_ref().and_then(|priority| {
+            let tier = golden.text(priority.field.as_str())?;
+            priority.head_start.get(tier).copied()
+        });
+        let by_handoff = is_handed_over.then_some(HANDOFF_AHEAD);
+        Some(by_tier.max(by_handoff).unwrap_or_default())
+    }
 }
 
 /// How long a deletion waits when nothing else is said.
@@ -240,6 +275,13 @@ impl Rules {
     #[must_use]
     pub fn stream(&self, system: &str, stream: &str) -> Option<&StreamRules> {
         self.systems.get(system)?.streams.get(stream)
+    }
+
+    /// True when a stream's objects are activities.
+    #[must_use]
+    pub fn is_activity(&self, system: &str, stream: &str) -> bool {
+        self.stream(system, stream)
+            .is_some_and(|rules| rules.spec.is_activity())
     }
 
     /// When writing to a system is held.

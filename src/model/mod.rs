@@ -1,5 +1,6 @@
 //! The words of Nivel as types: records, values, identifiers, customers, time. No I/O, no clock, no vendor.
 
+mod activity;
 mod budget;
 mod customer;
 mod describe;
@@ -11,6 +12,7 @@ mod spec;
 mod time;
 mod token;
 
+pub use activity::{Activity, Holder, HolderBy, HolderSpec};
 pub use budget::{Bucket, Late, QuotaAsk, QuotaGrant, QuotaSlots, QuotaStore, QuotaUse, SharedBudget, Taken};
 pub use customer::{Customer, CustomerKey, Kind, Lineage, Origin};
 pub use describe::{Described, Description};

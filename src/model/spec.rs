@@ -6,7 +6,7 @@ use std::time::Duration;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::{FieldName, Kind, Value};
+use super::{FieldName, HolderSpec, Kind, Value};
 
 /// How a canonical field may be written in a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,4 +72,18 @@ pub struct StreamSpec {
     pub reads_before: bool,
     /// What was written is read back: the system is known to drop or change values without a word.
     pub reads_back: bool,
+    /// Notes can be written on its objects.
+    pub takes_notes: bool,
+    /// A note can be found again by its words.
+    pub finds_notes: bool,
+    /// On whom its objects hang, when they are activities; empty for persons and organizations.
+    pub holders: Vec<HolderSpec>,
+}
+
+impl StreamSpec {
+    /// True when its objects are activities: they hang on customers and are none.
+    #[must_use]
+    pub fn is_activity(&self) -> bool {
+        !self.holders.is_empty()
+    }
 }

@@ -22,6 +22,7 @@ pub mod people;
 mod pipedrive;
 mod play;
 mod settings;
+mod sides;
 mod store;
 #[cfg(test)]
 mod tests;

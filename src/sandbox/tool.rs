@@ -22,6 +22,7 @@ use super::faults::{Fault, Kind, Nemesis};
 use super::history::{By, Event, RequestLog, Ring};
 use super::hooks::{Hooks, Posting};
 use super::play::{Delivery, Outcome};
+use super::sides::Sides;
 use super::store::{Act, Shape, Stamps, Store};
 pub(super) use super::wire::Wrong;
 use super::wire::{Ask, Door, Line, Reply};
@@ -78,6 +79,13 @@ pub(super) trait Vendor: Posting + Send + Sync + 'static {
     /// A body that notes that another object was merged into it, where the vendor has a place for that.
     fn took_in(&self, _body: &Value, _gone: u64) -> Option<Value> {
         None
+    }
+    /// Deals, tickets and notes, where the vendor has them; and one before anything is typed in.
+    fn sides(&self) -> Option<&Sides> {
+        None
+    }
+    fn blank(&self, _kind: &str) -> Value {
+        Value::Null
     }
     /// Makes the e-mail of a row an object.
     fn twist(&self, row: &mut Value);

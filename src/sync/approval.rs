@@ -57,6 +57,10 @@ pub(super) fn setup_of(rules: &Rules) -> String {
         line(&[field.to_string(), format!("{rule:?}")]);
     }
     line(&[format!("{:?}", rules.default), format!("{:?}", rules.external_ids)]);
+    for rule in &rules.handoffs {
+        let said = (&rule.to, rule.when.text(), rule.create, &rule.carry, rule.note);
+        line(&[rule.name.to_string(), format!("{said:?}")]);
+    }
     for (field, roles) in &rules.share {
         line(&[field.to_string(), format!("share {roles:?}")]);
     }

@@ -162,7 +162,7 @@ impl Engine {
         let mut done = 0;
         // Batches have nothing in common: where nobody was before, none of them has to look for anybody.
         let before = self.ledger.totals().await?;
-        let is_blank = before.customers == 0 && before.records == 0;
+        let is_blank = before.customers == 0 && before.records == 0 && self.rules.handoffs.is_empty();
         let mut batches = batches.into_iter().peekable();
         let mut ahead = batches.next().map(|batch| self.look_ahead(numbers, batch, is_blank));
         let mut applied: Option<Task<()>> = None;
@@ -202,9 +202,13 @@ impl Engine {
     fn look_ahead(&self, numbers: &[i64], batch: Batch, is_blank: bool) -> Task<Ahead> {
         let wanted: Vec<i64> = batch.members.iter().map(|at| numbers[*at]).collect();
         let ledger = Arc::clone(&self.ledger);
+        let with_handoffs = !self.rules.handoffs.is_empty();
         Task::spawn(async move {
             let arrivals = ledger.arrivals(&wanted).await?;
-            let asked = ask(&arrivals.iter().map(object).collect::<Vec<_>>());
+            let asked = Ask {
+                with_handoffs,
+                ..ask(&arrivals.iter().map(object).collect::<Vec<_>>())
+            };
             let view = if is_blank && !batch.is_torn {
                 View::default()
             } else {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::{CompactString, format_compact};
 
+use super::handoffs::Passing;
 use crate::ledger::{Cause, Change, Commit, FIRST_READING, Slot, Target, View, What, Write, WriteChange, WriteState};
 use crate::merge::{Desire, FieldChange, Rules, Survivorship, desires, survive, survive_consent};
 use crate::model::{Customer, CustomerKey, FieldName, Fields, Record, RecordId, UnixMillis, Wanted};
@@ -48,19 +49,35 @@ pub fn consequences(
         let members = members.get(key).map_or(&[][..], Vec::as_slice);
         let pending = pending.get(key).map_or(&[][..], Vec::as_slice);
         let old = view.customers.get(key);
-        if let Some(old) = old.filter(|_| affected.unmoved.contains(key)) {
-            let desires = desires(key, &old.golden, members, rules, survivorship);
+        let want = |golden: &Fields, commit: &mut Commit| {
+            let before = old.map(|old| &old.golden);
+            let cause = (&commit.cause, now);
+            let passing = Passing::begin(view, affected, rules, (*key, before, golden), members, cause);
+            let brought = passing.as_ref().map(Passing::brought).unwrap_or_default();
+            let desires = desires(key, golden, members, rules, survivorship, &brought);
             let desires = restrained(desires, *key, view, affected, members, rules.size_max());
-            fill_outbox(*key, desires, pending, moment, &mut commit.writes);
+            let so_far = commit.writes.len();
+            fill_outbox(*key, &desires, pending, moment, &mut commit.writes);
+            let is_handed_over = passing.as_ref().is_some_and(Passing::is_on_the_way);
+            if let Some(ahead) = rules.head_start(golden, is_handed_over) {
+                let ahead = u64::try_from(ahead.as_millis()).unwrap_or(u64::MAX);
+                commit.head_starts.insert(*key, ahead);
+            }
+            if let Some(passing) = passing {
+                let puts = commit.writes.split_off(so_far);
+                passing.end(golden, &desires, (pending, &puts), commit);
+                commit.writes.extend(puts);
+            }
+        };
+        if let Some(old) = old.filter(|_| affected.unmoved.contains(key)) {
+            want(&old.golden, commit);
             commit.touched.push((*key, old.version));
             continue;
         }
         let mut golden = survive(members, survivorship);
         survive_consent(members, remembered(view, affected, key), &mut golden);
         let customer = renew(old, *key, golden, commit);
-        let desires = desires(key, &customer.golden, members, rules, survivorship);
-        let desires = restrained(desires, *key, view, affected, members, rules.size_max());
-        fill_outbox(*key, desires, pending, moment, &mut commit.writes);
+        want(&customer.golden, commit);
         commit.customers.push(customer);
     }
 }
@@ -203,7 +220,7 @@ struct Moment {
 /// Makes the outbox of one customer hold exactly what is wanted: one row per object, coalesced.
 fn fill_outbox(
     customer: CustomerKey,
-    desires: Vec<Desire>,
+    desires: &[Desire],
     pending: &[&Write],
     moment: Moment,
     changes: &mut Vec<WriteChange>,
@@ -226,7 +243,7 @@ fn fill_outbox(
         let existing = pending.iter().find(|write| write.target == target).copied();
         let uncertain = desire.object.is_none() && was_uncertain(&target.stream);
         changes.extend(
-            put(existing, &target, customer, &desire, uncertain, moment).map(|write| {
+            put(existing, &target, customer, desire, uncertain, moment).map(|write| {
                 WriteChange::Put(Write {
                     run: moment.run.or(write.run),
                     ..write

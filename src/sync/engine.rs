@@ -17,7 +17,7 @@ use super::settle::Aftermath;
 use crate::cache::IdentityCache;
 use crate::connector::Connections;
 use crate::error::Problem;
-use crate::ledger::{Error as LedgerError, Ledger, WriteState};
+use crate::ledger::{Ask, Error as LedgerError, Ledger, View, WriteState};
 use crate::merge::{Rules, Survivorship};
 use crate::model::{Clock, CustomerKey, Kind, StreamId, UnixMillis};
 
@@ -281,6 +281,12 @@ impl Engine {
         self.ledger.release_leases(self.clock.now()).await
     }
 
+    /// The part of the ledger a fold touches; with what handoffs need where there are any.
+    pub(super) async fn view(&self, ask: Ask) -> Result<View, LedgerError> {
+        let with_handoffs = !self.rules.handoffs.is_empty();
+        self.ledger.view(Ask { with_handoffs, ..ask }).await
+    }
+
     pub(super) fn tell(&self, event: &Event) {
         self.progress.on(event);
     }
@@ -300,9 +306,14 @@ impl Engine {
     /// When the ledger cannot be read.
     pub async fn is_initial_read_done(&self) -> Result<bool, LedgerError> {
         let states = self.ledger.streams().await?;
+        // Activities are nobody an object could be made for; only conditions of handoffs have to know all of them.
+        let counts = |stream: &&StreamId| {
+            !self.rules.is_activity(&stream.system, &stream.stream) || !self.rules.handoffs.is_empty()
+        };
         Ok(self
             .streams()
             .iter()
+            .filter(counts)
             .all(|stream| states.get(stream).is_some_and(|state| state.initial_done_at.is_some()))
             && self.ledger.arrival_links(0, 1).await?.is_empty())
     }
@@ -419,6 +430,7 @@ impl Engine {
                 figures.problems.extend(aftermath.parked.map(|(_, problem)| problem));
                 figures.problems.extend(aftermath.held);
             }
+            self.tend_handoffs().await?;
         }
         self.summary(systems, began).await
     }

@@ -127,7 +127,7 @@ impl Engine {
                 records: [record.clone()].into(),
                 ..Ask::default()
             };
-            let view = self.ledger.view(ask).await?;
+            let view = self.view(ask).await?;
             let Some((released, commit)) = self.released(&view, record, fields, by) else {
                 return Ok(Vec::new());
             };

@@ -48,7 +48,7 @@ impl Engine {
             records: losers.clone(),
             ..Ask::default()
         };
-        let view = self.ledger.view(ask).await?;
+        let view = self.view(ask).await?;
         let known = losers.iter().filter_map(|loser| view.records.get(loser));
         let alive = known.filter(|(record, _)| record.deleted_at.is_none());
         incoming.extend(alive.map(|(record, _)| tombstone(&record.id.remote)));

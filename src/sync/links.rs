@@ -40,7 +40,7 @@ impl Engine {
             records,
             ..Ask::default()
         };
-        let view = self.ledger.view(ask).await?;
+        let view = self.view(ask).await?;
         for (winner, loser) in merged {
             let is_pair = |decision: &&Decision| {
                 (decision.left == *winner && decision.right == *loser)
@@ -72,7 +72,7 @@ impl Engine {
         };
         let gate = self.gate.lock().await;
         loop {
-            let view = self.ledger.view(asked.clone()).await?;
+            let view = self.view(asked.clone()).await?;
             let commit = self.fold_once(view, asked.clone(), &[], cause).await?;
             match self.ledger.apply(commit).await {
                 Err(LedgerError::Stale) => {}

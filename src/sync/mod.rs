@@ -15,6 +15,7 @@ mod drift;
 mod engine;
 mod frozen;
 mod gone;
+mod handoffs;
 mod hints;
 mod hook;
 mod joined;

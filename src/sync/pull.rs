@@ -116,7 +116,7 @@ impl Engine {
             let ahead = (!page.is_caught_up).then(|| page.next.clone());
             let ahead = ask_ahead(connection, stream, ahead.as_ref(), lane);
             let commit = async {
-                if !is_first {
+                if !is_first || self.rules.is_activity(&stream.system, &stream.stream) {
                     return self.commit_page(stream, run, page, version).await.map(Some);
                 }
                 match pages.add(page, self.clock.now()) {
@@ -197,6 +197,9 @@ impl Engine {
             .iter()
             .map(|record| stream.record(record.remote.clone()))
             .collect();
+        if self.rules.is_activity(&stream.system, &stream.stream) {
+            return self.activity_news(&ids, records).await;
+        }
         let heads = self.ledger.heads(&ids).await?;
         let is_news = |(incoming, head): (Incoming, Option<crate::ledger::Head>)| {
             let hash = content_hash_of(&incoming.fields, incoming.deleted, incoming.problem.is_some());
@@ -218,6 +221,9 @@ impl Engine {
         cause: Cause,
         behind: Option<&Behind>,
     ) -> Result<(), LedgerError> {
+        if self.rules.is_activity(&stream.system, &stream.stream) {
+            return self.fold_activities(stream, incoming, cause, behind).await;
+        }
         let identifiers: Vec<_> = incoming
             .iter()
             .map(|one| identifiers(stream, one, &self.rules))
@@ -245,7 +251,7 @@ impl Engine {
         self.add_hints(&mut asked).await;
         let gate = self.gate.lock().await;
         for _ in 0..FOLDS_MAX {
-            let view = self.ledger.view(asked.clone()).await?;
+            let view = self.view(asked.clone()).await?;
             let mut commit = self.fold_once(view, asked.clone(), objects, &cause).await?;
             match behind {
                 Some(behind) => behind.join(&mut commit),
@@ -298,7 +304,7 @@ impl Engine {
                 Folded::Done(commit) => return Ok(*commit),
                 Folded::NeedsMore(identifiers) => asked.identifiers.extend(identifiers),
             }
-            view = self.ledger.view(asked.clone()).await?;
+            view = self.view(asked.clone()).await?;
         }
         Err(does_not_fold())
     }
@@ -368,7 +374,7 @@ pub(super) struct Behind {
 }
 
 impl Behind {
-    fn join(&self, commit: &mut Commit) {
+    pub(super) fn join(&self, commit: &mut Commit) {
         commit.advance = Some(self.advance.clone());
         commit.sweep.clone_from(&self.sweep);
         commit.seen.clone_from(&self.seen);

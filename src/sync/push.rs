@@ -112,7 +112,7 @@ impl Engine {
         stream: &StreamId,
         writes: Vec<Write>,
     ) -> Result<Aftermath, LedgerError> {
-        let view = self.ledger.view(ask_for(&writes, &[])).await?;
+        let view = self.view(ask_for(&writes, &[])).await?;
         let (writes, mut answers) = self.hold_back(writes, &view).await?;
         let operations: Vec<Operation> = writes.iter().map(|write| operation(write, &view)).collect();
         let lane = if writes.iter().all(|write| write.attempts > 1) {
@@ -189,7 +189,7 @@ impl Engine {
         for _ in 0..FOLDS_MAX {
             let view = match known.take() {
                 Some(view) => view,
-                None => self.ledger.view(ask_for(&writes, &met)).await?,
+                None => self.view(ask_for(&writes, &met)).await?,
             };
             let (commit, aftermath) = settle(view, &answers, &self.rules, &self.survivorship, self.clock.now());
             let froze = Froze::of(&commit);

@@ -139,7 +139,7 @@ impl Engine {
             ..Ask::default()
         };
         for _ in 0..TRIES_MAX {
-            let view = self.ledger.view(ask.clone()).await?;
+            let view = self.view(ask.clone()).await?;
             let context = Context {
                 rules: &self.rules,
                 survivorship: &self.survivorship,

@@ -132,7 +132,7 @@ impl Engine {
                 })
                 .collect();
             let asked = ask(&objects);
-            let view = self.ledger.view(asked.clone()).await?;
+            let view = self.view(asked.clone()).await?;
             let mut commit = self.fold_once(view, asked, &objects, &Cause::Run(run)).await?;
             commit.seen = alive(&objects);
             match self.ledger.apply(commit).await {

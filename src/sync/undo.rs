@@ -206,12 +206,11 @@ impl Engine {
 
     async fn look_at(&self, ids: &[RecordId]) -> Result<View, LedgerError> {
         let records = ids.iter().cloned().collect();
-        self.ledger
-            .view(Ask {
-                records,
-                ..Ask::default()
-            })
-            .await
+        self.view(Ask {
+            records,
+            ..Ask::default()
+        })
+        .await
     }
 
     fn can_remove(&self, stream: &StreamId) -> bool {

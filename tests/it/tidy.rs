@@ -22,11 +22,14 @@ const SAME_LAYER: &[(&str, &str)] = &[
     ("model", "error"),
     // Whether a mailbox names one person is asked before it is written anywhere.
     ("merge", "identity"),
+    // A handoff's condition is an expression like those of manifests.
+    ("handoff", "manifest"),
+    // The rules of handoffs are among the admin's.
+    ("merge", "handoff"),
 ];
 
 /// Vendors and their products. No Rust file outside the sandbox speaks of one.
-const VENDORS: &str =
-    "hubspot|zendesk|pipedrive|mailchimp|salesforce|freshdesk|intercom|klaviyo|brevo|zoho|ghost|tryton";
+const VENDORS: &str = "hubspot|zendesk|pipedrive|mailchimp|salesforce|freshdesk|intercom|klaviyo|brevo|zoho|ghost|tryton|activecampaign|dynamics|helpscout|servicenow|jira";
 
 /// Parts that must stay pure, and what they must not touch.
 const PURE: &[&str] = &[

@@ -10,7 +10,11 @@ use regex::Regex;
 use serde::Deserialize;
 
 use crate::error::{Code, Problem};
-use crate::model::{FieldName, FieldSpec, Kind, StreamSpec, WriteMode};
+use crate::manifest::ObjectKind;
+use crate::model::{FieldName, FieldSpec, HolderBy, HolderSpec, StreamSpec, WriteMode};
+
+/// The field in which an activity says on whom it hangs.
+const HOLDER: &str = "_of_email";
 
 /// A folder into which a partner drops CSV or JSON Lines files, and how their columns are read.
 #[derive(Clone, Debug, Deserialize)]
@@ -26,7 +30,10 @@ pub struct FileConfig {
     pub stream: CompactString,
     /// What a row is about.
     #[serde(default)]
-    pub kind: Kind,
+    pub kind: ObjectKind,
+    /// For activities: the column with the address of the person it hangs on.
+    #[serde(default)]
+    pub of: Option<String>,
     /// The encoding's name (`windows-1252`); without one it is told by byte order mark and content.
     #[serde(default)]
     pub encoding: Option<String>,
@@ -145,7 +152,7 @@ pub(super) struct Checked {
 
 impl FileConfig {
     /// Checks the config; every problem at once.
-    pub(super) fn check(self, system: &str) -> Result<Checked, Vec<Problem>> {
+    pub(super) fn check(mut self, system: &str) -> Result<Checked, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut bad = |message: String| problems.push(Problem::new(Code::ConfigInvalid, message).about(system));
         if self.columns.is_empty() {
@@ -156,6 +163,20 @@ impl FileConfig {
         }
         for field in self.identify.iter().filter(|field| !self.columns.contains_key(*field)) {
             bad(format!("`identify` names `{field}`, which is not in `columns`"));
+        }
+        match (self.kind, &self.of) {
+            (ObjectKind::Activity, Some(column)) => {
+                let holder = TypedColumn {
+                    column: column.clone(),
+                    kind: ColumnType::Set,
+                };
+                self.columns.insert(FieldName::from(HOLDER), Column::Typed(holder));
+            }
+            (ObjectKind::Activity, None) => {
+                bad("an activity hangs on somebody: `of` names the column with the address".to_owned());
+            }
+            (_, Some(_)) => bad("`of` belongs to `kind: activity`".to_owned()),
+            (_, None) => {}
         }
         if self.page_rows == 0 || self.line_max_bytes == 0 {
             bad("`page_rows` and `line_max_bytes` must be above zero".to_owned());
@@ -193,11 +214,20 @@ impl FileConfig {
             write: WriteMode::Never,
             ..FieldSpec::default()
         };
+        let columns = self.columns.keys().filter(|name| name.as_str() != HOLDER);
         StreamSpec {
-            kind: self.kind,
-            fields: self.columns.keys().map(|name| (name.clone(), read_only())).collect(),
+            kind: self.kind.of_customer(),
+            holders: self.of.iter().map(|_| by_address()).collect(),
+            fields: columns.map(|name| (name.clone(), read_only())).collect(),
             ..StreamSpec::default()
         }
+    }
+}
+
+fn by_address() -> HolderSpec {
+    HolderSpec {
+        field: FieldName::from(HOLDER),
+        by: HolderBy::Field(FieldName::from("email")),
     }
 }
 
@@ -226,6 +256,18 @@ mod tests {
                 "`delimiter` must be one ASCII character",
                 "no encoding is named `klingon`",
             ],
+        );
+        check(
+            "{folder: /x, id: Nr, kind: activity, of: Mail, columns: {subject: S}}",
+            &[],
+        );
+        check(
+            "{folder: /x, id: Nr, kind: activity, columns: {subject: S}}",
+            &["an activity hangs on somebody: `of` names the column with the address"],
+        );
+        check(
+            "{folder: /x, id: Nr, of: Mail, columns: {subject: S}}",
+            &["`of` belongs to `kind: activity`"],
         );
         check(
             "{folder: /x, columns: {}}",

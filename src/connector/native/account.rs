@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use super::Stream;
 use super::plan::{Batch, Entry, Verb};
 use crate::connector::classify::{code_of, shorten, text_of};
+use crate::connector::from_answer::told;
 use crate::connector::link::Good;
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{Answer, FailedRows, OkRows, Path, Results, RowKey};
@@ -62,7 +63,13 @@ fn one(stream: &Stream, results: &Results, entry: &Entry, good: &Good) -> Done {
         updated_at: one.modified.as_ref().and_then(|path| time(stream, path, &good.body)),
         version: one.version.as_ref().and_then(|path| text(path, &good.body)),
         created: created.unwrap_or_else(|| entry.id().is_none()),
-        ..done(entry, one.id.as_ref().and_then(|path| text(path, &good.body)))
+        ..done(
+            entry,
+            one.id
+                .as_ref()
+                .and_then(|place| told(place, &good.answer, &good.body))
+                .map(Into::into),
+        )
     }
 }
 

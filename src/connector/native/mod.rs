@@ -36,6 +36,7 @@ mod describe;
 mod effort;
 mod erase;
 mod lookup;
+mod notes;
 mod paging;
 mod place;
 mod plan;
@@ -168,7 +169,7 @@ impl Stream {
 fn as_removal(object: &Object, deletes: &Deletes) -> Object {
     let mut object = object.clone();
     if let Some(id) = &deletes.id {
-        object.id = id.clone();
+        object.id = Many(vec![id.clone()]);
     }
     if let Some(at) = &deletes.at {
         object.modified = Some(Modified {
@@ -269,6 +270,21 @@ impl Connection for Native {
     async fn describe(&self, stream: &str) -> Result<Option<Description>, Failure> {
         let described = self.description(self.stream(stream)?).await;
         described.map_err(|failure| self.about(stream, failure))
+    }
+
+    async fn write_note(
+        &self,
+        stream: &str,
+        remote: &str,
+        (marker, text): (&str, &str),
+    ) -> Result<Option<CompactString>, Failure> {
+        let noted = self.add_note(self.stream(stream)?, remote, (marker, text)).await;
+        noted.map_err(|failure| self.about(stream, failure))
+    }
+
+    async fn find_note(&self, stream: &str, remote: &str, marker: &str) -> Result<Option<CompactString>, Failure> {
+        let found = self.look_for_note(self.stream(stream)?, remote, marker).await;
+        found.map_err(|failure| self.about(stream, failure))
     }
 
     fn effort(&self, stream: &str, creates: u64, updates: u64) -> Effort {

@@ -12,7 +12,7 @@ use super::streams::Streams;
 use super::trouble::Trouble;
 use super::view::ALIAS_HOPS_MAX;
 use super::worker::Desk;
-use super::{arrival, inbox, matching, outbox, sweep};
+use super::{arrival, handoff, inbox, matching, outbox, sweep, turns};
 use crate::ledger::{Advance, Cause, Commit, WriteChange};
 use crate::model::{Customer, CustomerKey, RecordId, UnixMillis};
 
@@ -35,6 +35,7 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
         let live = owners.live(conn, &into)?;
         conn.prepare_cached("UPDATE write SET customer = ?2 WHERE customer = ?1")?
             .execute((alias, live))?;
+        handoff::follow(conn, alias, live)?;
     }
     for (id, asserted) in &commit.identifiers {
         records.assert(streams, id, asserted.iter(), commit.at)?;
@@ -46,6 +47,9 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
     arrival::put(conn, streams, &commit.arrivals)?;
     matching::put_reviews(conn, streams, &commit.reviews)?;
     matching::put_joints(conn, &mut owners, &commit.joints)?;
+    handoff::put_activities(conn, streams, &commit.activities)?;
+    handoff::put(conn, &mut owners, &commit.passages, &commit.looks)?;
+    turns::put(conn, &mut owners, &commit.head_starts)?;
     matching::put_parted(conn, streams, &commit.parted)?;
     for change in &commit.writes {
         put_write(conn, streams, &mut owners, change, commit.at)?;

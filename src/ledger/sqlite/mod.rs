@@ -7,6 +7,7 @@ mod apply;
 mod arrival;
 mod brake;
 mod census;
+mod handoff;
 mod inbox;
 mod matching;
 mod note;
@@ -22,6 +23,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod turns;
 mod vault;
 mod view;
 mod worker;

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use super::row::{self, limit_of, optional_json, signed, slot_value, to_json, unsigned};
 use super::streams::Streams;
 use super::trouble::Trouble;
+use super::turns;
 use super::worker::Desk;
 use crate::ledger::{Slot, Target, Write, WriteState};
 use crate::model::{CustomerKey, StreamId, UnixMillis};
@@ -25,6 +26,18 @@ macro_rules! write_columns {
          w.removes_at"
     };
 }
+
+/// The due writes of customers with a head start, in the order of their turns.
+macro_rules! ahead_query {
+    () => {
+        "SELECT w.stream, w.slot, w.state, w.due_at, w.generation, w.attempts, w.is_uncertain, w.operation, w.fields, w.problem, \
+         w.run, w.removes_at, c.key, c.kind, h.ahead_ms FROM head_start h CROSS JOIN write w ON w.customer = h.customer \
+         JOIN customer c ON c.id = w.customer \
+         WHERE w.state = 0 AND w.stream = ?1 AND w.due_at <= ?2 AND coalesce(w.removes_at, ?2) <= ?2 \
+         ORDER BY w.due_at - h.ahead_ms, w.slot LIMIT ?3"
+    };
+}
+pub(super) use ahead_query;
 
 pub(super) fn state_number(state: WriteState) -> u8 {
     match state {
@@ -337,6 +350,9 @@ pub(super) fn claim(desk: &mut Desk, stream: &StreamId, now: UnixMillis, limit: 
     while let Some(row) = rows.next()? {
         claimed.push(write(conn, streams, row, row::key(row, 12)?)?);
     }
+    turns::mix(conn, number, now, limit, &mut claimed, |row| {
+        write(conn, streams, row, row::key(row, 12)?)
+    })?;
     let mut lease = conn.prepare_cached(
         "UPDATE write SET state = 1, attempts = ?3, is_uncertain = ?4, leased_at = ?5 WHERE stream = ?1 AND slot = ?2",
     )?;

@@ -217,6 +217,16 @@ fn purge_rows(conn: &Connection, live: i64) -> Result<(), Trouble> {
     let records = format!("(SELECT id FROM record WHERE customer IN ({marks}))");
     let hers = format!("({marks})");
     let own = [
+        format!(
+            "DELETE FROM activity_holder WHERE activity IN (SELECT h.activity FROM activity_holder h \
+             JOIN record r ON r.stream = h.stream AND r.remote = h.value WHERE r.customer IN {hers})"
+        ),
+        format!(
+            "DELETE FROM activity_holder WHERE activity IN (SELECT h.activity FROM activity_holder h \
+             JOIN identifier i ON h.stream = 0 AND h.value = 'email:' || i.value WHERE i.record IN {records})"
+        ),
+        format!("DELETE FROM head_start WHERE customer IN {hers}"),
+        format!("DELETE FROM handoff_look WHERE customer IN {hers}"),
         format!("DELETE FROM identifier WHERE record IN {records}"),
         format!("DELETE FROM rematch WHERE record IN {records}"),
         format!("DELETE FROM parted WHERE record IN {records}"),
@@ -234,6 +244,11 @@ fn purge_rows(conn: &Connection, live: i64) -> Result<(), Trouble> {
     for sql in own {
         conn.execute(&sql, params_from_iter(&family))?;
     }
+    // What hung on her hangs on nobody now.
+    conn.execute(
+        "DELETE FROM activity WHERE id NOT IN (SELECT activity FROM activity_holder)",
+        [],
+    )?;
     conn.execute(
         &format!("DELETE FROM record WHERE customer IN {hers}"),
         params_from_iter(&family),

@@ -23,6 +23,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0011_frozen", include_str!("migrations/0011_frozen.sql")),
     ("0015_parted", include_str!("migrations/0015_parted.sql")),
     ("0013_privacy", include_str!("migrations/0013_privacy.sql")),
+    ("0012_handoffs", include_str!("migrations/0012_handoffs.sql")),
 ];
 
 /// Brings the schema up to date.

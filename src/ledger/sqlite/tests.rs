@@ -348,6 +348,7 @@ fn ledger_speed_takes_the_whole_way() {
 }
 
 mod speed;
+mod turns;
 
 #[tokio::test]
 async fn somebody_may_look_while_another_works() {

@@ -8,7 +8,7 @@ use super::row::{self, customer_columns, record_columns};
 use super::streams::Streams;
 use super::trouble::Trouble;
 use super::worker::Desk;
-use super::{matching, outbox};
+use super::{handoff, matching, outbox};
 use crate::ledger::hash::{identifier_digest, kind_number as identifier_kind};
 use crate::ledger::{Ask, Decision, Head, View};
 use crate::model::{Customer, CustomerKey, Identifier, RecordId};
@@ -85,6 +85,9 @@ pub(super) fn view(desk: &mut Desk, ask: &Ask) -> Result<View, Trouble> {
     }
     view.decisions = decisions;
     matching::look(conn, streams, &seen, &mut view)?;
+    if ask.with_handoffs {
+        handoff::look(conn, streams, ask, &seen, &mut view)?;
+    }
     Ok(view)
 }
 

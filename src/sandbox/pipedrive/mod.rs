@@ -10,6 +10,7 @@ mod reads;
 use serde_json::{Value, json};
 
 use super::clock::rfc3339_s;
+use super::sides::Sides;
 use super::store::{Act, Shape, Stamps, Store};
 use super::tool::{Person, Vendor, Wrong};
 use super::wire::{Ask, Reply};
@@ -19,6 +20,7 @@ use body::{emails, laid, main, written};
 pub(super) struct Pipedrive {
     token: String,
     list_deleted: bool,
+    deals: Sides,
 }
 
 fn invalid(message: &str) -> Reply {
@@ -40,6 +42,7 @@ impl Pipedrive {
         Self {
             token: options.pipedrive_token.clone(),
             list_deleted: options.pipedrive_list_deleted,
+            deals: Sides::new(&[("deal", stamp), ("note", stamp)]),
         }
     }
 
@@ -69,6 +72,41 @@ impl Pipedrive {
             },
             _ => not_found(),
         }
+    }
+
+    /// `POST` and `GET /v1/notes`: a text on a person.
+    fn notes(&self, people: &Store, ask: &Ask) -> Reply {
+        let work = |notes: &mut Store| match ask.method.as_str() {
+            "GET" => {
+                let of = ask.get("person_id").and_then(|id| id.parse::<u64>().ok());
+                let is_of = |body: &Value| of.is_none() || body.get("person_id").and_then(Value::as_u64) == of;
+                let live = notes
+                    .objects
+                    .values()
+                    .filter(|note| note.is_live() && is_of(&note.body));
+                let rows: Vec<Value> = live.map(|note| Value::clone(&note.body)).collect();
+                Reply::json(200, json!({"success": true, "data": rows}))
+            }
+            "POST" => {
+                let body = ask.json().unwrap_or_default();
+                let is_person = body
+                    .get("person_id")
+                    .and_then(Value::as_u64)
+                    .is_some_and(|id| people.live(id).is_some());
+                if !is_person || body.get("content").and_then(Value::as_str).is_none_or(str::is_empty) {
+                    return invalid("content and the person_id of a person are required");
+                }
+                let act = Act {
+                    by: By::Api,
+                    now_ms: ask.now_ms,
+                };
+                let id = notes.insert(act, body, ask.now_ms, ask.now_ms);
+                let made = notes.objects.get(&id).map(|note| Value::clone(&note.body));
+                Reply::json(201, json!({"success": true, "data": made}))
+            }
+            _ => not_found(),
+        };
+        self.deals.with("note", work).unwrap_or_else(not_found)
     }
 
     fn create(&self, store: &mut Store, ask: &Ask) -> Reply {
@@ -135,6 +173,15 @@ impl Vendor for Pipedrive {
         if ask.method == "GET" && path == "/v2/personFields" {
             return fields();
         }
+        if let ("GET", Some("" | "/")) = (ask.method.as_str(), path.strip_prefix("/v2/deals")) {
+            return self
+                .deals
+                .with("deal", |deals| self.list(deals, ask))
+                .unwrap_or_else(not_found);
+        }
+        if path == "/v1/notes" {
+            return self.notes(store, ask);
+        }
         let Some(rest) = path.strip_prefix("/v2/persons") else {
             return not_found();
         };
@@ -145,6 +192,16 @@ impl Vendor for Pipedrive {
             (_, key) if !key.is_empty() && !key.contains('/') => Self::single(store, ask, key),
             _ => not_found(),
         }
+    }
+
+    fn sides(&self) -> Option<&Sides> {
+        Some(&self.deals)
+    }
+
+    fn blank(&self, _kind: &str) -> Value {
+        json!({"title": "", "value": 0, "currency": "EUR", "status": "open", "stage_id": 1, "pipeline_id": 1, "person_id": null,
+            "org_id": null, "owner_id": 1, "expected_close_date": null, "won_time": null, "lost_time": null, "close_time": null,
+            "is_archived": false})
     }
 
     fn wrong(&self, wrong: Wrong) -> Reply {

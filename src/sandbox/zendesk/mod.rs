@@ -13,6 +13,7 @@ use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
 use super::clock::rfc3339_s;
+use super::sides::Sides;
 use super::store::{Act, Shape, Stamps, Store};
 use super::tool::{Person, Vendor, Wrong};
 use super::wire::{Ask, Reply};
@@ -42,6 +43,7 @@ pub(super) struct Zendesk {
     bearer: String,
     bulk_import: bool,
     queue: Mutex<jobs::Queue>,
+    tickets: Sides,
 }
 
 /// Why a write is refused, and the word a job's row uses for it.
@@ -95,6 +97,7 @@ impl Zendesk {
             bearer: format!("Bearer {}", options.zendesk_token),
             bulk_import: options.zendesk_bulk_import,
             queue: Mutex::default(),
+            tickets: Sides::new(&[("ticket", stamp_ticket)]),
         }
     }
 
@@ -183,7 +186,15 @@ impl Vendor for Zendesk {
         };
         let rest = rest.trim_end_matches('/').trim_end_matches(".json");
         match (ask.method.as_str(), rest) {
-            ("GET", "incremental/users/cursor") => reads::incremental(store, ask),
+            ("GET", "incremental/users/cursor") => reads::incremental(store, ask, "users"),
+            ("GET", "incremental/tickets/cursor") => {
+                let read = |tickets: &mut Store| reads::incremental(tickets, ask, "tickets");
+                self.tickets.with("ticket", read).unwrap_or_else(not_found)
+            }
+            ("GET", "tickets/show_many") => {
+                let read = |tickets: &mut Store| reads::tickets(tickets, ask);
+                self.tickets.with("ticket", read).unwrap_or_else(not_found)
+            }
             ("GET", "users") => reads::list(store, ask),
             ("POST", "users") => Self::create(store, ask),
             ("GET", "users/me") => reads::me(),
@@ -208,6 +219,15 @@ impl Vendor for Zendesk {
                 None => not_found(),
             },
         }
+    }
+
+    fn sides(&self) -> Option<&Sides> {
+        Some(&self.tickets)
+    }
+
+    fn blank(&self, _kind: &str) -> Value {
+        json!({"external_id": null, "subject": "", "description": "", "status": "new", "priority": null, "type": null,
+            "requester_id": null, "assignee_id": null, "group_id": null, "organization_id": null, "tags": [], "custom_fields": []})
     }
 
     fn wrong(&self, wrong: Wrong) -> Reply {
@@ -390,6 +410,21 @@ fn stamp(body: &mut Value, stamps: &Stamps) {
     map.insert("created_at".to_owned(), Value::String(rfc3339_s(stamps.created_ms)));
     map.insert("updated_at".to_owned(), Value::String(rfc3339_s(stamps.updated_ms)));
     map.insert("active".to_owned(), Value::Bool(stamps.deleted_ms.is_none()));
+}
+
+/// A ticket that was deleted says so in its status (C1.4).
+fn stamp_ticket(body: &mut Value, stamps: &Stamps) {
+    let Some(map) = body.as_object_mut() else { return };
+    map.insert("id".to_owned(), Value::from(stamps.id));
+    map.insert("created_at".to_owned(), Value::String(rfc3339_s(stamps.created_ms)));
+    map.insert("updated_at".to_owned(), Value::String(rfc3339_s(stamps.updated_ms)));
+    map.insert(
+        "generated_timestamp".to_owned(),
+        Value::from(stamps.updated_ms.div_euclid(1_000)),
+    );
+    if stamps.deleted_ms.is_some() {
+        map.insert("status".to_owned(), json!("deleted"));
+    }
 }
 
 /// The main address and those of the user's identities, which a user does not show (C1.11).

@@ -15,7 +15,7 @@ const LIST_MAX: usize = 100;
 /// `GET /incremental/users/cursor`: rows in the order of their last change, deleted ones too.
 ///
 /// `updated_at` of a row may be older than the cursor (C1.4, H1.8); `end_of_stream` ends the reading, the cursor is kept.
-pub(super) fn incremental(store: &Store, ask: &Ask) -> Reply {
+pub(super) fn incremental(store: &Store, ask: &Ask, key: &'static str) -> Reply {
     let limit = ask
         .get("per_page")
         .and_then(|text| text.parse::<usize>().ok())
@@ -45,7 +45,7 @@ pub(super) fn incremental(store: &Store, ask: &Ask) -> Reply {
     let mut extra = Map::new();
     extra.insert("after".to_owned(), Value::String(sealed(after)));
     Reply::page(Page {
-        key: "users",
+        key,
         edge: page
             .last()
             .map(|object| object.id)
@@ -59,13 +59,22 @@ pub(super) fn incremental(store: &Store, ask: &Ask) -> Reply {
     })
 }
 
+/// `GET /tickets/show_many?ids=`
+pub(super) fn tickets(store: &Store, ask: &Ask) -> Reply {
+    let ids = ask.list("ids").unwrap_or_default();
+    let found = ids.iter().filter_map(|id| store.live(id.parse().ok()?));
+    let rows: Vec<Value> = found.map(|object| Value::clone(&object.body)).collect();
+    Reply::json(200, json!({"count": rows.len(), "tickets": rows, "next_page": null}))
+}
+
 fn envelope(page: &Page) -> Map<String, Value> {
     let after = page
         .next
         .clone()
         .map_or_else(|| page.extra.get("after").cloned().unwrap_or_default(), Value::String);
     let url = format!(
-        "/api/v2/incremental/users/cursor.json?cursor={}",
+        "/api/v2/incremental/{}/cursor.json?cursor={}",
+        page.key,
         after.as_str().unwrap_or_default()
     );
     let mut map = Map::new();

@@ -338,7 +338,7 @@ impl Engine {
             customers: [customer].into(),
             ..Ask::default()
         };
-        let mut view = self.ledger.view(ask).await?;
+        let mut view = self.view(ask).await?;
         let live = view.aliases.get(&customer).copied().unwrap_or(customer);
         view.records.retain(|_, (_, owner)| *owner == live);
         view.writes.retain(|_, write| write.customer == live);

@@ -187,7 +187,7 @@ impl Engine {
             customers: [customer].into(),
             ..Ask::default()
         };
-        let view = self.ledger.view(ask).await?;
+        let view = self.view(ask).await?;
         let key = view.aliases.get(&customer).copied().unwrap_or(customer);
         let hers = view.records.iter().filter(|(_, (_, home))| *home == key);
         let mut hers: Vec<&Record> = hers.map(|(_, (record, _))| record).collect();
@@ -205,7 +205,7 @@ impl Engine {
             records: records.iter().cloned().collect(),
             ..Ask::default()
         };
-        self.ledger.view(ask).await
+        self.view(ask).await
     }
 
     /// Makes customers of the records as decisions now say.

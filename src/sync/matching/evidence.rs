@@ -180,7 +180,7 @@ impl Engine {
             records: records.iter().cloned().collect(),
             ..Ask::default()
         };
-        self.ledger.view(ask).await
+        self.view(ask).await
     }
 
     async fn with_evidence<T>(&self, view: &View, look: impl FnOnce(&State) -> T) -> Result<T, LedgerError> {

@@ -275,7 +275,7 @@ impl Engine {
                 records: covered.clone(),
                 ..Ask::default()
             };
-            let view = self.ledger.view(ask).await?;
+            let view = self.view(ask).await?;
             let mut is_whole = true;
             for id in view.records.keys() {
                 if !covered.contains(id)

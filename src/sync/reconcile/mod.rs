@@ -263,7 +263,7 @@ impl Engine {
             customers: keys.iter().copied().collect(),
             ..Ask::default()
         };
-        let view = self.ledger.view(ask).await?;
+        let view = self.view(ask).await?;
         let now = self.clock.now();
         let mut commit = Commit::new(Cause::Operator(by.into()), now);
         let dead = view

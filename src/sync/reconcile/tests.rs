@@ -255,7 +255,7 @@ proptest! {
         let known = view(records, &rules);
         let golden: &Fields = &known.customers[&key()].golden;
         let members: Vec<&Record> = known.records.values().map(|(record, _)| record).collect();
-        let wanted = desires(&key(), golden, &members, &rules, &Survivorship::new(&rules));
+        let wanted = desires(&key(), golden, &members, &rules, &Survivorship::new(&rules), &BTreeSet::new());
         let is_made = wanted.iter().any(|desire| desire.object.is_none() && desire.stream.system == "desk");
         match verdict(&known, &rules, &standing()) {
             Verdict::Missing(missing) => prop_assert_eq!(missing.reason == Reason::Unasked, is_made, "{:?}", missing),

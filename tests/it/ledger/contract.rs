@@ -200,6 +200,7 @@ async fn an_empty_ledger_knows_nothing(ledger: &dyn Ledger) {
         records: BTreeSet::from([id]),
         identifiers: BTreeSet::from([email("a@x.org")]),
         customers: BTreeSet::from([key(1)]),
+        ..Ask::default()
     };
     assert_eq!(ledger.view(ask).await.unwrap(), nivel::ledger::View::default());
     assert_eq!(ledger.stream(&crm()).await.unwrap(), StreamState::default());
@@ -304,7 +305,7 @@ async fn the_view_takes_the_closure(ledger: &dyn Ledger) {
     let ask = Ask {
         records: BTreeSet::from([first.clone(), crm().record("unknown")]),
         identifiers: BTreeSet::from([email("b@x.org"), email("nobody@x.org")]),
-        customers: BTreeSet::new(),
+        ..Ask::default()
     };
     let view = ledger.view(ask).await.unwrap();
     assert_eq!(view.customers.keys().copied().collect::<Vec<_>>(), [key(1), key(2)]);

@@ -3,6 +3,7 @@
 mod arrival;
 mod brake;
 mod census;
+mod handoffs;
 mod matching;
 mod outbox;
 mod privacy;
@@ -20,8 +21,7 @@ use nivel::ledger::{
 };
 use nivel::model::{Customer, CustomerKey, Identifier, Record, RecordId, StreamId, UnixMillis};
 
-use self::outbox::ready_at;
-use self::view::is_frozen;
+use self::{outbox::ready_at, view::is_frozen};
 
 #[derive(Clone, Default)]
 pub(super) struct State {

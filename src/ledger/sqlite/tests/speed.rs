@@ -98,7 +98,7 @@ async fn fold(ledger: &Sqlite, stream: &StreamId, chunk: &[u128], version: u64) 
             .iter()
             .flat_map(|(_, identifiers)| identifiers.clone())
             .collect(),
-        customers: BTreeSet::new(),
+        ..Ask::default()
     };
     let view = ledger.view(ask).await.unwrap();
     let versions: BTreeMap<_, _> = view
