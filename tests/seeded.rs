@@ -3,7 +3,7 @@
 //! Usage: `NIVEL_BUG=cursor-first NIVEL_FAULT=kill-before:7 seeded nivel.yaml` does one sync. Built by `cargo test`; never
 //! part of the product.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use nivel::config::{Config, environment};
 use nivel::error::Problem;
 use nivel::fault;
 use nivel::ledger::{
-    Arrival, Ask, ChangeRow, Commit, Decision, Dropped, DueWrites, Error, Head, Inbox, InboxState, Keep, Known, Landed,
-    Ledger, Matching, NewEvent, Request, Review, Run, StreamState, SweepStage, Target, Totals, View, Waiting, Write,
-    WriteChange, WriteState,
+    Arrival, Ask, Census, ChangeRow, Commit, Counting, Decision, Dropped, DueWrites, Erasure, Error, Head, Inbox,
+    InboxState, Keep, Known, Landed, Ledger, Mark, Matching, NewEvent, Privacy, Request, Review, Run, StreamState,
+    SweepStage, Target, Totals, Traces, View, Waiting, Write, WriteChange, WriteState,
 };
 use nivel::model::{Customer, CustomerKey, Record, RecordId, StreamId, SystemClock, UnixMillis};
 use nivel::sync::{Engine, Silent};
@@ -295,6 +295,13 @@ async fn sync(config: &PathBuf, env: &BTreeMap<String, String>, bug: Bug) -> Res
 }
 
 #[async_trait]
+impl Counting for Seeded {
+    async fn census(&self, here: &[StreamId], there: &[StreamId]) -> Result<Census, Error> {
+        self.inner.census(here, there).await
+    }
+}
+
+#[async_trait]
 impl Matching for Seeded {
     async fn unmatched(&self, limit: usize) -> Result<Option<(i64, Vec<Known>)>, Error> {
         self.inner.unmatched(limit).await
@@ -342,5 +349,48 @@ impl Matching for Seeded {
 
     async fn forget_parted(&self, records: &[RecordId]) -> Result<(), Error> {
         self.inner.forget_parted(records).await
+    }
+}
+
+#[async_trait]
+impl Privacy for Seeded {
+    async fn traces(&self, customer: &CustomerKey) -> Result<Traces, Error> {
+        self.inner.traces(customer).await
+    }
+
+    async fn begin_erasure(&self, erasure: Erasure, marks: Vec<Mark>) -> Result<i64, Error> {
+        self.inner.begin_erasure(erasure, marks).await
+    }
+
+    async fn note_erasure(&self, erasure: Erasure, marks: Vec<Mark>) -> Result<(), Error> {
+        self.inner.note_erasure(erasure, marks).await
+    }
+
+    async fn erasures(&self, open: bool) -> Result<Vec<Erasure>, Error> {
+        self.inner.erasures(open).await
+    }
+
+    async fn suppression(&self) -> Result<BTreeSet<Mark>, Error> {
+        self.inner.suppression().await
+    }
+
+    async fn note_suppressed(&self, met: Vec<(StreamId, Mark)>, at: UnixMillis) -> Result<(), Error> {
+        self.inner.note_suppressed(met, at).await
+    }
+
+    async fn count_suppressed(&self, stream: &StreamId) -> Result<u64, Error> {
+        self.inner.count_suppressed(stream).await
+    }
+
+    async fn blank_events(&self, events: Vec<i64>) -> Result<(), Error> {
+        self.inner.blank_events(events).await
+    }
+
+    async fn purge(&self, erasure: Erasure, traces: Traces, values: Vec<String>) -> Result<(), Error> {
+        self.inner.purge(erasure, traces, values).await
+    }
+
+    async fn scrub(&self) -> Result<bool, Error> {
+        self.inner.scrub().await
     }
 }

@@ -85,6 +85,13 @@ impl Memory {
         }
     }
 
+    fn drop_entry(&self, hash: u64) {
+        if let Some(mut shard) = self.shard(hash) {
+            shard.young.remove(&hash);
+            shard.old.remove(&hash);
+        }
+    }
+
     fn shard(&self, hash: u64) -> Option<MutexGuard<'_, Shard>> {
         let at = usize::try_from(hash % SHARDS as u64).ok()?;
         // A panic elsewhere cannot leave a map half changed: each step is one insert or remove.
@@ -111,6 +118,15 @@ impl IdentityCache for Memory {
         }
         for (record, key) in &learned.records {
             self.put(self.hash.hash_one(('r', record)), *key);
+        }
+    }
+
+    async fn forget(&self, forgotten: &Learned) {
+        for (identifier, _) in &forgotten.identifiers {
+            self.drop_entry(self.hash.hash_one(('i', identifier)));
+        }
+        for (record, _) in &forgotten.records {
+            self.drop_entry(self.hash.hash_one(('r', record)));
         }
     }
 

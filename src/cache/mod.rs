@@ -92,6 +92,8 @@ pub trait IdentityCache: Send + Sync {
     async fn look_up(&self, ask: &Ask) -> Hints;
     /// Remembers what a commit made true, in one round trip.
     async fn learn(&self, learned: &Learned);
+    /// Forgets these identifiers and records, whoever holds them.
+    async fn forget(&self, forgotten: &Learned);
     /// Forgets everything.
     async fn clear(&self);
     /// A word for `status`: kind, reachable or not, why.

@@ -309,6 +309,21 @@ impl IdentityCache for Redis {
         }
     }
 
+    async fn forget(&self, forgotten: &Learned) {
+        let identifiers = forgotten.identifiers.iter();
+        let identifiers = identifiers.map(|(identifier, _)| self.layout.identifier(identifier));
+        let records = forgotten.records.iter().map(|(record, _)| self.layout.record(record));
+        let names: Vec<String> = identifiers.chain(records).collect();
+        for names in names.chunks(BATCH) {
+            let mut unlink = pipe();
+            unlink.cmd("UNLINK").arg(names);
+            if self.write(&unlink).await.is_none() {
+                tracing::warn!("redis keeps hashed identifiers of an erased person until they expire");
+                return;
+            }
+        }
+    }
+
     async fn clear(&self) {
         let mut cursor: u64 = 0;
         loop {

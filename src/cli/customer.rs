@@ -8,12 +8,15 @@ use serde::Serialize;
 use super::Failed;
 use super::app::Context;
 use super::decided::{Merge, Pin, Split};
+use super::erase::{Certificate, Erase, Erasures, Export};
+use super::history::history_row;
 use super::output::{Exit, Show, count, line, table, wide_table};
+use super::past::{Past, moment};
 use super::plan::target_text;
 use super::sync::state_word;
 use super::why::Why;
 use crate::error::{Code, Problem};
-use crate::ledger::{Ask, ChangeRow, Ledger, View, What, Write};
+use crate::ledger::{Ask, ChangeRow, Ledger, View, Write};
 use crate::model::{Customer as Person, CustomerKey, FieldName, Fields, Record, RecordId, UnixMillis, Value};
 
 /// How many customers a search shows.
@@ -33,6 +36,14 @@ pub(super) enum Customer {
     Split(Split),
     /// Confirm a customer: her records stay together, for ever
     Pin(Pin),
+    /// Give out everything Nivel knows of a customer, as JSON
+    Export(Export),
+    /// Erase a person in every tool and in the ledger, for good
+    Erase(Erase),
+    /// List erasures and how far they are
+    Erasures(Erasures),
+    /// Certify an erasure: what, where, when, and what the tool answered
+    Certificate(Certificate),
 }
 
 /// Show a customer beside the records it is made of
@@ -41,6 +52,9 @@ pub(super) enum Customer {
 pub(super) struct ShowArgs {
     /// A customer key, a record (system/stream/id), an e-mail, a phone number, or any text
     who: String,
+    /// As she was then: a time (2026-01-31T12:00:00Z) or a day
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<UnixMillis>,
     /// How many lines of the history to show
     #[arg(long, value_name = "N", default_value_t = 10)]
     history: usize,
@@ -54,6 +68,10 @@ impl Customer {
             Self::Merge(verb) => verb.run(context).await,
             Self::Split(verb) => verb.run(context).await,
             Self::Pin(verb) => verb.run(context).await,
+            Self::Export(verb) => verb.run(context).await,
+            Self::Erase(verb) => verb.run(context).await,
+            Self::Erasures(verb) => verb.run(context).await,
+            Self::Certificate(verb) => verb.run(context).await,
         }
     }
 }
@@ -64,6 +82,15 @@ impl ShowArgs {
         match find(ledger.as_ref(), &self.who).await? {
             Matches::One(key) => {
                 let view = view_of(ledger.as_ref(), key).await?;
+                if let Some(at) = self.at {
+                    let live = view.aliases.get(&key).copied().unwrap_or(key);
+                    let golden = view.customers.get(&live).map(|customer| customer.golden.clone());
+                    let trail = ledger.changes(&live, usize::MAX).await?;
+                    context
+                        .output
+                        .show(&Past::of(live, &golden.unwrap_or_default(), &trail, at)?);
+                    return Ok(Exit::Fine);
+                }
                 let history = ledger.changes(&key, self.history).await?;
                 context.output.show(&Sheet::new(key, view, history)?);
             }
@@ -319,80 +346,10 @@ impl Show for Sheet {
     }
 }
 
-fn history_row(row: &ChangeRow) -> [String; 3] {
-    let place = row
-        .change
-        .record
-        .as_ref()
-        .map_or_else(|| "customer".to_owned(), ToString::to_string);
-    [row.at.to_string(), place, what_text(&row.change.what)]
-}
-
-fn what_text(what: &What) -> String {
-    let value = |value: &Option<Value>| value.as_ref().map_or_else(|| "(empty)".to_owned(), ToString::to_string);
-    match what {
-        What::Appeared => "first seen".to_owned(),
-        What::Fields(fields) => {
-            let change = |(field, (old, new)): (&FieldName, &(Option<Value>, Option<Value>))| {
-                format!("{field}: {} → {}", value(old), value(new))
-            };
-            fields.iter().map(change).collect::<Vec<_>>().join("; ")
-        }
-        What::Deleted => "deleted there".to_owned(),
-        What::Removed => "removed by Nivel, because it was deleted elsewhere".to_owned(),
-        What::Restored => "back after a deletion".to_owned(),
-        What::Moved(from) => format!("moved here from {from}"),
-        What::Merged(other, records) => {
-            let number = u64::try_from(records.len()).unwrap_or(u64::MAX);
-            format!("took in {other} with {}", count(number, "record"))
-        }
-        What::Made(wrote) | What::Wrote(wrote) => {
-            let verb = if matches!(what, What::Made(_)) {
-                "made it with"
-            } else {
-                "wrote"
-            };
-            let set =
-                |(field, (_, new)): (&FieldName, &(Option<Value>, Option<Value>))| format!("{field} = {}", value(new));
-            format!(
-                "Nivel {verb} {}",
-                wrote.fields.iter().map(set).collect::<Vec<_>>().join("; ")
-            )
-        }
-        What::Undone(fields) => {
-            let set = |(field, (_, back)): (&FieldName, &(Option<Value>, Option<Value>))| {
-                format!("{field} = {}", value(back))
-            };
-            format!(
-                "taken back, and frozen: {}",
-                fields.iter().map(set).collect::<Vec<_>>().join("; ")
-            )
-        }
-        What::GivenBack(fields) => {
-            let set = |(field, (_, back)): (&FieldName, &(Option<Value>, Option<Value>))| {
-                format!("{field} = {}", value(back))
-            };
-            format!(
-                "given back after a split: {}",
-                fields.iter().map(set).collect::<Vec<_>>().join("; ")
-            )
-        }
-        What::Died(problem) => format!("write given up: {problem}"),
-        What::Frozen(fields) => {
-            let names: Vec<_> = fields.iter().map(FieldName::as_str).collect();
-            format!("not written any more, frozen: {}", names.join(", "))
-        }
-        What::Released(fields) => {
-            let names: Vec<_> = fields.iter().map(FieldName::as_str).collect();
-            format!("written again, released: {}", names.join(", "))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Cause, Change};
+    use crate::ledger::{Cause, Change, What};
     use crate::model::{Kind, Origin, Ours, StreamId};
 
     fn sheet() -> Sheet {

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 fine, 1 a problem, 2 usage or config (nothing was started), 3 done but degraded.
 
+mod alert;
 mod app;
 mod approve;
 mod auth;
@@ -11,17 +12,21 @@ mod customer;
 mod dead;
 mod decided;
 mod demo;
+mod erase;
 mod explain;
 mod fields;
 mod frozen;
+mod history;
 mod identity;
 mod init;
 mod joined;
 mod lint;
 mod log;
 mod output;
+mod past;
 mod plan;
 mod progress;
+mod reconcile;
 mod review;
 mod run;
 mod status;
@@ -166,9 +171,14 @@ enum Verb {
     /// Answer whether customers that look alike are one
     #[command(subcommand)]
     Review(review::Review),
+    /// Count who is in one system and not in another, each with the reason
+    Reconcile(reconcile::Reconcile),
     /// Look at writes that were given up, and retry or drop them
     #[command(subcommand)]
     Dead(dead::Dead),
+    /// Try the ways on which people are told, and see what they were told
+    #[command(subcommand)]
+    Alert(alert::Alert),
     /// Look at the connectors there are
     #[command(subcommand)]
     Connector(connector::Connector),
@@ -196,7 +206,9 @@ impl Verb {
             Self::Status(verb) => verb.run(context).await,
             Self::Customer(verb) => verb.run(context).await,
             Self::Review(verb) => verb.run(context).await,
+            Self::Reconcile(verb) => verb.run(context).await,
             Self::Dead(verb) => verb.run(context).await,
+            Self::Alert(verb) => verb.run(context).await,
             Self::Connector(verb) => verb.run(context).await,
             Self::Identity(verb) => verb.run(context),
             Self::Explain(verb) => verb.run(context),

@@ -178,6 +178,9 @@ impl Check<'_> {
             used.push((vec!["fields", field.as_str()], field));
             self.rule_systems(field.as_str(), &rule.pick);
         }
+        for field in config.share.keys() {
+            used.push((vec!["share", field.as_str()], field));
+        }
         if let Some(rule) = &config.default_rule {
             self.rule_systems("*", &rule.pick);
         }

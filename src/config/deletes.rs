@@ -16,7 +16,7 @@ pub(super) const DELETES: &[&str] = &["quarantine"];
 pub(super) const ON_DELETE: &[(&str, OnDelete)] = &[("keep", OnDelete::Keep), ("delete", OnDelete::Delete)];
 
 /// Verbs that cannot be taken back.
-const FINAL_VERBS: &[&str] = &["delete"];
+const FINAL_VERBS: &[&str] = &["delete", "erase", "unsubscribe"];
 
 /// How long a deletion waits before other tools hear of it; the default when `None`.
 pub(super) fn quarantine(root: &Section<'_>) -> Option<std::time::Duration> {
@@ -31,14 +31,14 @@ pub(super) fn full(section: &Section<'_>) -> Option<Sweeps> {
     })
 }
 
-/// Whether `allow: [delete]` stands there.
-pub(super) fn allows_final_deletes(section: &Section<'_>) -> bool {
+/// The verbs that `allow:` names.
+pub(super) fn allowed(section: &Section<'_>) -> BTreeSet<String> {
     let verbs: BTreeSet<String> = section.names("allow").unwrap_or_default().into_iter().collect();
     if let Some(wrong) = verbs.iter().find(|verb| !FINAL_VERBS.contains(&verb.as_str())) {
         let hint = format!("one of: {}", FINAL_VERBS.join(", "));
         section.wrong("allow", format!("`{wrong}` is no verb that has to be allowed"), &hint);
     }
-    verbs.contains("delete")
+    verbs
 }
 
 impl Config {

@@ -6,7 +6,7 @@ use compact_str::CompactString;
 
 use super::reader::{Entry, Section};
 use super::words::suggestion;
-use crate::merge::{FieldRule, OnClear, Pick};
+use crate::merge::{FieldRule, OnClear, Pick, STRICTEST, is_consent};
 use crate::model::FieldName;
 
 /// The options of a field's rule.
@@ -17,6 +17,12 @@ pub(super) fn fields(root: &Section<'_>) -> (BTreeMap<FieldName, FieldRule>, Opt
     let mut rules = BTreeMap::new();
     let mut default = None;
     for (name, entry) in root.entries("fields") {
+        if is_consent(name) {
+            if entry.text() != Some(STRICTEST) {
+                entry.wrong("consents are always merged by `strictest`", "leave the line out");
+            }
+            continue;
+        }
         let Some(rule) = field(&entry) else {
             continue;
         };

@@ -3,6 +3,7 @@
 //! Loading finds every mistake at once and says for each where it stands and what was probably meant. It starts nothing and
 //! writes nothing. Secrets are held as [`SecretString`] and never printed.
 
+mod alerts;
 mod check;
 mod deletes;
 mod fields;
@@ -13,6 +14,7 @@ mod place;
 mod read;
 mod reader;
 mod rules;
+mod share;
 mod substitute;
 mod webhooks;
 mod words;
@@ -26,6 +28,7 @@ use std::time::Duration;
 use compact_str::CompactString;
 use secrecy::SecretString;
 
+pub use alerts::{AlertsConfig, Target as AlertTarget, key_of as alert_key};
 pub use check::{Catalog, ConnectorFacts, Need, check};
 pub use read::OPTIONS;
 pub use rules::{Specs, rules};
@@ -64,12 +67,16 @@ pub struct Config {
     pub fields: BTreeMap<FieldName, FieldRule>,
     /// The rule of all other fields (`"*"` under `fields:`); own, in the order of the roles, when `None`.
     pub default_rule: Option<FieldRule>,
+    /// Fields that may flow only to systems of these roles.
+    pub share: BTreeMap<FieldName, BTreeSet<Role>>,
     /// How long a deletion waits before other tools hear of it; a day when `None`.
     pub quarantine: Option<Duration>,
     /// How customers are told apart.
     pub identity: IdentityConfig,
     /// How long history is kept.
     pub retention: Retention,
+    /// Who is told what without asking.
+    pub alerts: AlertsConfig,
     places: Places,
 }
 
@@ -174,6 +181,10 @@ pub struct SystemConfig {
     pub own: bool,
     /// True when objects may be removed for good.
     pub allows_final_deletes: bool,
+    /// True when objects may be erased at a person's wish.
+    pub allows_erasing: bool,
+    /// True when a person's opt-out may be written.
+    pub allows_unsubscribing: bool,
     /// Exceptions for single streams. A stream that is not listed follows the system.
     pub streams: BTreeMap<CompactString, StreamConfig>,
     /// Rate limits that replace the manifest's. Empty: the manifest's count.

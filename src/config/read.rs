@@ -36,9 +36,11 @@ const ROOT: &[&str] = &[
     "log",
     "systems",
     "fields",
+    "share",
     "deletes",
     "identity",
     "retention",
+    "alerts",
 ];
 const CACHE: &[&str] = &["url", "ttl"];
 const HTTP: &[&str] = &["listen", "public_url"];
@@ -90,13 +92,16 @@ pub const OPTIONS: &[(&str, &[&str])] = &[
     ("deletes", DELETES),
     ("identity", IDENTITY),
     ("retention", RETENTION),
+    ("alerts", super::alerts::ALERTS),
+    ("alerts.to.*", super::alerts::TARGET),
+    ("alerts.rules", super::alerts::RULES),
 ];
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Pulling more often than this asks for trouble with every vendor.
 const EVERY_MIN: Duration = Duration::from_secs(1);
 
-const ROLES: &[(&str, Role)] = &[
+pub(super) const ROLES: &[(&str, Role)] = &[
     ("sales", Role::Sales),
     ("support", Role::Support),
     ("marketing", Role::Marketing),
@@ -131,9 +136,11 @@ pub(super) fn config(merged: Merged) -> Result<Config, Vec<Problem>> {
         systems: systems(&root),
         fields,
         default_rule,
+        share: super::share::share(&root),
         quarantine: deletes::quarantine(&root),
         identity: super::identity::identity(&root.section("identity", IDENTITY)),
         retention: retention(&root),
+        alerts: super::alerts::alerts(&root.section("alerts", super::alerts::ALERTS)),
         places: merged.places.clone(),
     };
     let mut problems = reader.problems.into_inner();
@@ -262,6 +269,7 @@ fn system(entry: &Entry<'_>) -> Option<SystemConfig> {
         section.wrong("every", "`every` must be at least 1s", "");
     }
     let is_files = connector == Some(FILE_CONNECTOR);
+    let allowed = deletes::allowed(&section);
     let base = section.parse("base", "an address such as https://api.example.com", |text| {
         let url = url::Url::parse(text).ok()?;
         (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
@@ -286,7 +294,9 @@ fn system(entry: &Entry<'_>) -> Option<SystemConfig> {
         full: deletes::full(&section),
         on_delete: section.word("on_delete", ON_DELETE).unwrap_or_default(),
         own: section.flag("own").unwrap_or(false),
-        allows_final_deletes: deletes::allows_final_deletes(&section),
+        allows_final_deletes: allowed.contains("delete"),
+        allows_erasing: allowed.contains("erase"),
+        allows_unsubscribing: allowed.contains("unsubscribe"),
         streams: section
             .entries("streams")
             .into_iter()
@@ -389,7 +399,7 @@ fn values(section: &Section<'_>) -> BTreeMap<CompactString, SecretString> {
 }
 
 /// A value, or `{file: path}` of a file that holds it.
-fn secret(entry: &Entry<'_>) -> Option<String> {
+pub(super) fn secret(entry: &Entry<'_>) -> Option<String> {
     if let Some(text) = entry.text() {
         if text.is_empty() {
             let problem = Problem::new(crate::error::Code::SecretMissing, "this value is empty");

@@ -294,6 +294,21 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// A list of words; a single one needs no brackets.
+    pub(super) fn words(&self) -> Vec<String> {
+        let one = |tree: &Tree| match tree {
+            Tree::Scalar(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
+            _ => {
+                self.wrong("it must be a list of words", "");
+                None
+            }
+        };
+        match self.tree {
+            Tree::List(items) => items.iter().filter_map(one).collect(),
+            tree => one(tree).into_iter().collect(),
+        }
+    }
+
     /// The text for a message.
     pub(super) fn shown(&self) -> String {
         self.reader.places.shown(&self.path, self.text().unwrap_or_default())

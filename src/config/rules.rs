@@ -32,6 +32,7 @@ pub fn rules(config: &Config, specs: &Specs) -> Rules {
         fields: config.fields.clone(),
         default: config.default_rule.clone(),
         external_ids: config.identity.external_ids.clone(),
+        share: config.share.clone(),
         size_max: config.identity.size_max,
         quarantine: config.quarantine,
         matching: config.identity.matching,
@@ -49,5 +50,7 @@ fn of_stream(system: &SystemConfig, stream: &str, spec: &StreamSpec) -> StreamRu
         on_delete: own.on_delete.unwrap_or(system.on_delete),
         own: system.own,
         allows_final_deletes: system.allows_final_deletes,
+        allows_erasing: system.allows_erasing,
+        allows_unsubscribing: system.allows_unsubscribing,
     }
 }

@@ -335,6 +335,12 @@ fn the_example_files_load_and_show_every_option() {
     std::fs::create_dir(dir.path().join("secrets")).unwrap();
     std::fs::write(dir.path().join("secrets/sales-token"), "x").unwrap();
     std::fs::write(dir.path().join("secrets/token-key"), "x").unwrap();
+    std::fs::write(dir.path().join("secrets/slack-url"), "https://alerts.example.com/x").unwrap();
+    std::fs::write(
+        dir.path().join("secrets/alert-secret"),
+        "whsec_MDEyMzQ1Njc4OWFiY2RlZg==",
+    )
+    .unwrap();
     let variable = regex::Regex::new(r"\$\{([A-Z_]+_TOKEN)\}").unwrap();
     for name in ["nivel.yaml", "full.yaml"] {
         let file = dir.path().join(name);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use compact_str::CompactString;
@@ -9,7 +10,7 @@ use compact_str::CompactString;
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::Manifest;
 pub use crate::model::{Cursor, Done, Incoming, Operation, Outcome, Page, WriteAction};
-use crate::model::{Description, FieldName, StreamSpec, UnixMillis, Value};
+use crate::model::{CustomerKey, Description, FieldName, Fields, StreamSpec, UnixMillis, Value};
 
 pub mod auth;
 pub mod breaker;
@@ -53,6 +54,21 @@ pub trait Connection: Send + Sync {
 
     /// Carries out operations, split into as many requests as the system needs, and accounts for every one of them.
     async fn write(&self, stream: &str, operations: &[Operation]) -> Vec<Outcome>;
+
+    /// Erases one object for good. After the given time, if any, the system destroys what it keeps of it.
+    ///
+    /// # Errors
+    /// When the system cannot, or did not.
+    async fn erase(
+        &self,
+        _stream: &str,
+        _remote: &CompactString,
+        _known: &Fields,
+        _customer: CustomerKey,
+    ) -> Result<Option<Duration>, Failure> {
+        let problem = Problem::new(Code::NotAllowed, "the connector has no call that erases");
+        Err(Failure::new(Class::Forbidden, problem))
+    }
 
     /// The fields of a stream as the system itself describes them; `None` when it does not.
     ///

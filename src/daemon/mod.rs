@@ -1,6 +1,7 @@
 //! Builds the parts from the config, supervises them, and shuts them down in order. The only place that names a concrete
 //! ledger or cache.
 
+mod alerts;
 mod build;
 mod hooks;
 mod lint;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+pub use alerts::Courier;
 pub use build::{
     answer_to, connect, connect_to_check, facts, leave_request, ledger, ledger_to_read, manifests, open, parts, quotas,
     rules,

@@ -14,7 +14,7 @@ use crate::config::{Config, SystemConfig};
 use crate::error::{Code, Problem};
 use crate::http::Readiness;
 use crate::ledger::{Error as LedgerError, Keep};
-use crate::model::StreamId;
+use crate::model::{StreamId, UnixMillis};
 use crate::sync::schedule::{Board, Schedule};
 use crate::sync::{Engine, Next};
 
@@ -63,6 +63,13 @@ pub(super) async fn supervise(
     ));
     pulls.spawn(serve_operators(Arc::clone(&engine), stop.clone()));
     pulls.spawn(refold(Arc::clone(&engine), ready.clone(), stop.clone()));
+    pulls.spawn(super::alerts::tell(
+        Arc::clone(&engine),
+        config.alerts.clone(),
+        Arc::clone(&board),
+        stop.clone(),
+    ));
+    pulls.spawn(erase(Arc::clone(&engine), stop.clone()));
     pulls.spawn(retain(Arc::clone(&engine), keep(config), stop.clone()));
     for (system, settings) in &config.systems {
         let job = Job {
@@ -152,6 +159,14 @@ async fn pull_system(job: Job, ready: Readiness, stop: CancellationToken) {
     }
 }
 
+/// Runs that are due and did not begin, for who is alerted.
+pub(super) fn late_runs(board: &Mutex<Board>, now: UnixMillis) -> Vec<(CompactString, String)> {
+    let late = board.lock().unwrap_or_else(PoisonError::into_inner).late(now);
+    late.into_iter()
+        .map(|(system, _)| (system, "its run was due and did not start".to_owned()))
+        .collect()
+}
+
 /// Tells of runs that are due and do not begin.
 async fn watch(engine: Arc<Engine>, board: Arc<Mutex<Board>>, stop: CancellationToken) {
     loop {
@@ -214,6 +229,19 @@ pub(super) fn keep(config: &Config) -> Keep {
         changes: config.retention.changes,
         runs: config.retention.runs,
         inbox: config.retention.inbox,
+    }
+}
+
+/// Goes on with erasures until every tool has confirmed.
+async fn erase(engine: Arc<Engine>, stop: CancellationToken) {
+    loop {
+        if let Err(error) = engine.pursue_erasures().await {
+            tracing::warn!(%error, "erasures wait");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
     }
 }
 

@@ -112,6 +112,12 @@ codes! {
     NotApproved = "OUT008", Admin;
     /// What was deleted elsewhere came back before the deletion was passed on.
     WriteWithdrawn = "OUT010", Nobody;
+    /// Nivel cannot, or may not, erase an object in its tool.
+    EraseByHand = "PER001", Admin;
+    /// A tool took the request to erase an object and still has it.
+    EraseUnconfirmed = "PER002", Admin;
+    /// Only people can be erased.
+    NotAPerson = "PER003", Admin;
     /// The ledger is in use by another process.
     LedgerLocked = "LED001", Admin;
     /// The ledger's disk is full or failing.
@@ -134,6 +140,8 @@ codes! {
     FieldVanished = "SCH003", Admin;
     /// A webhook that used to come does not come any more.
     WebhookSilent = "HOK001", Admin;
+    /// An alert could not be delivered.
+    AlertUndelivered = "ALR001", Admin;
     /// The port for HTTP cannot be opened.
     PortTaken = "NET001", Admin;
     /// Nothing with that name.

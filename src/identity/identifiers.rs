@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use compact_str::{CompactString, format_compact};
 
 use super::text::concat;
-use super::{domain, email, name, phone};
+use super::{domain, email, name, phone, tax_id};
 use crate::model::{CustomerKey, FieldName, Fields, Identifier, IdentifierKind, Kind, Value};
 
 /// The most values that are taken from one field; what is longer is not one customer's.
 const VALUES_MAX: usize = 32;
 
-/// The most bytes of an external or tax id.
+/// The most bytes of an external id.
 const ID_LENGTH_MAX: usize = 128;
 
 /// What the admin says about identifiers.
@@ -29,7 +29,7 @@ pub struct IdentityRules<'a> {
 /// | --- | --- | --- |
 /// | `Key` | our customer key | `key` is given: read back from the system, aliases already followed |
 /// | `ExternalId` | `field=value` | the value is no stand-in (`0`, `n/a`) |
-/// | `TaxId` | letters and digits; for a person `id/name` | a company's number stands on its employees, too |
+/// | `TaxId` | letters and digits, in the European Union with the country in front; for a person `id/name` | its check digits are right; a company's number stands on its employees, too |
 /// | `Email` | the mailbox | a person's own mailbox |
 /// | `MailboxName` | `mailbox/name` | a role mailbox, or any mailbox of an organization |
 /// | `PhoneName` | `number/name` | there is a name, and the number is no stand-in |
@@ -55,12 +55,16 @@ pub fn identifiers(
             found.extend(external_id(field, text));
         });
     }
-    each(fields, "tax_id", |text| found.extend(tax_id(text, name, kind)));
+    let country = fields.text("country").filter(|code| is_region(code));
+    each(fields, "tax_id", |text| {
+        let number = tax_id::normalise(text, country.or(rules.region));
+        found.extend(number.and_then(|number| tax_number(&number, name, kind)));
+    });
     for field in ["email", "emails"] {
         each(fields, field, |text| found.extend(mailbox(text, name, kind)));
     }
     if let Some(name) = name {
-        let region = fields.text("country").filter(|code| is_region(code)).or(rules.region);
+        let region = country.or(rules.region);
         for field in ["phone", "mobile"] {
             each(fields, field, |text| found.extend(phone_name(text, region, name)));
         }
@@ -124,22 +128,10 @@ fn external_id(field: &FieldName, text: &str) -> Option<Identifier> {
         .then(|| Identifier::new(IdentifierKind::ExternalId, concat([field.as_str(), "=", text])))
 }
 
-fn tax_id(text: &str, name: Option<&str>, kind: Kind) -> Option<Identifier> {
-    if text.len() > ID_LENGTH_MAX {
-        return None;
-    }
-    let id: CompactString = text
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .map(|c| c.to_ascii_uppercase())
-        .collect();
-    let digits: CompactString = id.chars().filter(char::is_ascii_digit).collect();
-    if digits.len() < 5 || phone::is_placeholder(&digits) {
-        return None;
-    }
+fn tax_number(number: &str, name: Option<&str>, kind: Kind) -> Option<Identifier> {
     let value = match kind {
-        Kind::Organization => id,
-        Kind::Person => concat([&id, "/", name?]),
+        Kind::Organization => number.into(),
+        Kind::Person => concat([number, "/", name?]),
     };
     Some(Identifier::new(IdentifierKind::TaxId, value))
 }

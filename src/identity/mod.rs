@@ -16,6 +16,7 @@ pub mod name;
 pub mod phone;
 mod resolve;
 mod sets;
+mod tax_id;
 mod text;
 
 pub use features::{features, speaks, ties};

@@ -2,22 +2,26 @@
 //!
 //! What one page, webhook, write result or operator's act changes is one [`Commit`], applied in one transaction.
 
+mod census;
 mod change;
 mod commit;
 mod hash;
 mod inbox;
 mod keep;
 mod matching;
+mod privacy;
 mod sqlite;
 mod sweep;
 mod write;
 
+pub use census::{Census, Counting};
 pub use change::{Cause, Change, ChangeRow, What, Wrote};
 pub use commit::{Advance, Arrival, Commit};
 pub use hash::{content_hash, content_hash_of};
 pub use inbox::{Dropped, Fate, Inbox, InboxState, Landed, NewEvent, Waiting};
 pub use keep::Keep;
 pub use matching::{Known, Matching, Review, ReviewChange};
+pub use privacy::{Erasure, Mark, Privacy, Proof, Step, StepState, Traces};
 pub use sqlite::Sqlite;
 pub use sweep::{Sweep, SweepPage, SweepStage};
 pub use write::{FIRST_READING, Slot, Target, Write, WriteChange, WriteState};
@@ -191,7 +195,7 @@ pub struct Totals {
 
 /// The durable store. Every implementation passes the same contract suite (`tests/it/ledger.rs`).
 #[async_trait]
-pub trait Ledger: Inbox + Matching {
+pub trait Ledger: Inbox + Matching + Counting + Privacy {
     /// Digest and customer of each record, in the order asked; `None` for unknown ones.
     async fn heads(&self, records: &[RecordId]) -> Result<Vec<Option<Head>>, Error>;
 

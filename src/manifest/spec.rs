@@ -30,6 +30,7 @@ impl Object {
             can_update: write.is_some_and(|write| !write.update.is_empty()),
             can_delete: write.is_some_and(|write| !write.delete.is_empty()),
             delete_is_final: write.is_some_and(|write| write.delete.iter().any(|op| op.is_final)),
+            can_erase: write.is_some_and(|write| !write.erase.is_empty()),
             batch_max: ops.map(|op| op.max).max().unwrap_or(1),
             reads_before: self.before() == Before::Read,
             reads_back: write.is_some_and(|write| write.read_back),
@@ -102,6 +103,7 @@ impl WriteOps {
             ("update", &self.update),
             ("upsert", &self.upsert),
             ("delete", &self.delete),
+            ("erase", &self.erase),
         ];
         words
             .into_iter()

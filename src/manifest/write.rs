@@ -39,6 +39,10 @@ pub struct WriteOps {
     /// Removes objects.
     #[serde(default)]
     pub delete: Many<Op>,
+    /// Erases an object for good, at a person's wish: every one of these requests, in this order. What is not there any
+    /// more is no failure.
+    #[serde(default)]
+    pub erase: Many<Op>,
     /// Requests that follow a write.
     #[serde(default)]
     pub after: Many<FollowUp>,
@@ -104,6 +108,9 @@ pub struct Op {
     /// What it does cannot be taken back: it needs the admin's `allow:`.
     #[serde(default, rename = "final")]
     pub is_final: bool,
+    /// Erase only: the tool keeps what was removed for so long and destroys it then.
+    #[serde(default)]
+    pub purge: Option<Period>,
     /// How the answer accounts for the operations; `rows` with a `list` or a `job`, else `one`.
     #[serde(default)]
     pub answer: Option<Answer>,

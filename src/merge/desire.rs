@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use compact_str::CompactString;
 
+use super::consent::bars;
+use super::creation::creation;
 use super::name;
 use super::presence::is_gone;
-use super::rules::{Create, OnClear, Rules, StreamRules};
+use super::rules::{OnClear, Rules, StreamRules};
 use super::survive::Survivorship;
 use crate::identity;
 use crate::model::{
@@ -31,24 +33,21 @@ pub struct Desire {
 /// The field by which a system keeps our own key.
 pub const KEY_FIELD: &str = "key";
 
-const EMAIL: &str = "email";
-
-/// By which a person can be reached.
-const CONTACT: [&str; 3] = [EMAIL, "phone", "mobile"];
+pub(super) const EMAIL: &str = "email";
 
 /// What every stream that may be written should hold for a customer. One entry per object, also when nothing differs, so
 /// that a write that is no longer wanted can be withdrawn.
 #[must_use]
 pub fn desires(
     key: &CustomerKey,
-    golden: &Fields,
+    whole: &Fields,
     members: &[&Record],
     rules: &Rules,
     survivorship: &Survivorship,
 ) -> Vec<Desire> {
     let mut desires = Vec::new();
     // A mailbox of several people must not find, or be, the object of one of them.
-    let has_own_email = names_one_person(golden, key.kind);
+    let has_own_email = names_one_person(whole, key.kind);
     let is_gone = is_gone(members, rules);
     for (system, system_rules) in &rules.systems {
         for (stream, stream_rules) in &system_rules.streams {
@@ -58,9 +57,11 @@ pub fn desires(
             let here = |record: &&&Record| record.id.stream.system == *system && record.id.stream.stream == *stream;
             let mut objects: Vec<&Record> = members.iter().filter(here).copied().collect();
             let id = StreamId::new(system.clone(), stream.clone());
+            let golden = rules.told(whole, system_rules, stream_rules);
             if objects.is_empty() {
-                let made = || creation(id, golden, stream_rules, has_own_email);
-                desires.extend(if is_gone { None } else { made() });
+                let is_barred = is_gone || bars(whole, system_rules, stream_rules);
+                let fields = creation(&golden, stream_rules, has_own_email).ok();
+                desires.extend(fields.filter(|_| !is_barred).map(|fields| made(id, fields)));
                 continue;
             }
             // The oldest id is the one that carries the identifiers; a second object of the same person in one tool would
@@ -75,11 +76,21 @@ pub fn desires(
                     continue;
                 }
                 let may_identify = |field: &FieldName| place == 0 && (has_own_email || field.as_str() != EMAIL);
-                desires.push(difference(record, &may_identify, golden, stream_rules, survivorship));
+                desires.push(difference(record, &may_identify, &golden, stream_rules, survivorship));
             }
         }
     }
     desires
+}
+
+fn made(stream: StreamId, fields: BTreeMap<FieldName, Wanted>) -> Desire {
+    Desire {
+        stream,
+        object: None,
+        fields,
+        frozen: Vec::new(),
+        is_removal: false,
+    }
 }
 
 fn removal(record: &Record) -> Desire {
@@ -92,72 +103,7 @@ fn removal(record: &Record) -> Desire {
     }
 }
 
-fn creation(stream: StreamId, golden: &Fields, stream_rules: &StreamRules, has_own_email: bool) -> Option<Desire> {
-    let spec = &stream_rules.spec;
-    let qualifies = match stream_rules.create {
-        Create::Never => false,
-        Create::Always => true,
-        Create::Qualified => stream_rules
-            .qualified_by
-            .iter()
-            .all(|field| golden.value(field.as_str()).is_some()),
-    };
-    if !qualifies || !spec.can_create || !can_be_found_again(golden, stream_rules, has_own_email) {
-        return None;
-    }
-    let mut fields = BTreeMap::new();
-    let is_shared = |field: &FieldName| field.as_str() == EMAIL && spec.match_by.contains(field) && !has_own_email;
-    let writable = spec.fields.iter().filter(|(_, spec)| spec.write != WriteMode::Never);
-    for (field, field_spec) in writable.filter(|(field, _)| !is_shared(field)) {
-        match golden.value(field.as_str()) {
-            Some(value) if fits(value, field_spec) => {
-                fields.insert(
-                    field.clone(),
-                    Wanted {
-                        value: Some(value.clone()),
-                        placeholder: false,
-                    },
-                );
-            }
-            _ => {
-                let stand_in = |value: &Value| Wanted {
-                    value: Some(value.clone()),
-                    placeholder: true,
-                };
-                fields.extend(
-                    field_spec
-                        .placeholder
-                        .as_ref()
-                        .map(|value| (field.clone(), stand_in(value))),
-                );
-            }
-        }
-    }
-    // Somebody of whom only the name is known (or a mailbox she shares) is nobody a tool can do something for.
-    let is_reachable = |field: &FieldName, wanted: &Wanted| !wanted.placeholder && CONTACT.contains(&field.as_str());
-    if spec.kind == Kind::Person && !fields.iter().any(|(field, wanted)| is_reachable(field, wanted)) {
-        return None;
-    }
-    Some(Desire {
-        stream,
-        object: None,
-        fields,
-        frozen: Vec::new(),
-        is_removal: false,
-    })
-}
-
-/// A create whose answer gets lost must be looked up before it is repeated; without anything to look it up by, it would be
-/// a gamble. An e-mail counts only when it names one person.
-fn can_be_found_again(golden: &Fields, stream_rules: &StreamRules, has_own_email: bool) -> bool {
-    stream_rules.spec.match_by.iter().any(|field| match field.as_str() {
-        KEY_FIELD => true,
-        EMAIL => has_own_email,
-        other => golden.value(other).is_some(),
-    })
-}
-
-fn names_one_person(golden: &Fields, kind: Kind) -> bool {
+pub(super) fn names_one_person(golden: &Fields, kind: Kind) -> bool {
     kind == Kind::Person
         && ["email", "emails"]
             .iter()
@@ -165,7 +111,7 @@ fn names_one_person(golden: &Fields, kind: Kind) -> bool {
 }
 
 /// An enumeration can only say what is in its list.
-fn fits(value: &Value, spec: &FieldSpec) -> bool {
+pub(super) fn fits(value: &Value, spec: &FieldSpec) -> bool {
     spec.order.is_empty() || value.as_text().is_some_and(|text| place(text, spec).is_some())
 }
 

@@ -1,12 +1,17 @@
 //! Survivorship: which value of a field wins among a customer's records, and what each tool should say then.
 
+mod consent;
+mod creation;
 mod desire;
 mod name;
 mod observe;
 mod presence;
 mod rules;
+mod share;
 mod survive;
 
+pub use consent::{STRICTEST, is_consent, survive as survive_consent};
+pub use creation::{Refusal, refusal};
 pub use desire::{Desire, KEY_FIELD, desires};
 pub use name::{full as full_name, settle_written as settle_written_name};
 pub use observe::{FieldChange, Seen, observe};

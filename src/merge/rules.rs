@@ -1,6 +1,6 @@
 //! The rules the admin owns: who may say what, and where objects may be made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use compact_str::CompactString;
@@ -115,6 +115,10 @@ pub struct StreamRules {
     pub own: bool,
     /// True when objects may be removed for good.
     pub allows_final_deletes: bool,
+    /// True when objects may be erased at a person's wish.
+    pub allows_erasing: bool,
+    /// True when a person's opt-out may be written, which most tools let nobody take back.
+    pub allows_unsubscribing: bool,
 }
 
 impl StreamRules {
@@ -192,6 +196,8 @@ pub struct Rules {
     pub external_ids: Vec<FieldName>,
     /// How long a deletion waits before other tools hear of it; see [`Rules::quarantine`].
     pub quarantine: Option<Duration>,
+    /// Fields that may flow only to systems of these roles; see [`Rules::may_flow`] for those that are not named.
+    pub share: BTreeMap<FieldName, BTreeSet<Role>>,
     /// The scored match; `None` joins by identifiers alone.
     pub matching: Option<MatchRules>,
     /// The most records that a customer may have; see [`Rules::size_max`].

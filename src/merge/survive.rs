@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::CompactString;
 
-use super::name;
 use super::rules::{FieldRule, OnClear, Pick, Rules};
+use super::{consent, name};
 use crate::identity::{email, phone};
 use crate::model::{FieldName, Fields, Lineage, Origin, Record, UnixMillis, Value};
 
@@ -93,8 +93,9 @@ impl Survivorship {
 #[must_use]
 pub fn survive(members: &[&Record], rules: &Survivorship) -> Golden {
     let members = speaking(members);
-    // Names that begin with `_` serve the connector that keeps them and mean nothing to anybody else.
-    let is_common = |field: &FieldName| !name::is_part(field.as_str()) && !field.as_str().starts_with('_');
+    // Names and consents have ways of their own. Names that begin with `_` serve the connector that keeps them and mean nothing to anybody else.
+    let is_own = |field: &str| name::is_part(field) || consent::is_consent(field) || field.starts_with('_');
+    let is_common = |field: &FieldName| !is_own(field.as_str());
     let mut said: Vec<(&FieldName, &Record, Option<&Value>)> = Vec::new();
     for record in &members {
         let fields = record.fields.0.iter().filter(|(field, _)| is_common(field));

@@ -64,6 +64,8 @@ pub struct StreamSpec {
     pub can_delete: bool,
     /// What is removed cannot be brought back.
     pub delete_is_final: bool,
+    /// Objects can be erased, for good.
+    pub can_erase: bool,
     /// The most operations one request may carry.
     pub batch_max: usize,
     /// Before an object is changed, it is read: what somebody else changed meanwhile is not overwritten.

@@ -48,12 +48,18 @@ pub(super) fn setup_of(rules: &Rules) -> String {
                 let removal = [rules.own, rules.allows_final_deletes].map(|flag| flag.to_string());
                 line(&[name.to_string(), stream.to_string(), removal.join(" ")]);
             }
+            if rules.allows_unsubscribing {
+                line(&[name.to_string(), stream.to_string(), "unsubscribe".to_owned()]);
+            }
         }
     }
     for (field, rule) in &rules.fields {
         line(&[field.to_string(), format!("{rule:?}")]);
     }
     line(&[format!("{:?}", rules.default), format!("{:?}", rules.external_ids)]);
+    for (field, roles) in &rules.share {
+        line(&[field.to_string(), format!("share {roles:?}")]);
+    }
     if let Some(matching) = &rules.matching {
         line(&[format!("{matching:?}")]);
     }

@@ -106,7 +106,7 @@ impl Engine {
         advance.read += before.iter().map(|page| page.records.len() as u64).sum::<u64>();
         let mut commit = Commit::new(Cause::Run(run), self.clock.now());
         for page in before.into_iter().chain([last]) {
-            for incoming in page.records {
+            for incoming in self.sift(stream, page.records).await? {
                 commit.arrivals.push(Arrival {
                     stream: stream.clone(),
                     asked_at: page.asked_at,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use compact_str::{CompactString, format_compact};
 
 use crate::ledger::{Cause, Change, Commit, FIRST_READING, Slot, Target, View, What, Write, WriteChange, WriteState};
-use crate::merge::{Desire, FieldChange, Rules, Survivorship, desires, survive};
+use crate::merge::{Desire, FieldChange, Rules, Survivorship, desires, survive, survive_consent};
 use crate::model::{Customer, CustomerKey, FieldName, Fields, Record, RecordId, UnixMillis, Wanted};
 
 /// Which customers are touched, and how.
@@ -55,7 +55,8 @@ pub fn consequences(
             commit.touched.push((*key, old.version));
             continue;
         }
-        let golden = survive(members, survivorship);
+        let mut golden = survive(members, survivorship);
+        survive_consent(members, remembered(view, affected, key), &mut golden);
         let customer = renew(old, *key, golden, commit);
         let desires = desires(key, &customer.golden, members, rules, survivorship);
         let desires = restrained(desires, *key, view, affected, members, rules.size_max());
@@ -146,6 +147,17 @@ fn pending_by_customer<'v>(view: &'v View, affected: &Affected<'_>) -> BTreeMap<
             .push(write);
     }
     pending
+}
+
+/// The golden records that become this customer's: her own so far, and those of whom she took in.
+fn remembered<'v>(
+    view: &'v View,
+    affected: &'v Affected<'_>,
+    key: &'v CustomerKey,
+) -> impl Iterator<Item = &'v Fields> + Clone {
+    let merged = affected.merged.iter().filter(move |(_, into)| *into == key);
+    let keys = merged.map(|(loser, _)| loser).chain([key]);
+    keys.filter_map(|key| Some(&view.customers.get(key)?.golden))
 }
 
 /// The customer with her new golden record; its changes go on the audit trail.

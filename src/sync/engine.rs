@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::approval::setup_of;
 use super::arrivals::FirstReadings;
+use super::erase::Suppression;
 use super::matching::Matching;
 use super::progress::{Event, Progress};
 use super::settle::Aftermath;
@@ -56,6 +57,10 @@ pub struct Engine {
     pub(super) first_readings: FirstReadings,
     /// The scored match.
     pub(super) matching: Matching,
+    /// Who is not taken in any more.
+    pub(super) suppression: Suppression,
+    /// Erasures go on one at a time.
+    pub(super) erasing: tokio::sync::Mutex<()>,
     /// Rung when a commit may have put writes into the outbox.
     pub(super) bell: tokio::sync::Notify,
 }
@@ -186,6 +191,8 @@ impl Engine {
             gate: tokio::sync::Mutex::new(()),
             first_readings: FirstReadings::default(),
             matching: Matching::default(),
+            suppression: Suppression::default(),
+            erasing: tokio::sync::Mutex::new(()),
             bell: tokio::sync::Notify::new(),
         }
     }
@@ -212,6 +219,12 @@ impl Engine {
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    /// The same, to be shared.
+    #[must_use]
+    pub fn shared_clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// When a system was last read to its end; `None` when a stream of it never was.
@@ -390,6 +403,7 @@ impl Engine {
         let began = self.begin().await?;
         let mut systems = self.pull_all().await?;
         self.drain_inboxes().await?;
+        self.pursue_erasures().await?;
         self.refold().await?;
         self.match_records().await?;
         if let Some(by) = approved_by {

@@ -150,8 +150,17 @@ impl Engine {
         let cause = Cause::Webhook(look.events);
         self.follow_joined(stream, &mut look.incoming, &Cause::Webhook(Vec::new()))
             .await?;
-        self.fold_incoming(stream, &look.incoming, asked_at, cause, None)
+        let read = look.incoming.len();
+        let incoming = self.sift(stream, look.incoming).await?;
+        let is_suppressed = incoming.len() < read;
+        self.fold_incoming(stream, &incoming, asked_at, cause.clone(), None)
             .await?;
+        if let Cause::Webhook(events) = cause
+            && is_suppressed
+        {
+            // What came about an erased person is not kept for the usual time.
+            self.ledger.blank_events(events).await?;
+        }
         drained.folded += count;
         Ok(())
     }

@@ -1,8 +1,11 @@
 //! Moves data: pulls pages, folds them into the ledger, pushes what is due, settles the answers.
 
+pub mod alert;
 pub mod consequence;
+pub mod erase;
 pub mod fold;
 pub mod matching;
+pub mod reconcile;
 pub mod schedule;
 pub mod settle;
 

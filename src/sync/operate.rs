@@ -8,10 +8,11 @@ use serde_json::{Value as Json, json};
 
 use super::engine::{Engine, Stop};
 use super::matching::Word;
+use super::reconcile::Place;
 use super::undo::Scope;
 use crate::error::{Code, Problem};
 use crate::ledger::{Error as LedgerError, WriteState};
-use crate::model::{FieldName, RecordId};
+use crate::model::{CustomerKey, FieldName, RecordId, StreamId};
 
 /// Requests that are answered in one go.
 const REQUESTS: usize = 16;
@@ -40,10 +41,31 @@ pub enum Act {
     },
     /// See [`Engine::decide`].
     Decide(Word),
+    /// See [`Engine::erase`].
+    Erase {
+        /// Whom.
+        customer: CustomerKey,
+        /// False: only say what it comes to.
+        yes: bool,
+    },
+    /// See [`Engine::say_erased`].
+    SayErased {
+        /// Which erasure.
+        id: i64,
+        /// Where it was done by hand.
+        stream: StreamId,
+    },
     /// See [`Engine::why`].
     Why {
         /// The records of a customer.
         records: Vec<RecordId>,
+    },
+    /// See [`Engine::repair`].
+    Repair {
+        /// Where they are.
+        here: Place,
+        /// Where they are missing.
+        there: Place,
     },
     /// See [`Engine::why_apart`].
     WhyApart {
@@ -89,7 +111,11 @@ impl Engine {
                 };
                 Ok(json!(undo))
             }
+            Act::Erase { customer, yes: false } => Ok(json!(self.plan_erasure(*customer).await?)),
+            Act::Erase { customer, yes: true } => Ok(json!(self.erase(*customer, by).await?)),
+            Act::SayErased { id, stream } => Ok(json!(self.say_erased(*id, stream).await?)),
             Act::Decide(word) => Ok(json!(self.decide(word, by).await?)),
+            Act::Repair { here, there } => Ok(json!(self.repair(here, there, by).await?)),
             Act::Why { records } => Ok(json!(self.why(records).await?)),
             Act::WhyApart { left, right } => Ok(json!(self.why_apart(left, right).await?)),
         }

@@ -280,6 +280,12 @@ impl Engine {
         objects: &[Object<'_>],
         cause: &Cause,
     ) -> Result<Commit, LedgerError> {
+        let hers = self.suppressed(objects).await?;
+        let kept: Vec<Object<'_>> = objects
+            .iter()
+            .filter(|one| !hers.contains(&one.id()))
+            .copied()
+            .collect();
         for _ in 0..FOLDS_MAX {
             let context = Context {
                 rules: &self.rules,
@@ -288,7 +294,7 @@ impl Engine {
                 cause: cause.clone(),
                 mint: &mut Self::mint,
             };
-            match fold(&view, &asked, objects, context) {
+            match fold(&view, &asked, &kept, context) {
                 Folded::Done(commit) => return Ok(*commit),
                 Folded::NeedsMore(identifiers) => asked.identifiers.extend(identifiers),
             }

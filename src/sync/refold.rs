@@ -130,7 +130,8 @@ impl Engine {
         self.ledger.set_setting(SETTING, &text).await
     }
 
-    async fn refold_some(&self, keys: &[CustomerKey], is_renamed: bool) -> Result<(), LedgerError> {
+    /// Reckons these customers anew.
+    pub(super) async fn refold_some(&self, keys: &[CustomerKey], is_renamed: bool) -> Result<(), LedgerError> {
         let _gate = self.gate.lock().await;
         let keys: BTreeSet<CustomerKey> = keys.iter().copied().collect();
         let mut ask = Ask {

@@ -122,6 +122,8 @@ impl IdentityCache for Forgetful {
 
     async fn learn(&self, _learned: &Learned) {}
 
+    async fn forget(&self, _forgotten: &Learned) {}
+
     async fn clear(&self) {}
 
     fn health(&self) -> CacheHealth {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests may")]
 
+mod alert;
 mod approval;
 mod auth;
 mod cache;
@@ -11,6 +12,7 @@ mod connector;
 mod crash;
 mod daemon;
 mod deletes;
+mod erase;
 mod first_reading;
 mod fold;
 mod ledger;
@@ -20,6 +22,7 @@ mod loss;
 mod matching;
 mod merges;
 mod neutral;
+mod reconcile;
 mod scars;
 mod scene;
 mod soak;

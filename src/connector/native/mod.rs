@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use compact_str::CompactString;
@@ -26,12 +27,14 @@ use super::{Connection, Hook, Subscription};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{Context, Deletes, Manifest, Many, Mapper, Modified, Object, Path, Request};
 use crate::model::{
-    Cursor, Description, FieldName, Incoming, Operation, Outcome, Page, StreamSpec, Sweeps, UnixMillis, Value,
+    Cursor, CustomerKey, Description, FieldName, Fields, Incoming, Operation, Outcome, Page, StreamSpec, Sweeps,
+    UnixMillis, Value,
 };
 
 mod account;
 mod describe;
 mod effort;
+mod erase;
 mod lookup;
 mod paging;
 mod place;
@@ -250,6 +253,17 @@ impl Connection for Native {
         };
         let about = |outcome: Outcome| outcome.map_err(|failure| self.about(stream, failure));
         outcomes.into_iter().map(about).collect()
+    }
+
+    async fn erase(
+        &self,
+        stream: &str,
+        remote: &CompactString,
+        known: &Fields,
+        customer: CustomerKey,
+    ) -> Result<Option<Duration>, Failure> {
+        let erased = self.erase_one(self.stream(stream)?, remote, known, customer).await;
+        erased.map_err(|failure| self.about(stream, failure))
     }
 
     async fn describe(&self, stream: &str) -> Result<Option<Description>, Failure> {

@@ -141,6 +141,7 @@ pub(super) enum Verb {
     Update,
     Upsert,
     Delete,
+    Erase,
 }
 
 impl Verb {
@@ -151,6 +152,7 @@ impl Verb {
             Self::Update => "update",
             Self::Upsert => "upsert",
             Self::Delete => "delete",
+            Self::Erase => "erase",
         }
     }
 }

@@ -164,7 +164,7 @@ impl Native {
         over
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         stream: &Stream,
         write: &WriteOps,

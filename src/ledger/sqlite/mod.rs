@@ -6,10 +6,12 @@
 mod apply;
 mod arrival;
 mod brake;
+mod census;
 mod inbox;
 mod matching;
 mod note;
 mod outbox;
+mod privacy;
 mod read;
 mod records;
 mod request;

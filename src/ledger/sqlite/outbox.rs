@@ -330,7 +330,8 @@ pub(super) fn claim(desk: &mut Desk, stream: &StreamId, now: UnixMillis, limit: 
         "SELECT ",
         write_columns!(),
         ", c.key, c.kind FROM write w JOIN customer c ON c.id = w.customer \
-         WHERE w.state = 0 AND w.stream = ?1 AND w.due_at <= ?2 AND coalesce(w.removes_at, ?2) <= ?2 ORDER BY w.due_at, w.slot LIMIT ?3"
+         WHERE w.state = 0 AND w.stream = ?1 AND w.due_at <= ?2 AND coalesce(w.removes_at, ?2) <= ?2 \
+         AND NOT EXISTS (SELECT 1 FROM erasure e WHERE e.customer = w.customer AND e.is_open = 1) ORDER BY w.due_at, w.slot LIMIT ?3"
     ))?;
     let mut rows = statement.query((number, now.0, limit_of(limit)))?;
     while let Some(row) = rows.next()? {

@@ -22,6 +22,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0009_match", include_str!("migrations/0009_match.sql")),
     ("0011_frozen", include_str!("migrations/0011_frozen.sql")),
     ("0015_parted", include_str!("migrations/0015_parted.sql")),
+    ("0013_privacy", include_str!("migrations/0013_privacy.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -57,19 +57,30 @@ impl Desk {
     }
 }
 
+/// How a job is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// In a transaction, with others.
+    Write,
+    /// In a reading transaction of its own: it only looks.
+    Read,
+    /// In no transaction at all.
+    Alone,
+}
+
 /// Something to be done on a connection's thread.
 pub(super) trait Job: Send {
     /// Does it; false when it failed and left nothing worth keeping.
     fn run(&mut self, desk: &mut Desk) -> bool;
-    /// True when it only looks: then it needs no part in a commit.
-    fn only_reads(&self) -> bool;
+    /// How it is done.
+    fn way(&self) -> Way;
     /// Tells whoever waits. `kept` is an error when the job went well but its transaction did not.
     fn tell(self: Box<Self>, kept: Result<(), Trouble>);
 }
 
 struct Task<T, F> {
     act: Option<F>,
-    only_reads: bool,
+    way: Way,
     result: Option<Result<T, Trouble>>,
     reply: oneshot::Sender<Result<T, Trouble>>,
 }
@@ -82,8 +93,8 @@ impl<T: Send, F: FnOnce(&mut Desk) -> Result<T, Trouble> + Send> Job for Task<T,
         is_good
     }
 
-    fn only_reads(&self) -> bool {
-        self.only_reads
+    fn way(&self) -> Way {
+        self.way
     }
 
     fn tell(self: Box<Self>, kept: Result<(), Trouble>) {
@@ -148,7 +159,7 @@ impl Workers {
         &self,
         act: impl FnOnce(&mut Desk) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, Error> {
-        self.queue(act, false).await
+        self.queue(act, Way::Write).await
     }
 
     /// As [`Workers::run`], for what only looks at the ledger.
@@ -156,19 +167,27 @@ impl Workers {
         &self,
         act: impl FnOnce(&mut Desk) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, Error> {
-        self.queue(act, true).await
+        self.queue(act, Way::Read).await
+    }
+
+    /// As [`Workers::run`], for what cannot be done inside a transaction.
+    pub(super) async fn alone<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Desk) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.queue(act, Way::Alone).await
     }
 
     async fn queue<T: Send + 'static>(
         &self,
         act: impl FnOnce(&mut Desk) -> Result<T, Trouble> + Send + 'static,
-        only_reads: bool,
+        way: Way,
     ) -> Result<T, Error> {
         let gone = || Trouble::bug("the ledger's thread is gone").told(&self.path);
         let (reply, answer) = oneshot::channel();
         let task = Task {
             act: Some(act),
-            only_reads,
+            way,
             result: None,
             reply,
         };
@@ -236,17 +255,25 @@ fn write(mut desk: Desk, jobs: &Queue, wal: &Path) {
     let mut groups = 0_u32;
     let mut next = jobs.next();
     while let Some(first) = next {
-        if first.only_reads() {
-            read_one(&mut desk, first);
-            next = jobs.next();
-            continue;
+        match first.way() {
+            Way::Read => read_one(&mut desk, first),
+            Way::Alone => alone(&mut desk, first),
+            Way::Write => {
+                next = write_group(&mut desk, first, jobs).or_else(|| jobs.next());
+                groups = (groups + 1) % GROUPS_PER_LOOK;
+                if groups == 0 {
+                    bound_log(&desk.conn, wal);
+                }
+                continue;
+            }
         }
-        next = write_group(&mut desk, first, jobs).or_else(|| jobs.next());
-        groups = (groups + 1) % GROUPS_PER_LOOK;
-        if groups == 0 {
-            bound_log(&desk.conn, wal);
-        }
+        next = jobs.next();
     }
+}
+
+fn alone(desk: &mut Desk, mut job: Box<dyn Job>) {
+    job.run(desk);
+    job.tell(Ok(()));
 }
 
 /// Gives back a job that it met and that is none of a group.
@@ -257,7 +284,7 @@ fn write_group(desk: &mut Desk, first: Box<dyn Job>, jobs: &Queue) -> Option<Box
     }
     let mut done: Vec<Box<dyn Job>> = Vec::new();
     let mut next = Some(first);
-    while let Some(mut job) = next.take_if(|job| !job.only_reads()) {
+    while let Some(mut job) = next.take_if(|job| job.way() == Way::Write) {
         if run_one(desk, &mut job, done.is_empty()) {
             done.push(job);
         } else {

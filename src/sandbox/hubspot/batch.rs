@@ -199,6 +199,23 @@ pub(super) fn read(store: &Store, ask: &Ask) -> Reply {
     complete(ask, 200, &results, &errors)
 }
 
+/// `POST gdpr-delete`: 204, and nothing is left, not even in the recycle bin (A1.7). What is not there is 404.
+pub(super) fn erase(store: &mut Store, ask: &Ask) -> Reply {
+    let body = ask.json().unwrap_or_default();
+    let id = body.get("objectId").and_then(Value::as_str);
+    let id = id.and_then(|id| id.parse::<u64>().ok());
+    let Some(id) = id.filter(|id| store.objects.contains_key(id)) else {
+        return Reject::missing().reply();
+    };
+    let act = Act {
+        by: By::Api,
+        now_ms: ask.now_ms,
+    };
+    store.delete(act, id);
+    store.purge(id);
+    Reply::empty(204)
+}
+
 /// `POST batch/archive`: 204, also for what is gone (A1.6).
 pub(super) fn archive(store: &mut Store, ask: &Ask) -> Reply {
     let inputs = match inputs(ask, false) {

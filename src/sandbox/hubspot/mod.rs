@@ -353,6 +353,7 @@ impl Vendor for Hubspot {
             ("POST", "batch/read") => batch::read(store, ask),
             ("POST", "batch/create" | "batch/update" | "batch/upsert") => self.batch(store, ask),
             ("POST", "batch/archive") => batch::archive(store, ask),
+            ("POST", "gdpr-delete") => batch::erase(store, ask),
             (_, key) if !key.is_empty() && !key.contains('/') => self.single(store, ask, key),
             _ => self.wrong(Wrong::NotFound),
         }

@@ -73,6 +73,16 @@ fn error(status: u16, error: &str, description: &str) -> Reply {
     Reply::json(status, json!({"error": error, "description": description}))
 }
 
+/// `DELETE /deleted_users/{id}`: for good, and only what was deleted before (C1.7).
+fn erase(store: &mut Store, key: &str) -> Reply {
+    let id = key.parse::<u64>().ok();
+    let deleted = id.filter(|id| store.objects.get(id).is_some_and(|object| !object.is_live()));
+    match deleted {
+        Some(id) if store.purge(id) => Reply::json(200, json!({"deleted_user": {"id": id, "active": false}})),
+        _ => not_found(),
+    }
+}
+
 fn not_found() -> Reply {
     error(404, "RecordNotFound", "Not found")
 }
@@ -189,6 +199,9 @@ impl Vendor for Zendesk {
             | ("DELETE", "users/destroy_many") => self.queue().submit(store, ask),
             ("GET", _) if rest.starts_with("job_statuses/") => {
                 self.queue().show(ask, rest.trim_start_matches("job_statuses/"))
+            }
+            ("DELETE", _) if rest.starts_with("deleted_users/") => {
+                erase(store, rest.trim_start_matches("deleted_users/"))
             }
             _ => match rest.strip_prefix("users/").filter(|key| !key.contains('/')) {
                 Some(key) => Self::single(store, ask, key),

@@ -32,6 +32,9 @@ const GROUPS: usize = 200;
 const QUESTIONS: usize = 500;
 /// More records looked at than this, and every open question is read instead of theirs.
 const LOOKED_AT_MAX: usize = 20_000;
+/// Groups, and records of each, that are shown of what is held.
+const EXAMPLES: usize = 3;
+const EXAMPLE_RECORDS: usize = 4;
 /// How often a commit may be made anew because the ledger moved on. Reached only by a bug.
 const TRIES: usize = 16;
 
@@ -83,6 +86,11 @@ impl Engine {
             return Ok(None);
         }
         self.match_with(rules, &mut memory).await
+    }
+
+    /// Forgets everything that was in memory: it is made anew from the ledger.
+    pub(super) async fn forget_match(&self) {
+        *self.matching.memory.lock().await = Memory::default();
     }
 
     /// True when another process compared all records by these rules, and none came since: then they need not be read.
@@ -174,8 +182,9 @@ impl Engine {
         })
         .await?;
         let changes = given.await.unwrap_or_default();
-        let touched = changes.groups.iter().filter(|group| !group.refold).count() as u64;
-        if let Some(problem) = self.too_many(memory, touched).await? {
+        let touched: Vec<&Wanted> = changes.groups.iter().filter(|group| !group.refold).collect();
+        let (touched, some) = (touched.len() as u64, examples(&touched));
+        if let Some(problem) = self.too_many(memory, touched, &some).await? {
             state.hold(changes);
             memory.state = Some(state);
             return Ok(Some(problem));
@@ -190,7 +199,7 @@ impl Engine {
     }
 
     /// Why this many changed customers are held, if they are.
-    async fn too_many(&self, memory: &mut Memory, touched: u64) -> Result<Option<Problem>, LedgerError> {
+    async fn too_many(&self, memory: &mut Memory, touched: u64, some: &str) -> Result<Option<Problem>, LedgerError> {
         if touched == 0 || memory.is_released {
             return Ok(None);
         }
@@ -205,7 +214,7 @@ impl Engine {
             return Ok(None);
         }
         let message = format!(
-            "the scored match would change {wave} customers at once, more than the brake lets through ({limit})"
+            "the scored match would change {wave} customers at once, more than the brake lets through ({limit}): {some}"
         );
         let problem = Problem::new(Code::WritesHeld, message)
             .about("match")
@@ -343,6 +352,16 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Some groups, for a person to judge by: their first records.
+fn examples(groups: &[&Wanted]) -> String {
+    let first = |group: &&Wanted| {
+        let records = group.records.iter().take(EXAMPLE_RECORDS).map(ToString::to_string);
+        records.collect::<Vec<_>>().join(" and ")
+    };
+    let shown: Vec<String> = groups.iter().take(EXAMPLES).map(first).collect();
+    format!("such as {}", shown.join("; "))
 }
 
 /// The records of customers from whom a commit takes some away.

@@ -2,8 +2,10 @@
 
 mod arrival;
 mod brake;
+mod census;
 mod matching;
 mod outbox;
+mod privacy;
 mod sweep;
 mod view;
 

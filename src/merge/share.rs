@@ -1,0 +1,97 @@
+//! What of a golden record may flow where: the only place that decides it. What may not flow to a tool is not there, as far
+//! as that tool is concerned.
+
+use std::borrow::Cow;
+
+use super::consent::{is_consent, may_write};
+use super::rules::{Role, Rules, StreamRules, SystemRules};
+use crate::model::{FieldName, Fields};
+
+/// What people write about customers for each other. It never reaches marketing unless a line of `share:` says so.
+const NOTES: [&str; 6] = ["note", "notes", "comment", "comments", "support_note", "support_notes"];
+
+impl Rules {
+    /// True when a field may flow to systems of a role.
+    #[must_use]
+    pub fn may_flow(&self, field: &str, role: Role) -> bool {
+        match self.share.get(field) {
+            Some(roles) => roles.contains(&role),
+            None => role != Role::Marketing || !NOTES.contains(&field),
+        }
+    }
+
+    /// What of a golden record a stream may be told.
+    #[must_use]
+    pub fn told<'g>(&self, golden: &'g Fields, system: &SystemRules, stream: &StreamRules) -> Cow<'g, Fields> {
+        let may = |field: &FieldName| {
+            let name = field.as_str();
+            self.may_flow(name, system.role) && (!is_consent(name) || may_write(name, golden, stream))
+        };
+        if golden.0.keys().all(may) {
+            return Cow::Borrowed(golden);
+        }
+        let told = golden.0.iter().filter(|(field, _)| may(field));
+        Cow::Owned(Fields(
+            told.map(|(field, value)| (field.clone(), value.clone())).collect(),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merge::Brake;
+    use crate::model::Value;
+
+    fn system(role: Role) -> SystemRules {
+        SystemRules {
+            role,
+            brake: Brake::default(),
+            streams: std::collections::BTreeMap::new(),
+        }
+    }
+
+    fn golden() -> Fields {
+        let text = |text: &str| Value::Text(text.into());
+        Fields::from([
+            ("email", text("a@b.fi")),
+            ("notes", text("angry")),
+            ("salary", text("9")),
+            ("consent.email.marketing", text("denied")),
+        ])
+    }
+
+    #[track_caller]
+    fn check(rules: &Rules, role: Role, unsubscribe: bool, told: &[&str]) {
+        let stream = StreamRules {
+            allows_unsubscribing: unsubscribe,
+            ..StreamRules::default()
+        };
+        let golden = golden();
+        let names: Vec<String> = rules
+            .told(&golden, &system(role), &stream)
+            .0
+            .keys()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(names, told, "{role:?}");
+    }
+
+    #[test]
+    fn p53_notes_stay_away_from_marketing_and_denials_need_a_yes() {
+        let rules = Rules {
+            share: [("salary".into(), [Role::Sales].into())].into(),
+            ..Rules::default()
+        };
+        check(&rules, Role::Sales, false, &["email", "notes", "salary"]);
+        check(&rules, Role::Support, false, &["email", "notes"]);
+        check(&rules, Role::Marketing, false, &["email"]);
+        check(&rules, Role::Marketing, true, &["consent.email.marketing", "email"]);
+        let open = Rules {
+            share: [("notes".into(), [Role::Marketing].into())].into(),
+            ..Rules::default()
+        };
+        check(&open, Role::Marketing, false, &["email", "notes", "salary"]);
+        check(&open, Role::Sales, false, &["email", "salary"]);
+    }
+}

@@ -1,0 +1,128 @@
+//! People are told: by message, signed where that is wanted, once.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use nivel::ledger::{Cause, Commit, Write, WriteChange, WriteState};
+use nivel::sync::alert::{Extra, Kind, Routes, Rule};
+use sha2::Sha256;
+
+use crate::scene::{Scene, people};
+use crate::trial::Trial;
+
+type Got = Arc<Mutex<Vec<(axum::http::HeaderMap, String)>>>;
+
+/// Takes whatever comes, answers with this status.
+async fn receiver(status: u16) -> (String, Got) {
+    let got = Got::default();
+    let kept = Arc::clone(&got);
+    let take = move |headers: axum::http::HeaderMap, body: String| {
+        kept.lock().unwrap().push((headers, body));
+        async move { axum::http::StatusCode::from_u16(status).unwrap() }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/hook", listener.local_addr().unwrap());
+    let router = axum::Router::new().fallback(take);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (address, got)
+}
+
+const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZg==";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_reaches_every_target_and_says_which_it_does_not() {
+    let trial = Trial::new(3, 1).await;
+    let (plain, plain_got) = receiver(200).await;
+    let (signed, signed_got) = receiver(200).await;
+    let (broken, _) = receiver(500).await;
+    let targets = format!(
+        "alerts: {{to: {{ops: {{slack: \"{plain}\"}}, audit: {{webhook: \"{signed}\", secret: \"{SECRET}\"}}, old: {{slack: \"{broken}\"}}}}}}\n"
+    );
+    trial.reconfigure(|text| text + &targets);
+    let output = trial.nivel(&["alert", "test"], None).await;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(text.matches("delivered").count(), 2, "{text}");
+    assert!(text.contains("ALR001") || text.contains("answered with 500"), "{text}");
+    assert!(!text.contains("127.0.0.1"), "an address may hold a secret: {text}");
+    let plain = plain_got.lock().unwrap()[0].1.clone();
+    assert!(plain.contains("\"text\""), "{plain}");
+    let (headers, body) = signed_got.lock().unwrap()[0].clone();
+    let say = |name: &str| headers[name].to_str().unwrap().to_owned();
+    let mut mac = Hmac::<Sha256>::new_from_slice(b"0123456789abcdef").unwrap();
+    mac.update(format!("{}.{}.{body}", say("webhook-id"), say("webhook-timestamp")).as_bytes());
+    let expected = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+    assert_eq!(say("webhook-signature"), expected);
+}
+
+fn routes() -> Routes {
+    Routes {
+        targets: Rule::ALL.map(|rule| (rule, ["ops".into()].into())).into(),
+        quiet: None,
+        repeat: Duration::from_secs(24 * 3600),
+    }
+}
+
+#[tokio::test]
+async fn a_dead_write_is_told_once_also_after_a_restart_and_resolved() {
+    let scene = Scene::new(&["crm", "desk"]).await;
+    scene.tool("crm").set_all(people(0..5));
+    scene.engine.plan().await.unwrap();
+    scene.engine.approve("test").await.unwrap();
+    let ledger = scene.engine.ledger();
+    let writes = ledger.writes(&[WriteState::Due], None, 3).await.unwrap();
+    let mut commit = Commit::new(Cause::Operator("test".into()), scene.engine.now());
+    let die = |write: Write| {
+        WriteChange::Put(Write {
+            state: WriteState::Dead,
+            ..write
+        })
+    };
+    commit.writes = writes.into_iter().map(die).collect();
+    ledger.apply(commit).await.unwrap();
+    assert!(
+        scene
+            .engine
+            .look_for_alerts(&routes(), &Extra::default())
+            .await
+            .unwrap()
+    );
+    let board = scene.engine.alerts().await.unwrap();
+    assert_eq!(board.pending.len(), 1, "{board:?}");
+    assert_eq!(
+        (board.pending[0].rule, board.pending[0].kind),
+        (Rule::DeadWrite, Kind::New)
+    );
+    assert!(board.pending[0].text().contains('3'), "{}", board.pending[0].text());
+    assert!(
+        !board.pending[0].text().contains("example.com"),
+        "a value of a customer was told"
+    );
+    let mut delivered = board;
+    delivered.pending.clear();
+    scene.engine.keep_alerts(&delivered).await.unwrap();
+    let scene = scene.with_rules(|_| {}).await;
+    assert!(
+        !scene
+            .engine
+            .look_for_alerts(&routes(), &Extra::default())
+            .await
+            .unwrap(),
+        "told again"
+    );
+    let crm = "crm".parse().unwrap();
+    let desk = "desk".parse().unwrap();
+    scene.engine.repair(&crm, &desk, "test").await.unwrap();
+    assert!(
+        scene
+            .engine
+            .look_for_alerts(&routes(), &Extra::default())
+            .await
+            .unwrap()
+    );
+    let board = scene.engine.alerts().await.unwrap();
+    assert_eq!(board.pending[0].kind, Kind::Resolved, "{board:?}");
+}
