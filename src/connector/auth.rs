@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use compact_str::CompactString;
 use hmac::{Hmac, KeyInit, Mac};
+use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value as Json, json};
@@ -82,6 +83,15 @@ pub struct Credential {
     token: Mutex<Option<Token>>,
 }
 
+/// The credential of one request.
+#[derive(Clone, Debug, Default)]
+pub struct Used {
+    /// Which renewal it came from, for [`Credential::renew`].
+    pub version: u64,
+    /// At which host the API is, where the tool says so with its tokens.
+    pub host: Option<Url>,
+}
+
 struct Token {
     text: SecretString,
     renew_at: UnixMillis,
@@ -104,14 +114,17 @@ impl Credential {
     ///
     /// # Errors
     /// An `Auth` failure when it cannot be made from the config, or the failure of the tool that gives tokens.
-    pub async fn apply(&self, headers: &mut HeaderMap) -> Result<u64, Failure> {
+    pub async fn apply(&self, headers: &mut HeaderMap) -> Result<Used, Failure> {
         let Some(oauth) = &self.oauth else {
-            return self.apply_own(headers).map(|()| 0);
+            return self.apply_own(headers).map(|()| Used::default());
         };
         let access = oauth.access().await?;
         let value = format!("{} {}", access.scheme, access.token.expose_secret());
         put(headers, AUTHORIZATION, &value)?;
-        Ok(access.version)
+        Ok(Used {
+            version: access.version,
+            host: access.host,
+        })
     }
 
     fn apply_own(&self, headers: &mut HeaderMap) -> Result<(), Failure> {

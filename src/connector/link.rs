@@ -97,6 +97,10 @@ pub(super) struct Link {
     clock: Arc<dyn Clock>,
     timer: Arc<dyn Timer>,
     skew_ms: AtomicI64,
+    /// Requests go to the host that comes with a token: not where the admin sets the address.
+    follows_host: bool,
+    /// An address on the host that came with the last token.
+    host: Mutex<Option<Url>>,
     /// Has `config`; every expression starts from it.
     names: Context,
 }
@@ -136,6 +140,8 @@ impl Link {
             clock: Arc::clone(&settings.clock),
             timer: Arc::clone(&settings.timer),
             skew_ms: AtomicI64::new(0),
+            follows_host: settings.base.is_none(),
+            host: Mutex::default(),
             base,
             names,
         })
@@ -171,10 +177,13 @@ impl Link {
         UnixMillis(self.clock.now().0.saturating_add(self.skew_ms.load(Ordering::Relaxed)))
     }
 
-    /// An address that an answer gave us, if it leads to the same host.
+    /// An address that an answer gave us, if it leads to the same host: the one of `base`, or the one that came with the
+    /// token.
     pub(super) fn own_url(&self, text: &str) -> Option<Url> {
         let url = self.base.join(text).ok()?;
-        (url.origin() == self.base.origin()).then_some(url)
+        let host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_told = host.as_ref().is_some_and(|host| url.origin() == host.origin());
+        (is_told || url.origin() == self.base.origin()).then_some(url)
     }
 
     /// Sends a request within the limits and returns a good answer. A throttle answer is waited for as told, a refused
@@ -201,6 +210,10 @@ impl Link {
         loop {
             let mut ask = draft.ask(&self.base, &self.headers, purpose.is_read)?;
             let used = self.credential.apply(&mut ask.headers).await?;
+            if let Some(host) = used.host.as_ref().filter(|_| self.follows_host) {
+                ask.url = on_host(&ask.url, host)?;
+                *self.host.lock().unwrap_or_else(PoisonError::into_inner) = Some(ask.url.clone());
+            }
             let permit = self.limits.enter(&call).await?;
             self.enter(&ask.name())?;
             let answer = self.http.send(&ask).await;
@@ -229,7 +242,7 @@ impl Link {
                 }
                 Class::Auth if !is_renewed => {
                     is_renewed = true;
-                    self.credential.renew(used).await?;
+                    self.credential.renew(used.version).await?;
                 }
                 Class::Throttle if throttles < THROTTLES_MAX && failure.wait.is_none_or(|wait| wait <= WAIT_MAX) => {
                     throttles += 1;
@@ -285,6 +298,22 @@ impl Link {
     fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The address at another host of the same tool. What is sent encrypted stays so.
+fn on_host(url: &Url, host: &Url) -> Result<Url, Failure> {
+    let is_fit = host.has_host() && (host.scheme() == "https" || host.scheme() == url.scheme());
+    if !is_fit {
+        let problem = Problem::new(
+            Code::NotTheAnswer,
+            "the tool names a host for its API that cannot be used",
+        );
+        return Err(Failure::new(Class::Transient, problem));
+    }
+    let mut there = host.clone();
+    there.set_path(url.path());
+    there.set_query(url.query());
+    Ok(there)
 }
 
 /// One limit of the manifest, as the limiter wants it.

@@ -18,6 +18,7 @@ pub mod classify;
 pub mod conformance;
 pub mod effort;
 pub mod file;
+mod from_answer;
 mod hook;
 pub mod http;
 pub mod limits;

@@ -7,6 +7,7 @@ use super::cond::Cond;
 use super::decode::suggest;
 use super::expr::Template;
 use super::field::WriteRule;
+use super::from_answer::FromAnswer;
 use super::hook::{Subscriptions, Webhook};
 use super::lint_sense;
 use super::map_out::GOLDEN_NAMES;
@@ -40,6 +41,9 @@ type Names<'a> = &'a [&'a str];
 const CALL: Names<'static> = &[
     "key", "id", "version", "op_id", "remote", "known", "match", "customer", "ops", "keys",
 ];
+
+/// Names on an answer.
+const ANSWER: Names<'static> = &["body", "headers", "status"];
 
 pub(super) struct Lint<'a> {
     pub(super) manifest: &'a Manifest,
@@ -201,6 +205,7 @@ impl<'a> Lint<'a> {
             let path = format!("{path}.get");
             let allowed: Names<'_> = &["id", "ids", "fields.remote"];
             self.request(&path, &get.request, allowed);
+            self.bodies(&format!("{path}.headers"), &get.headers, allowed);
             self.bodies(&format!("{path}.query"), &get.query, allowed);
             self.bodies(&path, get.body.iter().map(|body| (&"body", body)), allowed);
         }
@@ -208,6 +213,7 @@ impl<'a> Lint<'a> {
             let path = format!("{path}.find.{name}");
             let allowed: Names<'_> = &["value", "fields.remote"];
             self.request(&path, &find.request, allowed);
+            self.bodies(&format!("{path}.headers"), &find.headers, allowed);
             self.bodies(&format!("{path}.query"), &find.query, allowed);
             self.bodies(&path, find.body.iter().map(|body| (&"body", body)), allowed);
         }
@@ -217,6 +223,9 @@ impl<'a> Lint<'a> {
             self.bodies(&format!("{path}.query"), &describe.query, &[]);
         }
         if let Some(write) = &object.write {
+            let id = write.result.one.as_ref().and_then(|one| one.id.as_ref());
+            let used = id.map(FromAnswer::names).unwrap_or_default();
+            self.names(&format!("{path}.write.result.one.id"), used, ANSWER);
             for (way, index, op) in write.ways() {
                 let path = self.item(&format!("{path}.write.{way}"), index);
                 self.op(&path, op);
@@ -234,6 +243,10 @@ impl<'a> Lint<'a> {
         allowed.extend(parts.iter().map(String::as_str));
         allowed.extend(page_name(read.page.as_ref()));
         self.request(path, &read.request, &allowed);
+        self.bodies(&format!("{path}.headers"), &read.headers, &allowed);
+        if let Some(Paging::Offset { total: Some(total), .. } | Paging::Page { total: Some(total), .. }) = &read.page {
+            self.names(&format!("{path}.page"), total.names(), ANSWER);
+        }
         self.bodies(&format!("{path}.query"), &read.query, &allowed);
         self.bodies(path, read.body.iter().map(|body| (&"body", body)), &allowed);
         if let Some(cursor) = &read.cursor {
@@ -247,6 +260,7 @@ impl<'a> Lint<'a> {
             let mut allowed = vec!["window.since", "window.until"];
             allowed.extend(page_name(deletes.page.as_ref()));
             self.request(&path, &deletes.request, &allowed);
+            self.bodies(&format!("{path}.headers"), &deletes.headers, &allowed);
             self.bodies(&format!("{path}.query"), &deletes.query, &allowed);
             self.bodies(&path, deletes.body.iter().map(|body| (&"body", body)), &allowed);
         }

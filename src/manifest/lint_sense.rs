@@ -8,7 +8,7 @@ use super::hook::Verify;
 use super::joined::Merged;
 use super::lint::{Lint, page_name};
 use super::oauth::GrantKind;
-use super::object::{Object, Order, Read};
+use super::object::{CursorTo, Object, Order, Read};
 use super::paging::Paging;
 use super::scalar::Method;
 use super::types::{Limit, Manifest};
@@ -177,7 +177,12 @@ impl Checked<'_, '_> {
             (Some(_), Some(_), _) => self.sense("read", "`window` and `cursor` exclude each other", ""),
             _ => {}
         }
-        let used = used_names(&[read.request.path.names(), body_names(read.body.as_ref(), &read.query)]);
+        let headers = read.headers.values().flat_map(super::body::Body::names).collect();
+        let used = used_names(&[
+            read.request.path.names(),
+            body_names(read.body.as_ref(), &read.query),
+            headers,
+        ]);
         if let Some(window) = &read.window {
             if window.lag.0.is_zero() || window.overlap.0.is_zero() {
                 let hint = "no tool's index is instant, and equal times straddle the edge of a window";
@@ -207,7 +212,15 @@ impl Checked<'_, '_> {
                 format!("use `{name}` in the request, or `to`"),
             );
         }
-        if matches!(read.page, Some(Paging::Cursor { .. })) != read.cursor.is_some() {
+        let is_delta = read.cursor.as_ref().is_some_and(|cursor| cursor.to == CursorTo::Url);
+        if is_delta && !matches!(read.page, Some(Paging::NextUrl { .. })) {
+            self.sense(
+                "read.page",
+                "`to: url` of a cursor and `page: {by: next_url}` belong together",
+                "",
+            );
+        }
+        if matches!(read.page, Some(Paging::Cursor { .. })) != (read.cursor.is_some() && !is_delta) {
             self.sense("read.page", "`page: {by: cursor}` and `cursor` belong together", "");
         }
         if read.cursor.is_none() && read.full.is_none() && read.deletes.is_none() && read.deleted.is_none() {

@@ -19,7 +19,7 @@ use crate::model::{FieldName, Fields, Incoming, UnixMillis, Value};
 /// Maps one object of a manifest, both ways.
 #[derive(Clone, Debug)]
 pub struct Mapper {
-    id: Path,
+    id: Many<Path>,
     modified: Vec<Path>,
     modified_format: TimeFormat,
     version: Option<Path>,
@@ -62,7 +62,7 @@ impl Mapper {
     /// The id of an object, always as text; `None` without one.
     #[must_use]
     pub fn id_in(&self, object: &Json) -> Option<CompactString> {
-        text_at(&self.id, object)
+        self.id.iter().find_map(|path| text_at(path, object))
     }
 
     /// The tool's own time of the last change.
@@ -84,7 +84,8 @@ impl Mapper {
         let remote = self.id_in(object);
         let mut misfits = Vec::new();
         if remote.is_none() {
-            misfits.push(format!("no id at `{}`", self.id));
+            let places: Vec<String> = self.id.iter().map(ToString::to_string).collect();
+            misfits.push(format!("no id at `{}`", places.join("` or `")));
         }
         let mut fields = Fields::default();
         let mut key = None;

@@ -12,6 +12,7 @@ mod event;
 mod expr;
 mod field;
 mod filters;
+mod from_answer;
 mod hook;
 mod joined;
 mod lint;
@@ -42,6 +43,7 @@ pub use describe::{Describe, Lists};
 pub use event::{Act, Hint, Subject};
 pub use expr::{BadExpression, Context, FUEL, Template};
 pub use field::{Field, FieldMap, FieldType, KeyRole, Pairs, RawWrite, TimeFormat, WriteRule};
+pub use from_answer::FromAnswer;
 pub use hook::{
     Call, Decode, Encoding, EventKind, EventOp, EventTime, Events, Handshake, Hash, Merge, Rekey, SignedAt, Split,
     Subscriptions, Verify, Webhook, Zone,
@@ -51,7 +53,8 @@ pub use lint::lint;
 pub use map::Mapper;
 pub use oauth::{Assertion, ClientAuth, GrantKind, OAuth2, TokenBody};
 pub use object::{
-    Ceiling, CommitAt, CursorRead, Deletes, Find, Full, Get, Missing, Modified, Object, Order, Read, Then, Window,
+    Ceiling, CommitAt, CursorRead, CursorTo, Deletes, Find, Full, Get, Missing, Modified, Object, Order, Read, Then,
+    Window,
 };
 pub use paging::{Guard, Paging};
 pub use path::{BadPath, Found, Path};

@@ -6,6 +6,7 @@ use compact_str::CompactString;
 use serde::Deserialize;
 
 use super::expr::Template;
+use super::path::Path;
 use super::scalar::Period;
 
 /// How access tokens are got. Used instead of `auth` by systems that set what `client_id` asks for.
@@ -46,6 +47,10 @@ pub struct OAuth2 {
     /// How requests for tokens are written.
     #[serde(default)]
     pub body: TokenBody,
+    /// Where the answer with a token says at which host the API is (`instance_url`), anew with every token; paths stay those
+    /// of `base`. Not followed where the admin sets another address than the manifest's.
+    #[serde(default)]
+    pub host: Option<Path>,
     /// How long a token lives when the answer does not say; without it such a token is used until it is refused.
     #[serde(default)]
     pub expires: Option<Period>,

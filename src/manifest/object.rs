@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use compact_str::CompactString;
-use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::{Deserialize, Deserializer};
 
 use super::body::Body;
 use super::cond::Cond;
@@ -24,8 +25,8 @@ pub struct Object {
     /// What its objects are about.
     #[serde(default)]
     pub kind: Kind,
-    /// Where an object's id is. Ids are text, whatever the tool sends.
-    pub id: Path,
+    /// Where an object's id is; of several places the first that has one. Ids are text, whatever the tool sends.
+    pub id: Many<Path>,
     /// Fields by which an object can be found again, best first.
     #[serde(default, rename = "match")]
     pub match_by: Many<CompactString>,
@@ -87,6 +88,9 @@ pub struct Read {
     pub partition: BTreeMap<CompactString, Vec<CompactString>>,
     /// The request of a page.
     pub request: Request,
+    /// Further headers (`if-modified-since`, an opt-in).
+    #[serde(default)]
+    pub headers: BTreeMap<CompactString, Body>,
     /// Its query; a list makes a repeated parameter.
     #[serde(default)]
     pub query: BTreeMap<CompactString, Body>,
@@ -162,7 +166,7 @@ pub struct CursorRead {
     /// Where the next token is in the answer.
     pub opaque: Path,
     /// Where it goes in the next request.
-    pub to: Param,
+    pub to: CursorTo,
     /// What the very first request carries instead (`since` is the beginning, milliseconds).
     #[serde(default)]
     pub start: BTreeMap<Param, Body>,
@@ -172,6 +176,25 @@ pub struct CursorRead {
     /// When the token becomes the state.
     #[serde(default)]
     pub commit: CommitAt,
+}
+
+/// Where the tool's own token goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CursorTo {
+    /// Into the request.
+    Param(Param),
+    /// It is the whole address of the next request (`url`; a delta link). `page: {by: next_url}` leads to the next one.
+    Url,
+}
+
+impl<'de> Deserialize<'de> for CursorTo {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = CompactString::deserialize(from)?;
+        if text == "url" {
+            return Ok(Self::Url);
+        }
+        Param::deserialize(text.as_str().into_deserializer()).map(Self::Param)
+    }
 }
 
 /// When a token becomes the state.
@@ -199,6 +222,9 @@ pub struct Full {
 pub struct Deletes {
     /// The request of a page.
     pub request: Request,
+    /// Further headers.
+    #[serde(default)]
+    pub headers: BTreeMap<CompactString, Body>,
     /// Its query.
     #[serde(default)]
     pub query: BTreeMap<CompactString, Body>,
@@ -227,6 +253,9 @@ pub struct Deletes {
 pub struct Get {
     /// The request.
     pub request: Request,
+    /// Further headers.
+    #[serde(default)]
+    pub headers: BTreeMap<CompactString, Body>,
     /// Its query.
     #[serde(default)]
     pub query: BTreeMap<CompactString, Body>,
@@ -268,6 +297,9 @@ pub(super) fn one() -> usize {
 pub struct Find {
     /// The request.
     pub request: Request,
+    /// Further headers.
+    #[serde(default)]
+    pub headers: BTreeMap<CompactString, Body>,
     /// Its query.
     #[serde(default)]
     pub query: BTreeMap<CompactString, Body>,

@@ -4,6 +4,7 @@ use compact_str::CompactString;
 use serde::Deserialize;
 
 use super::cond::Cond;
+use super::from_answer::FromAnswer;
 use super::path::Path;
 use super::scalar::Param;
 
@@ -33,8 +34,8 @@ pub enum Paging {
         to: Option<Param>,
         /// Rows asked for at once.
         step: u64,
-        /// Where the number of all rows is.
-        total: Option<Path>,
+        /// Where the number of all rows is, in the body or in a header.
+        total: Option<FromAnswer>,
         /// True on the last page.
         until: Option<Cond>,
         /// A shorter page is the last one; leave out when the tool may cap pages quietly.
@@ -48,8 +49,8 @@ pub enum Paging {
         to: Option<Param>,
         /// The first number.
         start: u64,
-        /// Where the number of all rows (not pages) is.
-        total: Option<Path>,
+        /// Where the number of all rows (not pages) is, in the body or in a header.
+        total: Option<FromAnswer>,
         /// True on the last page.
         until: Option<Cond>,
         /// A shorter page is the last one.
@@ -108,7 +109,7 @@ struct RawPaging {
     #[serde(default)]
     step: Option<u64>,
     #[serde(default)]
-    total: Option<Path>,
+    total: Option<FromAnswer>,
     #[serde(default)]
     size: Option<u64>,
     #[serde(default)]

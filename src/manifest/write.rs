@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::body::Body;
 use super::cond::Cond;
+use super::from_answer::FromAnswer;
 use super::object::one;
 use super::path::Path;
 use super::scalar::{Many, Period, Request};
@@ -237,9 +238,9 @@ pub struct FailedRows {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OneResult {
-    /// Where the object's id is; the id asked for when left out.
+    /// Where the object's id is, in the body or in a header; the id asked for when left out.
     #[serde(default)]
-    pub id: Option<Path>,
+    pub id: Option<FromAnswer>,
     /// True when the object is new; on the body's own names and `status_code`.
     #[serde(default)]
     pub created: Option<Cond>,

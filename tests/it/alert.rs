@@ -13,10 +13,10 @@ use sha2::Sha256;
 use crate::scene::{Scene, people};
 use crate::trial::Trial;
 
-type Got = Arc<Mutex<Vec<(axum::http::HeaderMap, String)>>>;
+pub(crate) type Got = Arc<Mutex<Vec<(axum::http::HeaderMap, String)>>>;
 
 /// Takes whatever comes, answers with this status.
-async fn receiver(status: u16) -> (String, Got) {
+pub(crate) async fn receiver(status: u16) -> (String, Got) {
     let got = Got::default();
     let kept = Arc::clone(&got);
     let take = move |headers: axum::http::HeaderMap, body: String| {

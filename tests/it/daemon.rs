@@ -78,3 +78,22 @@ async fn runs_brings_the_tools_together_and_ends_in_order() {
     let last = trial.sync().await;
     assert_eq!(last["written"], 0, "{last}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_to_be_told_is_told_by_the_daemon() {
+    let trial = Trial::new(43, 3).await;
+    let (address, got) = crate::alert::receiver(200).await;
+    trial.reconfigure(|text| text + &format!("alerts: {{to: {{ops: {{slack: \"{address}\"}}}}}}\n"));
+    let mut child = daemon(&trial);
+    until("somebody is told", async || !got.lock().unwrap().is_empty()).await;
+    let told = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(told.success());
+    let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
+    assert!(ended.await.unwrap().success());
+    let messages = got.lock().unwrap().clone();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert!(messages[0].1.contains("nivel approve"), "{messages:?}");
+}

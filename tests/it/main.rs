@@ -26,6 +26,7 @@ mod reconcile;
 mod scars;
 mod scene;
 mod soak;
+mod specs;
 mod tidy;
 mod traps;
 mod trial;

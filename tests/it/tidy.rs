@@ -25,8 +25,7 @@ const SAME_LAYER: &[(&str, &str)] = &[
 ];
 
 /// Vendors and their products. No Rust file outside the sandbox speaks of one.
-const VENDORS: &str =
-    "hubspot|zendesk|pipedrive|mailchimp|salesforce|freshdesk|intercom|klaviyo|brevo|zoho|ghost|tryton";
+const VENDORS: &str = "hubspot|zendesk|pipedrive|mailchimp|salesforce|freshdesk|intercom|klaviyo|brevo|zoho|ghost|tryton|activecampaign|dynamics|helpscout|servicenow|jira";
 
 /// Parts that must stay pure, and what they must not touch.
 const PURE: &[&str] = &[

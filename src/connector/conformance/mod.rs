@@ -12,8 +12,8 @@ use super::settings::ConnectionSettings;
 use super::timer::JumpTimer;
 use super::{Connection, build};
 use crate::error::{Code, Problem};
-use crate::manifest::Manifest;
 use crate::manifest::tests::{Case, Exchange, OperationCase, ReadCase, Suite, WebhookCase};
+use crate::manifest::{Answer, GrantKind, Manifest, Template};
 use crate::model::{Cursor, CustomerKey, FieldName, Kind, Operation, TestClock, UnixMillis, Value, WriteAction};
 
 mod compare;
@@ -21,7 +21,7 @@ mod server;
 mod standard;
 
 use compare::{Came, differences};
-use server::Server;
+use server::{Server, TOKEN_PATH};
 
 /// The present of tests that do not say: 2026-01-01T00:00:00Z.
 const NOW: UnixMillis = UnixMillis(1_767_225_600_000);
@@ -108,11 +108,34 @@ struct Stage {
     server: Server,
     settings: ConnectionSettings,
     timer: Arc<JumpTimer>,
+    /// Where this server hands out access tokens.
+    tokens: String,
 }
 
 impl Runner<'_> {
+    /// The present of a test.
+    fn now(&self, case: &Case) -> UnixMillis {
+        case.now.or(self.suite.now).map_or(NOW, |now| now.0)
+    }
+
+    /// True when what a test writes is answered by a row for each operation.
+    fn answers_by_rows(&self, case: &Case) -> bool {
+        let write = case
+            .write
+            .as_ref()
+            .and_then(|write| Some((write, self.manifest.objects.get(&write.object)?.write.as_ref()?)));
+        let Some((case, ops)) = write else { return false };
+        let first = case.operations.first();
+        let words = match first {
+            Some(operation) if operation.update.is_some() => &ops.update,
+            Some(operation) if operation.delete.is_some() => &ops.delete,
+            _ => &ops.create,
+        };
+        !words.is_empty() && words.iter().all(|op| op.answer() == Answer::Rows)
+    }
+
     async fn stage(&self, case: &Case, http: Vec<Exchange>) -> Result<Stage, String> {
-        let now = case.now.or(self.suite.now).map_or(NOW, |now| now.0);
+        let now = self.now(case);
         let server = Server::start(http, now)
             .await
             .map_err(|error| format!("no port on loopback: {error}"))?;
@@ -130,6 +153,7 @@ impl Runner<'_> {
         settings.timer = timer.clone();
         settings.calls = 1;
         Ok(Stage {
+            tokens: format!("{}{TOKEN_PATH}", server.base),
             server,
             settings,
             timer,
@@ -145,8 +169,18 @@ impl Runner<'_> {
 }
 
 impl Stage {
+    /// The manifest with this server in the place of the one that hands out access tokens, and with nobody asked to agree.
+    fn signed_in(&self, manifest: &Manifest) -> Manifest {
+        let mut manifest = manifest.clone();
+        if let (Some(oauth2), Ok(token)) = (&mut manifest.oauth2, Template::compile(&self.tokens)) {
+            oauth2.token = token;
+            oauth2.grant = GrantKind::ClientCredentials;
+        }
+        manifest
+    }
+
     fn connection(&self, manifest: &Manifest) -> Result<Arc<dyn Connection>, String> {
-        build(manifest.clone(), self.settings.clone()).map_err(|problems| {
+        build(self.signed_in(manifest), self.settings.clone()).map_err(|problems| {
             let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
             lines.join("; ")
         })

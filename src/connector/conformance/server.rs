@@ -18,6 +18,9 @@ use crate::model::UnixMillis;
 /// The largest request that is looked at.
 const BODY_MAX: usize = 4 << 20;
 
+/// Where access tokens are handed out: `test-token-1`, then `test-token-2`. Such requests stand in no script.
+pub(super) const TOKEN_PATH: &str = "/token-of-the-test";
+
 /// A running server; it stops when dropped.
 pub(super) struct Server {
     /// `http://127.0.0.1:PORT`
@@ -31,6 +34,8 @@ struct Script {
     at: usize,
     /// Requests in all, expected or not.
     requests: usize,
+    /// Access tokens handed out.
+    tokens: usize,
     wrong: Vec<String>,
     now: UnixMillis,
 }
@@ -42,6 +47,7 @@ impl Server {
             exchanges,
             at: 0,
             requests: 0,
+            tokens: 0,
             wrong: Vec::new(),
             now,
         }));
@@ -89,6 +95,14 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>, request: Request) -> R
 
 impl Script {
     fn play(&mut self, parts: &Parts, body: &Bytes) -> Response {
+        if parts.uri.path() == TOKEN_PATH {
+            self.tokens += 1;
+            let token = serde_json::json!({"access_token": format!("test-token-{}", self.tokens), "token_type": "bearer", "expires_in": 3600});
+            let mut response = plain(StatusCode::OK, Body::from(token.to_string()));
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(header::CONTENT_TYPE, json);
+            return response;
+        }
         self.requests += 1;
         let next = self
             .exchanges

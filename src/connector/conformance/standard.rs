@@ -1,11 +1,15 @@
 //! The tests that every connector must pass, made out of its own canned exchanges.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use compact_str::CompactString;
 use serde_json::{Value as Json, json};
 
+use tracing::instrument::WithSubscriber;
+use tracing_subscriber::fmt::MakeWriter;
+
 use super::compare::Came;
 use super::{CaseReport, PAGES_MAX, Ran, Runner};
-use crate::connector::build;
 use crate::error::Code;
 use crate::manifest::tests::{Answered, Case, Exchange};
 use crate::manifest::{Wait, lint};
@@ -42,6 +46,10 @@ pub(super) async fn run(runner: &Runner<'_>) -> Vec<CaseReport> {
         throttled(runner, read, &plain).await,
     ));
     reports.push(report(
+        "every header that says how long is understood in every style",
+        every_style(runner, read).await,
+    ));
+    reports.push(report(
         "a refused credential is tried once more",
         refused(runner, read, &plain).await,
     ));
@@ -68,6 +76,11 @@ pub(super) async fn run(runner: &Runner<'_>) -> Vec<CaseReport> {
         reports.push(report(name, not_the_answer(runner, read, answer).await));
     }
     reports.push(report("a secret is never repeated", secrets(runner, read).await));
+    reports.push(report("a secret is in no log", logged(runner, read).await));
+    reports.push(report(
+        "an answer that mentions nobody is no success",
+        unmentioned(runner).await,
+    ));
     reports
 }
 
@@ -164,6 +177,87 @@ async fn throttled(runner: &Runner<'_>, read: &Case, plain: &[Incoming]) -> Vec<
     problems
 }
 
+/// For each header that the rules of 429 read: seconds, a moment since 1970 in seconds and milliseconds, one written out, and
+/// an HTTP date.
+async fn every_style(runner: &Runner<'_>, read: &Case) -> Vec<String> {
+    let rules = runner.manifest.errors.iter();
+    let rules = rules.filter(|rule| rule.status.contains(&429) && rule.when.is_none());
+    let headers = rules.flat_map(|rule| rule.wait.iter()).filter_map(|wait| match wait {
+        Wait::Header(name) => Some(name),
+        _ => None,
+    });
+    let now = runner.now(read);
+    let then = now.plus(std::time::Duration::from_secs(7));
+    let moment = jiff::Timestamp::from_millisecond(then.0).unwrap_or_default();
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&moment);
+    let styles = [
+        "7".to_owned(),
+        (then.0 / 1000).to_string(),
+        then.0.to_string(),
+        then.to_string(),
+        date.unwrap_or_default(),
+    ];
+    let mut problems = Vec::new();
+    for header in headers {
+        // A moment so near to 1970 looks like a span: the tests of such a connector play in another time.
+        for style in styles.iter().filter(|_| now.0 > 1_200_000_000_000) {
+            let answer = Answered {
+                headers: [(header.clone(), style.clone())].into(),
+                ..body(429, json!({}))
+            };
+            let waited = match runner.run(read, first_answered(read, answer)).await {
+                Ok(ran) => ran.waits.iter().max().map_or(0, std::time::Duration::as_secs),
+                Err(problem) => return vec![problem],
+            };
+            if waited != 7 {
+                problems.push(format!("`{header}: {style}` was taken for {waited} s, not 7 s"));
+            }
+        }
+    }
+    problems
+}
+
+/// The first write that succeeds by rows, with no rows in its answer.
+async fn unmentioned(runner: &Runner<'_>) -> Vec<String> {
+    let has_rows = |exchange: &Exchange| exchange.response.body.as_ref().is_some_and(has_list);
+    let mut writes = runner.suite.tests.iter().filter(|case| {
+        let outcomes = case.expect.outcomes.as_deref().unwrap_or_default();
+        case.write.is_some() && outcomes.iter().any(|outcome| outcome.class.is_none()) && {
+            let last = case.http.last();
+            last.is_some_and(|last| last.request.method != "GET" && has_rows(last))
+        }
+    });
+    let Some(case) = writes.find(|case| runner.answers_by_rows(case)) else {
+        return Vec::new();
+    };
+    let mut http = case.http.clone();
+    if let Some(body) = http.last_mut().and_then(|last| last.response.body.as_mut()) {
+        empty_lists(body);
+    }
+    match runner.run(case, http).await {
+        Err(problem) => vec![problem],
+        Ok(ran) => {
+            let good = ran.came.outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+            (good > 0)
+                .then(|| format!("{good} operations of `{}` are taken for done", case.name))
+                .into_iter()
+                .collect()
+        }
+    }
+}
+
+fn has_list(value: &Json) -> bool {
+    value.is_array() || value.as_object().is_some_and(|map| map.values().any(has_list))
+}
+
+fn empty_lists(value: &mut Json) {
+    match value {
+        Json::Array(items) => items.clear(),
+        Json::Object(map) => map.values_mut().for_each(empty_lists),
+        _ => {}
+    }
+}
+
 async fn refused(runner: &Runner<'_>, read: &Case, plain: &[Incoming]) -> Vec<String> {
     match runner.run(read, first_answered(read, body(401, json!({})))).await {
         Ok(ran) => same_records(&ran, plain),
@@ -183,9 +277,9 @@ async fn resumed(runner: &Runner<'_>, read: &Case, plain: &[Incoming]) -> Vec<St
     let mut came = Came::default();
     let mut cursor = wanted.cursor.clone().map(Cursor);
     for _ in 0..wanted.pages.unwrap_or(PAGES_MAX) {
-        let connection = match build(runner.manifest.clone(), stage.settings.clone()) {
+        let connection = match stage.connection(runner.manifest) {
             Ok(connection) => connection,
-            Err(_) => return vec!["the settings are refused".to_owned()],
+            Err(problem) => return vec![problem],
         };
         match connection.pull(&wanted.object, cursor.as_ref()).await {
             Ok(page) => {
@@ -290,16 +384,71 @@ async fn not_the_answer(runner: &Runner<'_>, read: &Case, answer: Answered) -> V
     }
 }
 
-/// An error answer that repeats every secret.
-async fn secrets(runner: &Runner<'_>, read: &Case) -> Vec<String> {
-    let secrets: Vec<&str> = runner
-        .suite
-        .config
-        .iter()
+/// The secrets of the tests.
+fn secrets_of<'a>(runner: &'a Runner<'_>) -> Vec<&'a str> {
+    let config = runner.suite.config.iter();
+    config
         .filter(|(name, _)| runner.manifest.config.get(*name).is_some_and(|setting| setting.secret))
         .filter_map(|(_, value)| value.as_str())
         .filter(|secret| secret.len() >= 4)
-        .collect();
+        .collect()
+}
+
+/// Everything that is logged while a page is read, and while it is refused, at the finest level.
+async fn logged(runner: &Runner<'_>, read: &Case) -> Vec<String> {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(log.clone())
+        .finish();
+    let refusal = first_answered(read, body(401, json!({"message": secrets_of(runner).join(" ")})));
+    let runs = async {
+        // What comes of them is looked at elsewhere.
+        let _plain = runner.run(read, read.http.clone()).await;
+        let _refused = runner.run(read, refusal).await;
+    };
+    runs.with_subscriber(subscriber).await;
+    let text = log.text();
+    let found = secrets_of(runner).into_iter().chain(["test-token-"]);
+    let found = found.filter(|secret| text.contains(*secret)).count();
+    (found > 0).then(|| format!("{found} secrets")).into_iter().collect()
+}
+
+/// What was logged.
+#[derive(Clone, Debug, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// An error answer that repeats every secret.
+async fn secrets(runner: &Runner<'_>, read: &Case) -> Vec<String> {
+    let secrets = secrets_of(runner);
     let words = format!("bad request with {}", secrets.join(" and "));
     let mut problems = Vec::new();
     for status in [400, 401, 403, 500] {

@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use super::Stream;
 use super::plan::{Batch, Entry, Verb};
 use crate::connector::classify::{code_of, shorten, text_of};
+use crate::connector::from_answer::told;
 use crate::connector::link::Good;
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{Answer, FailedRows, OkRows, Path, Results, RowKey};
@@ -54,7 +55,8 @@ fn one(stream: &Stream, results: &Results, entry: &Entry, good: &Good) -> Option
     let Some(one) = &results.one else {
         return Some(done(entry, stream.mapper.id_in(&good.body)));
     };
-    let id = one.id.as_ref().and_then(|path| text(path, &good.body));
+    let id = one.id.as_ref().and_then(|place| told(place, &good.answer, &good.body));
+    let id: Option<CompactString> = id.map(Into::into);
     let lacks_id = one.id.is_some() && id.is_none() && good.body.as_object().is_some_and(|body| !body.is_empty());
     if lacks_id && entry.id().is_some() {
         return None;

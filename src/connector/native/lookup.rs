@@ -39,7 +39,8 @@ impl Native {
         names.set("ids", &json!(ids));
         names.set("id", &ids.first().map_or(Json::Null, |id| Json::from(id.as_str())));
         names.set("fields", &stream.fields);
-        let draft = Draft::new(&get.request, &get.query, get.body.as_ref(), &names);
+        let draft = Draft::new(&get.request, &get.query, get.body.as_ref(), &names)
+            .and_then(|draft| draft.with_headers(&get.headers, &names));
         let draft = draft.map_err(|why| from_expression(&why, true))?;
         let good = self.link.call(&draft, Purpose::read("get")).await?;
         let rows = objects(&get.records, &good)?;
@@ -87,7 +88,8 @@ impl Native {
         let mut names = self.link.names();
         names.set("value", &stream.mapper.value_out(stream.own_name(by), value));
         names.set("fields", &stream.fields);
-        let draft = Draft::new(&find.request, &find.query, find.body.as_ref(), &names);
+        let draft = Draft::new(&find.request, &find.query, find.body.as_ref(), &names)
+            .and_then(|draft| draft.with_headers(&find.headers, &names));
         let draft = draft.map_err(|why| from_expression(&why, true))?;
         let good = match self.link.call(&draft, Purpose::read("find")).await {
             Err(failure) if failure.class == Class::Gone => return Ok(Vec::new()),

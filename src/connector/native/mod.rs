@@ -168,7 +168,7 @@ impl Stream {
 fn as_removal(object: &Object, deletes: &Deletes) -> Object {
     let mut object = object.clone();
     if let Some(id) = &deletes.id {
-        object.id = id.clone();
+        object.id = Many(vec![id.clone()]);
     }
     if let Some(at) = &deletes.at {
         object.modified = Some(Modified {

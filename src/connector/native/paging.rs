@@ -4,12 +4,16 @@ use serde_json::{Value as Json, json};
 
 use super::place::Position;
 use crate::connector::classify::text_of;
+use crate::connector::from_answer::told;
+use crate::connector::link::Good;
 use crate::manifest::{Cond, CursorRead, Paging, Param, Path};
 
 /// What a page tells about the next one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leaf<'a> {
     pub(super) body: &'a Json,
+    /// The number of all rows.
+    pub(super) total: Option<u64>,
     /// The `rel=next` address of the `Link` header.
     pub(super) link: Option<&'a str>,
     pub(super) rows: u64,
@@ -52,7 +56,7 @@ pub(super) fn next(
             let offset = if let Position::Offset(offset) = now { *offset } else { 0 };
             // A page with nothing in it is not the end while the tool says that there is more: rows may be hidden.
             let reach = offset + if leaf.rows == 0 { *step } else { leaf.rows };
-            let is_end = is_end(leaf, total.as_ref(), until.as_ref(), *size, reach)?;
+            let is_end = is_end(leaf, total.is_some(), until.as_ref(), *size, reach)?;
             (!is_end).then_some(Position::Offset(reach))
         }
         Paging::Page {
@@ -68,7 +72,7 @@ pub(super) fn next(
                 *start
             };
             // Pages have no step to go on by, so an empty one is the end whatever the total says.
-            let is_end = is_end(leaf, total.as_ref(), until.as_ref(), *size, leaf.read)? || leaf.rows == 0;
+            let is_end = is_end(leaf, total.is_some(), until.as_ref(), *size, leaf.read)? || leaf.rows == 0;
             (!is_end).then_some(Position::Number(number + 1))
         }
         Paging::Keyset { key, size, until, .. } => match leaf.last {
@@ -96,7 +100,7 @@ pub(super) fn next(
 /// Whether a counted list is at its end: by a condition, by the number of all rows, or by a short page.
 fn is_end(
     leaf: Leaf<'_>,
-    total: Option<&Path>,
+    is_counted: bool,
     until: Option<&Cond>,
     size: Option<u64>,
     reach: u64,
@@ -104,29 +108,28 @@ fn is_end(
     if until.is_some_and(|until| until.holds_on(leaf.body)) {
         return Ok(true);
     }
-    if let Some(total) = total {
-        let total = number_at(total, leaf.body).ok_or("does not tell the number of all rows")?;
+    if is_counted {
+        let total = leaf.total.ok_or("does not tell the number of all rows")?;
         return Ok(reach >= total);
     }
     let is_short = size.is_some_and(|size| leaf.rows < size) || leaf.rows == 0;
     Ok(until.is_none() && is_short)
 }
 
-/// The number of all rows, where it must not change while the list is read.
-pub(super) fn guarded_total(paging: Option<&Paging>, body: &Json) -> Option<u64> {
+/// The number of all rows, as far as the answer tells it.
+pub(super) fn total(paging: Option<&Paging>, good: &Good) -> Option<u64> {
     match paging {
-        Some(
-            Paging::Offset {
-                total: Some(total),
-                guard: Some(_),
-                ..
-            }
-            | Paging::Page {
-                total: Some(total),
-                guard: Some(_),
-                ..
-            },
-        ) => number_at(total, body),
+        Some(Paging::Offset { total: Some(total), .. } | Paging::Page { total: Some(total), .. }) => {
+            told(total, &good.answer, &good.body)?.trim().parse().ok()
+        }
+        _ => None,
+    }
+}
+
+/// The number of all rows, where it must not change while the list is read.
+pub(super) fn guarded_total(paging: Option<&Paging>, good: &Good) -> Option<u64> {
+    match paging {
+        Some(Paging::Offset { guard: Some(_), .. } | Paging::Page { guard: Some(_), .. }) => total(paging, good),
         _ => None,
     }
 }
@@ -167,20 +170,55 @@ pub(super) fn text_at(path: &Path, from: &Json) -> Option<String> {
     Some(text_of(&value)).filter(|text| !text.is_empty())
 }
 
-fn number_at(path: &Path, from: &Json) -> Option<u64> {
-    let value = path.find(from).value()?;
-    value.as_u64().or_else(|| text_of(&value).trim().parse().ok())
-}
-
 #[cfg(test)]
 mod tests {
+    use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
     use super::*;
+    use crate::connector::http::Answer;
+
+    #[test]
+    fn the_number_of_all_rows_may_stand_in_a_header() {
+        let row = [json!({})];
+        let counted = "{by: offset, to: query.o, step: 100, total: \"header:X-Total-Count\"}";
+        check(
+            counted,
+            &Position::First,
+            &json!({}),
+            &row,
+            Ok(Some(Position::Offset(1))),
+        );
+        check(counted, &Position::Offset(149), &json!({}), &row, Ok(None));
+        let other = counted.replace("X-Total-Count", "X-Other");
+        check(
+            &other,
+            &Position::First,
+            &json!({}),
+            &row,
+            Err("does not tell the number of all rows"),
+        );
+        let said = counted.replace("header:X-Total-Count", "{{ headers['x-total-count'] | find('15') }}");
+        check(&said, &Position::Offset(14), &json!({}), &row, Ok(None));
+    }
 
     #[track_caller]
     fn check(paging: &str, now: &Position, body: &Json, rows: &[Json], expected: Result<Option<Position>, &str>) {
         let paging: Paging = serde_saphyr::from_str(paging).unwrap();
+        let good = Good {
+            answer: Answer {
+                status: 200,
+                headers: HeaderMap::from_iter([(
+                    HeaderName::from_static("x-total-count"),
+                    HeaderValue::from_static("150"),
+                )]),
+                body: Vec::new(),
+                asked_at: crate::model::UnixMillis(0),
+            },
+            body: body.clone(),
+        };
         let leaf = Leaf {
             body,
+            total: total(Some(&paging), &good),
             link: Some("https://h/next"),
             rows: rows.len() as u64,
             read: if let Position::Number(number) = now { *number } else { 1 },

@@ -155,6 +155,11 @@ impl Task {
         }
     }
 
+    /// True when the tool may have forgotten where its own token or address leads.
+    pub(super) fn can_expire(&self) -> bool {
+        matches!(self.page, Position::Token(_) | Position::Url(_))
+    }
+
     /// Begins a query: the first page of the part and window that are set.
     pub(super) fn begin_query(&mut self) {
         self.page = Position::First;

@@ -19,7 +19,7 @@ use crate::connector::http::not_the_answer_to;
 use crate::connector::link::{Good, Purpose, next_link};
 use crate::connector::render::{Draft, Target, from_expression};
 use crate::error::{Class, Code, Failure, Problem};
-use crate::manifest::{CommitAt, Found, Paging, Path, Read};
+use crate::manifest::{CommitAt, CursorTo, Found, Paging, Path, Read};
 use crate::model::{Incoming, Page, Sweeps};
 
 /// While a long sweep is under way, changes are read whenever they are this far behind.
@@ -74,6 +74,10 @@ impl Native {
                     sweep: None,
                 });
             }
+            // A page whose token or address the tool has forgotten: its list is read again from the first page.
+            Err(failure) if failure.class == Class::Gone && task.can_expire() => {
+                return Ok(self.begin_list_again(stream, place, task).await);
+            }
             good => good?,
         };
         self.believe_their_clock(stream, &mut place, &mut task);
@@ -101,6 +105,25 @@ impl Native {
             asked_at: good.answer.asked_at,
             sweep,
         })
+    }
+
+    /// The tool has forgotten a page of its list, which is then begun again: later each time, so that a tool that forgets
+    /// every page is not asked without a pause.
+    async fn begin_list_again(&self, stream: &Stream, mut place: Place, mut task: Task) -> Page {
+        tracing::warn!(system = %self.system, stream = %stream.name, "a page is no longer valid, its list is begun again");
+        let wait = Duration::from_secs(1 << task.restarts.min(6));
+        self.link.timer().wait(wait).await;
+        task.restarts += 1;
+        task.begin_query();
+        let sweep = (task.aim == Aim::Sweep).then(|| task.sweep_mark(false));
+        place.put(task);
+        Page {
+            records: Vec::new(),
+            next: place.cursor(),
+            is_caught_up: false,
+            asked_at: self.link.now(),
+            sweep,
+        }
     }
 
     /// Begins the next list that is due, if none is under way.
@@ -156,9 +179,9 @@ impl Native {
     /// The request of the task's page.
     fn draft(&self, stream: &Stream, read: &Read, task: &Task) -> Result<Draft, Failure> {
         let removals = read.deletes.as_ref().filter(|_| task.aim == Aim::Removals);
-        let (request, query, body) = match removals {
-            Some(deletes) => (&deletes.request, &deletes.query, &deletes.body),
-            None => (&read.request, &read.query, &read.body),
+        let (request, headers, query, body) = match removals {
+            Some(deletes) => (&deletes.request, &deletes.headers, &deletes.query, &deletes.body),
+            None => (&read.request, &read.headers, &read.query, &read.body),
         };
         let paging = paging_of(read, task.aim);
         let mut names = self.link.names();
@@ -168,7 +191,10 @@ impl Native {
         names.set("fields", &stream.fields);
         names.set("since", &Json::from(task.since.0));
         let fail = |why| from_expression(&why, true);
-        let mut draft = Draft::new(request, query, body.as_ref(), &names).map_err(fail)?;
+        let draft = Draft::new(request, query, body.as_ref(), &names);
+        let mut draft = draft
+            .and_then(|draft| draft.with_headers(headers, &names))
+            .map_err(fail)?;
         if let Position::Url(text) = &task.page {
             draft.target = Target::Url(self.same_host(text)?);
             draft.query.clear();
@@ -177,15 +203,22 @@ impl Native {
             draft.put(param, &value);
         }
         if let (Some(cursor), None) = (&read.cursor, removals) {
-            if let Position::Token(token) = &task.page {
-                draft.put(&cursor.to, &Json::from(token.as_str()));
-            } else {
-                let start = cursor
-                    .start
-                    .iter()
-                    .map(|(param, body)| Ok((param, body.render(&names)?)));
-                let start = start.collect::<Result<Vec<_>, _>>().map_err(fail)?;
-                start.iter().for_each(|(param, value)| draft.put(param, value));
+            match (&task.page, &cursor.to) {
+                (Position::Token(token), CursorTo::Param(to)) => draft.put(to, &Json::from(token.as_str())),
+                (Position::Token(token), CursorTo::Url) => {
+                    draft.target = Target::Url(self.same_host(token)?);
+                    draft.query.clear();
+                }
+                // The address of a next page says all by itself.
+                (Position::Url(_), _) => {}
+                _ => {
+                    let start = cursor
+                        .start
+                        .iter()
+                        .map(|(param, body)| Ok((param, body.render(&names)?)));
+                    let start = start.collect::<Result<Vec<_>, _>>().map_err(fail)?;
+                    start.iter().for_each(|(param, value)| draft.put(param, value));
+                }
             }
         }
         Ok(draft)
@@ -195,6 +228,13 @@ impl Native {
         self.link
             .own_url(text)
             .ok_or_else(|| not_a_list("points to a next page on another host"))
+    }
+
+    /// Path and query of an address, to be kept: the host of a tool may change with its next token.
+    fn below_host(&self, text: &str) -> Result<String, Failure> {
+        let url = self.same_host(text)?;
+        let query = url.query().map_or_else(String::new, |query| format!("?{query}"));
+        Ok(format!("{}{query}", url.path()))
     }
 
     /// The state of a window must not lie after what the tool itself has reached: our clock may be ahead of its own.
@@ -223,8 +263,8 @@ impl Native {
     ) -> Result<Turn, Failure> {
         let paging = paging_of(read, task.aim);
         if task.page == Position::First || task.total.is_none() {
-            task.total = guarded_total(paging, &good.body);
-        } else if guarded_total(paging, &good.body) != task.total {
+            task.total = guarded_total(paging, good);
+        } else if guarded_total(paging, good) != task.total {
             return begin_again(task);
         }
         notice_repeats(task, signature(records))?;
@@ -232,6 +272,7 @@ impl Native {
         task.rows += rows.len() as u64;
         let leaf = Leaf {
             body: &good.body,
+            total: paging::total(paging, good),
             link: next_link(good.answer.header("link")),
             rows: rows.len() as u64,
             read: task.rows,
@@ -248,7 +289,13 @@ impl Native {
             next = None;
         }
         if let Some(cursor) = cursor {
-            let token = text_at(&cursor.opaque, &good.body);
+            let mut token = text_at(&cursor.opaque, &good.body);
+            if let (Some(address), CursorTo::Url) = (&mut token, &cursor.to) {
+                *address = self.below_host(address)?;
+            }
+            if token.is_none() && next.is_none() && cursor.to == CursorTo::Url {
+                return Err(not_a_list("has neither a next page nor the address for the next time"));
+            }
             if token.is_some() && (next.is_none() || cursor.commit == CommitAt::Page) {
                 place.token = token;
             }
@@ -260,11 +307,11 @@ impl Native {
                 Err(ceiling_met())
             };
         }
-        let Some(next) = next else {
+        let Some(mut next) = next else {
             return Ok(Turn::End);
         };
-        if let Position::Url(text) = &next {
-            self.same_host(text)?;
+        if let Position::Url(text) = &mut next {
+            *text = self.below_host(text)?;
         }
         if next == task.page || task.mark.as_ref() == Some(&next) {
             return Err(no_progress("points back to a page that was read already"));
@@ -334,7 +381,8 @@ fn rows<'a>(read: &Read, aim: Aim, good: &'a Good) -> Result<Vec<Cow<'a, Json>>,
     };
     match path.find(&good.body) {
         Found::Absent => Err(not_a_list(&format!("has no `{path}`"))),
-        Found::Value(value) if !value.is_array() && !value.is_object() => {
+        // A list that is the whole answer cannot be an object: that is something else, an error perhaps.
+        Found::Value(value) if !value.is_array() && (path.is_root() || !value.is_object()) => {
             Err(not_a_list(&format!("has something at `{path}` that is not a list")))
         }
         Found::Empty | Found::Value(_) => Ok(path.rows(&good.body)),

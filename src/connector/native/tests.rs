@@ -339,6 +339,13 @@ async fn p01_the_state_is_bounded_by_their_clock_when_ours_is_ahead() {
 
 #[tokio::test]
 async fn an_answer_without_its_list_is_never_an_empty_list() {
+    let whole = "{full: {every: 1h}, request: GET /things, records: '.'}";
+    let mut scene = Scene::new(whole, |_, _| (200, json!({"message": "no list"}))).await;
+    assert_eq!(
+        scene.code().await,
+        Code::NotTheAnswer,
+        "a list that is the whole answer"
+    );
     let read = "{full: {every: 1h}, request: GET /things, records: rows}";
     for body in [json!({}), json!({"rows": "none"}), json!([])] {
         let mut scene = Scene::new(read, move |_, _| (200, body.clone())).await;
@@ -346,4 +353,68 @@ async fn an_answer_without_its_list_is_never_an_empty_list() {
     }
     let mut scene = Scene::new(read, |_, _| (200, json!({"rows": []}))).await;
     assert!(scene.ids().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_delta_link_is_the_address_of_the_next_reading() {
+    let read = "{cursor: {opaque: '[\"@delta\"]', to: url, start: {query.track: \"yes\"}, commit: end}, request: GET /things, query: {fields: id}, records: rows, page: {by: next_url, from: next}, deleted: \"{{ record.reason == 'deleted' }}\"}";
+    let mut scene = Scene::new(read, |path, query| match (path, query.get("p"), query.get("d")) {
+        ("/things", Some(_), _) => (200, json!({"rows": [row(2, 1)], "@delta": "/things?d=1"})),
+        ("/things", _, Some(_)) => (
+            200,
+            json!({"rows": [{"id": 1, "reason": "deleted"}], "@delta": "/things?d=2"}),
+        ),
+        _ => (200, json!({"rows": [row(1, 1)], "next": "/things?p=2"})),
+    })
+    .await;
+    assert_eq!(scene.ids().await, (1..=2).collect());
+    let names = |scene: &Scene| -> Vec<String> {
+        let asked = scene.asked().into_iter();
+        asked
+            .map(|query| query.into_keys().collect::<Vec<_>>().join(","))
+            .collect()
+    };
+    assert_eq!(names(&scene), ["fields,track", "p"], "an address says all by itself");
+    scene.advance(10);
+    let (records, _) = scene.read().await.unwrap();
+    assert!(records.iter().all(|record| record.deleted && record.remote == "1"));
+    assert_eq!(names(&scene), ["d"]);
+    let untracked = |_: &str, _: &Query| (200, json!({"rows": [row(1, 1)]}));
+    assert_eq!(
+        Scene::new(read, untracked).await.code().await,
+        Code::NotTheAnswer,
+        "without a delta link the state would stand still"
+    );
+    let elsewhere = |_: &str, _: &Query| (200, json!({"rows": [row(1, 1)], "@delta": "http://127.0.0.2:1/steal"}));
+    assert_eq!(Scene::new(read, elsewhere).await.code().await, Code::NotTheAnswer);
+}
+
+#[tokio::test]
+async fn a_page_that_the_tool_forgot_begins_its_list_again() {
+    let read = "{full: {every: 1d}, request: GET /things, records: rows, page: {by: token, from: next, to: query.t}}";
+    let forgets = Arc::new(Mutex::new(2));
+    let left = Arc::clone(&forgets);
+    let mut scene = Scene::new(read, move |_, query| {
+        let mut left = left.lock().unwrap();
+        match query.get("t") {
+            Some(_) if *left > 0 => {
+                *left -= 1;
+                (404, json!({"message": "scroll expired"}))
+            }
+            Some(_) => (200, json!({"rows": [row(2, 1)]})),
+            None => (200, json!({"rows": [row(1, 1)], "next": "x"})),
+        }
+    })
+    .await;
+    let (records, sweep_ended) = scene.read().await.unwrap();
+    let ids: BTreeSet<_> = records.iter().map(|record| record.remote.as_str()).collect();
+    assert_eq!((ids, sweep_ended), (BTreeSet::from(["1", "2"]), true));
+    assert_eq!(
+        scene.asked().len(),
+        6,
+        "three times the first page, three times the second"
+    );
+    // A list that is not there at all is told.
+    let mut scene = Scene::new(read, |_, _| (404, json!({}))).await;
+    assert!(scene.read().await.is_err());
 }

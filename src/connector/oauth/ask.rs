@@ -33,6 +33,9 @@ pub struct Grant {
     pub expires_at: Option<UnixMillis>,
     /// When it was got.
     pub obtained_at: UnixMillis,
+    /// At which host the API is, where the tool says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
 }
 
 impl std::fmt::Debug for Grant {
@@ -180,6 +183,11 @@ pub(super) fn grant(
             .or_else(|| before.and_then(|before| before.refresh.clone())),
         expires_at: life.map(|life| now.plus(life)),
         obtained_at: now,
+        host: spec
+            .host
+            .as_ref()
+            .and_then(|path| Some(path.find(&body).value()?.as_str()?.to_owned()))
+            .or_else(|| before.and_then(|before| before.host.clone())),
     })
 }
 

@@ -48,6 +48,8 @@ pub struct Access {
     pub token: SecretString,
     /// Which renewal it came from; to be given back when it is refused.
     pub version: u64,
+    /// At which host the API is, where the tool says so.
+    pub host: Option<Url>,
 }
 
 /// The grant as this process knows it.
@@ -159,6 +161,7 @@ impl OAuth {
             scheme: self.spec.scheme.clone(),
             token: SecretString::from(held.grant.access.clone()),
             version: held.version,
+            host: held.grant.host.as_deref().and_then(|host| Url::parse(host).ok()),
         }
     }
 

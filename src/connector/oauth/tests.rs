@@ -353,3 +353,53 @@ async fn a_signed_assertion_is_enough() {
     let public = aws_lc_rs::signature::UnparsedPublicKey::new(verifier, public);
     public.verify(signed.as_bytes(), &signature).unwrap();
 }
+
+/// A tool that says with every token at which host it is: here a second server.
+#[tokio::test]
+async fn h1_4_requests_follow_the_host_that_comes_with_a_token() {
+    use axum::Router;
+    use axum::extract::State;
+    use axum::http::{HeaderMap, Uri};
+
+    type Asked = Arc<Mutex<Vec<String>>>;
+    async fn answer(State(asked): State<Asked>, uri: Uri, headers: HeaderMap) -> String {
+        let host = headers["host"].to_str().unwrap();
+        asked.lock().unwrap().push(uri.to_string());
+        match uri.path() {
+            "/token" => format!(r#"{{"access_token":"t","api":{{"host":"http://{host}"}}}}"#),
+            "/v1/rows" => format!(r#"{{"rows":[],"next":"http://{host}/v1/more?p=2"}}"#),
+            _ => r#"{"rows":[]}"#.to_owned(),
+        }
+    }
+    let asked = Asked::default();
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let router = Router::new().fallback(answer).with_state(Arc::clone(&asked));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    // Nobody listens at `base`.
+    let text = format!(
+        "
+connector: acme
+format: 1
+config: {{client_secret: {{secret: true}}}}
+base: http://127.0.0.1:1/v1
+oauth2: {{grant: client_credentials, token: 'http://127.0.0.1:{port}/token', client_id: x, client_secret: '{{{{ config.client_secret }}}}', host: api.host}}
+objects: {{contact: {{id: id, read: {{full: {{every: 1d}}, request: GET /rows, records: rows, page: {{by: next_url, from: next}}}}, fields: {{email: email}}}}}}
+"
+    );
+    let manifest = Manifest::parse("acme.yaml", &text).unwrap();
+    let settings = ConnectionSettings::new("crm").with_secret("client_secret", "s3cret");
+    let connection = build(manifest.clone(), settings.clone()).unwrap();
+    let first = connection.pull("contact", None).await.unwrap();
+    // The page is kept without its host, and goes to the one of the day.
+    assert!(!first.next.0.contains("127.0.0.1"), "{}", first.next.0);
+    let again = build(manifest.clone(), settings.clone()).unwrap();
+    assert!(again.pull("contact", Some(&first.next)).await.unwrap().is_caught_up);
+    let paths = ["/token", "/v1/rows", "/token", "/v1/more?p=2"];
+    assert_eq!(*asked.lock().unwrap(), paths);
+    // An address that the admin sets is where requests go.
+    let mut fixed = settings;
+    fixed.base = Some("http://127.0.0.1:1".to_owned());
+    let connection = build(manifest, fixed).unwrap();
+    assert!(connection.pull("contact", None).await.is_err());
+}
