@@ -95,6 +95,10 @@ pub async fn run_until(
         .await
         .map_err(|error| vec![build::problem_of(error)])?;
     engine
+        .find_lost()
+        .await
+        .map_err(|error| vec![build::problem_of(error)])?;
+    engine
         .note_rules()
         .await
         .map_err(|error| vec![build::problem_of(error)])?;

@@ -450,6 +450,7 @@ impl Engine {
     async fn begin(&self) -> Result<Began, LedgerError> {
         let at = self.clock.now();
         self.release_leases().await?;
+        self.find_lost().await?;
         self.note_rules().await?;
         let merges = self.ledger.totals().await?.merges;
         Ok(Began { at, merges })

@@ -21,6 +21,7 @@ mod hook;
 mod joined;
 mod links;
 mod look;
+mod lost;
 mod operate;
 mod passing;
 mod progress;

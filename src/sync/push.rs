@@ -140,6 +140,7 @@ impl Engine {
             let outcome = outcome.unwrap_or_else(|| Err(unanswered(&write)));
             answers.push((write, outcome));
         }
+        self.find_arrived(connection, stream, &mut answers).await;
         self.follow_gone(connection, stream, &mut answers, &view).await?;
         self.learn_existing(connection, stream, &answers).await?;
         self.settle_answers(answers, view).await
@@ -172,7 +173,11 @@ impl Engine {
 
     /// Folds the answers into the ledger, first on the view that the writes were made from: nearly always nobody else
     /// had to do with these customers meanwhile, and when somebody had, the ledger refuses it as stale.
-    async fn settle_answers(&self, answers: Vec<(Write, Outcome)>, view: View) -> Result<Aftermath, LedgerError> {
+    pub(super) async fn settle_answers(
+        &self,
+        answers: Vec<(Write, Outcome)>,
+        view: View,
+    ) -> Result<Aftermath, LedgerError> {
         let writes: Vec<Write> = answers.iter().map(|(write, _)| write.clone()).collect();
         let met = |(write, outcome): &(Write, Outcome)| {
             let remote = match outcome {
@@ -241,7 +246,7 @@ fn to_learn((write, outcome): &(Write, Outcome)) -> Option<CompactString> {
     }
 }
 
-fn ask_for(writes: &[Write], made: &[crate::model::RecordId]) -> Ask {
+pub(super) fn ask_for(writes: &[Write], made: &[crate::model::RecordId]) -> Ask {
     let mut ask = Ask::default();
     for write in writes {
         ask.customers.insert(write.customer);
@@ -279,7 +284,7 @@ fn operation(write: &Write, view: &View) -> Operation {
     }
 }
 
-fn unanswered(write: &Write) -> Failure {
+pub(super) fn unanswered(write: &Write) -> Failure {
     let problem =
         Problem::new(Code::WriteUnanswered, "the connection gave no outcome for this write").about(&write.operation);
     Failure {

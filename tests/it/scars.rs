@@ -20,7 +20,13 @@ const SCARS: &[(u16, &[&str])] = &[
     (9, &["p09_a_ceiling_of_pages_is_split_around"]),
     (11, &["p01_p11_a_row_edited_while_the_stream_is_read_is_read_again"]),
     (12, &["p12_what_makes_an_event_unique_is_more_than_its_object"]),
-    (13, &["p13_each_row_of_a_batch_stands_for_itself"]),
+    (
+        13,
+        &[
+            "p13_each_row_of_a_batch_stands_for_itself",
+            "p13_an_error_inside_a_200_is_no_success",
+        ],
+    ),
     (
         14,
         &["p14_a_run_that_fails_leaves_its_state_and_a_new_stream_gets_one_of_its_own"],
@@ -60,7 +66,13 @@ const SCARS: &[(u16, &[&str])] = &[
             "p23_what_we_wrote_and_see_again_is_no_change",
         ],
     ),
-    (24, &["p24_an_echo_of_ours_never_outranks_the_one_who_said_it"]),
+    (
+        24,
+        &[
+            "p24_an_echo_of_ours_never_outranks_the_one_who_said_it",
+            "p24_what_was_sent_and_not_answered_never_comes_back_as_the_tools_word",
+        ],
+    ),
     (25, &["p25_only_the_field_that_differs_from_what_we_wrote_counts"]),
     (26, &["p26_an_echo_is_suppressed_by_field_not_by_record"]),
     (

@@ -51,6 +51,8 @@ pub(crate) struct Play {
     pub(crate) joined: BTreeMap<CompactString, Joined>,
     /// So many changes are refused as if their object were gone.
     pub(crate) says_gone: usize,
+    /// The answer to the next write gets lost; with true, so does the look after it.
+    pub(crate) loses_answer: Option<bool>,
     /// What its users do, one at each question it is asked.
     pub(crate) script: VecDeque<Deed>,
     sweeps: i64,
@@ -221,6 +223,17 @@ impl Tool {
             fields.extend(kept.map(|(name, value)| (name.clone(), value.clone())));
         }
         self.written.lock().unwrap().push(operation.clone());
+        if let Some(is_deaf) = self.play.lock().unwrap().loses_answer.take() {
+            *self.hides.lock().unwrap() = is_deaf;
+            let failure = Failure::new(
+                Class::Transient,
+                Problem::new(Code::Unreachable, "the answer broke off"),
+            );
+            return Err(Failure {
+                ambiguous: true,
+                ..failure
+            });
+        }
         Ok(Done {
             remote,
             updated_at: None,

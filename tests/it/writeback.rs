@@ -215,6 +215,51 @@ async fn a_changed_rule_reaches_the_customers_that_are_known_already() {
     assert_eq!(scene.engine.refold().await.unwrap(), 0, "once is enough");
 }
 
+/// The soak found it: a value that Nivel had sent, and whose answer got lost, was taken for the tool's own word, newer than what
+/// somebody had entered elsewhere meanwhile, and went back over it.
+#[tokio::test]
+async fn p24_what_was_sent_and_not_answered_never_comes_back_as_the_tools_word() {
+    for is_killed in [false, true] {
+        let scene = Scene::new(&["crm", "desk"]).await;
+        scene.tool("crm").set_all(people(0..2));
+        scene.engine.sync(Some("ana")).await.unwrap();
+        let copy = scene.tool("desk").ids().into_iter().find(|id| {
+            let email = scene.tool("desk").says(id, "email");
+            email.as_deref() == Some("p0@example.com")
+        });
+        let copy = copy.unwrap();
+        scene.later(60);
+        scene.tool("crm").change("0", "phone", "+358402000001");
+        scene.engine.pull_system("crm").await.unwrap();
+        scene.tool("desk").play.lock().unwrap().loses_answer = Some(is_killed);
+        let desk = nivel::model::StreamId::new("desk", "person");
+        scene.engine.push_due(&desk).await.unwrap();
+        assert_eq!(
+            scene.tool("desk").says(&copy, "phone").as_deref(),
+            Some("+358402000001")
+        );
+        // Somebody enters another one; the tool that has the old one is read last.
+        scene.later(10);
+        scene.tool("crm").change("0", "phone", "+358402000002");
+        let scene = match is_killed {
+            true => {
+                let scene = scene.with_rules(|_| ()).await;
+                scene.engine.plan().await.unwrap();
+                scene
+            }
+            false => scene,
+        };
+        scene.engine.pull_system("crm").await.unwrap();
+        scene.later(10);
+        scene.engine.pull_system("desk").await.unwrap();
+        scene.engine.push_all().await.unwrap();
+        for (tool, id) in [("crm", "0"), ("desk", copy.as_str())] {
+            let says = scene.tool(tool).says(id, "phone");
+            assert_eq!(says.as_deref(), Some("+358402000002"), "{tool}, killed: {is_killed}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn another_field_that_is_an_id_makes_one_of_those_who_share_it() {
     let numbered = |number: usize, remote: &str| {

@@ -22,7 +22,7 @@ pub(super) fn account(stream: &Stream, results: &Results, batch: &Batch<'_>, goo
         Answer::One => {
             let mut outcomes = vec![None; batch.entries.len()];
             if let ([entry], Some(outcome)) = (batch.entries.as_slice(), outcomes.first_mut()) {
-                *outcome = Some(Ok(one(stream, results, entry, good)));
+                *outcome = one(stream, results, entry, good).map(Ok);
             }
             outcomes
         }
@@ -50,27 +50,28 @@ fn done(entry: &Entry, id: Option<CompactString>) -> Done {
     }
 }
 
-fn one(stream: &Stream, results: &Results, entry: &Entry, good: &Good) -> Done {
+/// Nothing, when the answer has a body and not the id that it should have: tools put errors into a 200.
+fn one(stream: &Stream, results: &Results, entry: &Entry, good: &Good) -> Option<Done> {
     let Some(one) = &results.one else {
-        return done(entry, stream.mapper.id_in(&good.body));
+        return Some(done(entry, stream.mapper.id_in(&good.body)));
     };
+    let id = one.id.as_ref().and_then(|place| told(place, &good.answer, &good.body));
+    let id: Option<CompactString> = id.map(Into::into);
+    let lacks_id = one.id.is_some() && id.is_none() && good.body.as_object().is_some_and(|body| !body.is_empty());
+    if lacks_id && entry.id().is_some() {
+        return None;
+    }
     let created = one.created.as_ref().map(|created| {
         let mut names = good.body.as_object().cloned().unwrap_or_default();
         names.insert("status_code".to_owned(), json!(good.answer.status));
         created.holds_on(&Json::Object(names))
     });
-    Done {
+    Some(Done {
         updated_at: one.modified.as_ref().and_then(|path| time(stream, path, &good.body)),
         version: one.version.as_ref().and_then(|path| text(path, &good.body)),
         created: created.unwrap_or_else(|| entry.id().is_none()),
-        ..done(
-            entry,
-            one.id
-                .as_ref()
-                .and_then(|place| told(place, &good.answer, &good.body))
-                .map(Into::into),
-        )
-    }
+        ..done(entry, id)
+    })
 }
 
 fn by_rows(stream: &Stream, results: &Results, batch: &Batch<'_>, body: &Json) -> Vec<Option<Outcome>> {

@@ -64,6 +64,30 @@ async fn p18_a_lost_answer_is_ambiguous_and_trying_again_doubles_nothing() {
     }
 }
 
+/// The soak found it: an update that was answered with an error inside a 200 was taken for done.
+#[tokio::test]
+async fn p13_an_error_inside_a_200_is_no_success() {
+    let scene = Scene::new().await;
+    for name in ToolName::ALL {
+        let tool = scene.tool(name);
+        let body = json!({"name": "Ana Li", "firstname": "Ana", "email": "ana@example.com"});
+        let id = tool.seed(&body, 1, 1);
+        let connection = scene.connect(name);
+        let operations = [update(1, &id, "phone", "+358401234567")];
+        tool.set_faults(vec![
+            Fault::once(Kind::ErrorIn200).path(write_path(name)).times(u32::MAX),
+        ]);
+        let outcomes = connection.write(stream(name), &operations).await;
+        assert!(outcomes[0].is_err(), "{name}: {outcomes:?}");
+        tool.set_faults(Vec::new());
+        assert_eq!(tool.person(&id).unwrap().phone, None, "{name}");
+        scene.advance(Duration::from_secs(120));
+        let outcomes = connection.write(stream(name), &operations).await;
+        assert!(outcomes[0].is_ok(), "{name}: {outcomes:?}");
+        assert!(tool.person(&id).unwrap().phone.is_some(), "{name}");
+    }
+}
+
 fn write_path(name: ToolName) -> &'static str {
     match name {
         ToolName::Hubspot => "/crm/v3/objects/contacts/batch",
