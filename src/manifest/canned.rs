@@ -25,7 +25,7 @@ fn visible(record: &Incoming) -> BTreeMap<String, Json> {
         .fields
         .0
         .iter()
-        .filter(|(name, _)| !name.as_str().starts_with('_'));
+        .filter(|(name, _)| !name.as_str().starts_with('_') || name.as_str().starts_with("_of_"));
     fields.map(|(name, value)| (name.to_string(), json!(value))).collect()
 }
 
