@@ -196,6 +196,11 @@ impl Read<'_> {
         };
         let spec = self.specs.get(&to.system)?.get(&to.stream)?;
         self.carried(name, handoff, &to, spec);
+        let targets = &self.config.alerts.targets;
+        if let Some(alert) = handoff.alert.as_ref().filter(|alert| !targets.contains_key(*alert)) {
+            let hint = suggestion(alert, targets.keys().map(CompactString::as_str));
+            self.tell(name, "alert", format!("`alerts.to` has no `{alert}`"), hint);
+        }
         Some(Rule {
             name: name.clone(),
             from: handoff.from.clone(),

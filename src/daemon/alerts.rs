@@ -207,7 +207,9 @@ pub(super) async fn tell(engine: Arc<Engine>, config: AlertsConfig, board: Arc<M
             return;
         }
     };
-    let routes = routes(&config);
+    let mut routes = routes(&config);
+    let of_handoffs = engine.rules().handoffs.iter().filter_map(|rule| rule.alert.clone());
+    routes.targets.entry(Rule::LateHandoff).or_default().extend(of_handoffs);
     loop {
         let extra = Extra {
             late_runs: late_runs(&board, engine.now()),

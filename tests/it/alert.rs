@@ -1,12 +1,15 @@
 //! People are told: by message, signed where that is wanted, once.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use nivel::handoff::{Passage, Reason, State, Stop};
 use nivel::ledger::{Cause, Commit, Write, WriteChange, WriteState};
+use nivel::model::UnixMillis;
 use nivel::sync::alert::{Extra, Kind, Routes, Rule};
 use sha2::Sha256;
 
@@ -125,4 +128,61 @@ async fn a_dead_write_is_told_once_also_after_a_restart_and_resolved() {
     );
     let board = scene.engine.alerts().await.unwrap();
     assert_eq!(board.pending[0].kind, Kind::Resolved, "{board:?}");
+}
+
+#[tokio::test]
+async fn a_handoff_past_its_deadline_is_told_with_who_must_act() {
+    let scene = Scene::new(&["crm", "desk"]).await;
+    scene.tool("crm").set_all(people(0..1));
+    scene.engine.plan().await.unwrap();
+    scene.engine.approve("test").await.unwrap();
+    let ledger = scene.engine.ledger();
+    let customer = ledger.customers(None, 1).await.unwrap()[0].key;
+    let now = scene.engine.now();
+    let passage = |id: &str, due_at| Passage {
+        id: id.into(),
+        rule: "lead-to-sales".into(),
+        customer,
+        activity: None,
+        opened_at: now,
+        due_at,
+        state: State::Stopped,
+        was_there: false,
+        changed: BTreeMap::new(),
+        stop: Some(Stop {
+            reason: Reason::ReadOnly,
+            detail: "anna@example.com".to_owned(),
+            at: now,
+        }),
+        proof: None,
+        delivered_at: None,
+        accepted: None,
+        note: None,
+        lapsed_at: None,
+    };
+    let mut commit = Commit::new(Cause::Operator("test".into()), now);
+    let later = |seconds: i64| UnixMillis(now.0 + seconds * 1000);
+    commit.passages = vec![passage("h1", later(60)), passage("h2", later(7200))];
+    ledger.apply(commit).await.unwrap();
+    let look = || async {
+        scene
+            .engine
+            .look_for_alerts(&routes(), &Extra::default())
+            .await
+            .unwrap()
+    };
+    look().await;
+    let told = |board: &nivel::sync::alert::Board| {
+        let late = board.pending.iter().find(|notice| notice.rule == Rule::LateHandoff);
+        late.map(nivel::sync::alert::Notice::text)
+    };
+    assert_eq!(told(&scene.engine.alerts().await.unwrap()), None, "nothing is late yet");
+    scene.later(3600);
+    look().await;
+    let text = told(&scene.engine.alerts().await.unwrap()).unwrap();
+    assert!(
+        text.contains("nivel handoffs h1") && text.contains("read_only: the admin must act"),
+        "{text}"
+    );
+    assert!(!text.contains("h2") && !text.contains("example.com"), "{text}");
 }

@@ -1,5 +1,7 @@
 //! Customers pass from marketing to sales to support, on the sandbox's tools, through the real binary.
 
+mod funnel;
+
 use serde_json::{Value, json};
 
 use crate::trial::Trial;

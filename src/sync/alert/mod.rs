@@ -10,19 +10,20 @@ pub use decide::{Board, Fact, Kind, Notice, Open, Quiet, Routes, Rule, decide};
 
 use super::engine::Engine;
 use crate::error::{Code, Problem};
-use crate::ledger::{Error as LedgerError, Ledger, Write, WriteState};
-use crate::model::StreamId;
+use crate::handoff::{Passage, State};
+use crate::ledger::{Error as LedgerError, Ledger, PassagesOf, Write, WriteState};
+use crate::model::{StreamId, UnixMillis};
 
 /// Under this name the board stands in the ledger's settings.
 const SETTING: &str = "alerts";
-/// Dead writes are read in pages of this size.
+/// Late handoffs that are told at most; `nivel handoffs --late` shows all.
+const LATE_MAX: usize = 1000;
+/// Dead writes and passages are read in pages of this size.
 const PAGE: usize = 500;
 
 /// What only others know: each is a fact as it is.
 #[derive(Clone, Debug, Default)]
 pub struct Extra {
-    /// Handoffs past their deadline: (the passage, what a person reads).
-    pub late_handoffs: Vec<(String, String)>,
     /// Systems whose run is due and did not begin: (system, what a person reads).
     pub late_runs: Vec<(CompactString, String)>,
 }
@@ -62,6 +63,7 @@ impl Engine {
                     .to_owned(),
             });
         }
+        facts.extend(late_handoffs(self.ledger.as_ref(), self.clock.now()).await?);
         facts.extend(extra.facts());
         let after = decide(&before, &facts, routes, self.clock.now());
         if after != before {
@@ -73,17 +75,11 @@ impl Engine {
 
 impl Extra {
     fn facts(&self) -> impl Iterator<Item = Fact> {
-        let handoffs = self.late_handoffs.iter().map(|(subject, says)| Fact {
-            rule: Rule::LateHandoff,
-            subject: subject.clone(),
-            says: says.clone(),
-        });
-        let runs = self.late_runs.iter().map(|(system, says)| Fact {
+        self.late_runs.iter().map(|(system, says)| Fact {
             rule: Rule::RunLate,
             subject: system.to_string(),
             says: format!("{system}: {says}"),
-        });
-        handoffs.chain(runs)
+        })
     }
 }
 
@@ -128,6 +124,47 @@ async fn facts(ledger: &dyn Ledger, streams: &[StreamId]) -> Result<Vec<Fact>, L
         }
     }
     Ok(facts)
+}
+
+/// Passages past their deadline, each with what keeps it.
+async fn late_handoffs(ledger: &dyn Ledger, now: UnixMillis) -> Result<Vec<Fact>, LedgerError> {
+    let mut late = Vec::new();
+    let counts = ledger.passage_counts(now).await?;
+    if counts.iter().all(|count| count.late == 0) {
+        return Ok(late);
+    }
+    let pending = PassagesOf {
+        states: vec![State::Open, State::Stopped],
+        ..PassagesOf::default()
+    };
+    let mut after: Option<CompactString> = None;
+    loop {
+        let page = ledger.passages(&pending, after.as_deref(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(late) };
+        after = Some(last.id.clone());
+        late.extend(page.iter().filter(|passage| passage.is_late(now)).map(late_handoff));
+        if late.len() >= LATE_MAX {
+            return Ok(late);
+        }
+    }
+}
+
+fn late_handoff(passage: &Passage) -> Fact {
+    let why = passage.stop.as_ref().map(|stop| {
+        let (reason, who) = (stop.reason.as_str(), stop.reason.who().as_str());
+        format!("; stopped by {reason}: the {who} must act")
+    });
+    Fact {
+        rule: Rule::LateHandoff,
+        subject: passage.id.to_string(),
+        says: format!(
+            "{} was due {} and has not arrived{} (`nivel handoffs {}`)",
+            passage.rule,
+            passage.due_at,
+            why.unwrap_or_default(),
+            passage.id
+        ),
+    }
 }
 
 fn of_stream(stream: &StreamId, problem: &Problem) -> Fact {
