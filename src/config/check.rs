@@ -17,6 +17,8 @@ pub struct ConnectorFacts {
     pub config: BTreeMap<CompactString, Need>,
     /// The fields of each of its streams.
     pub streams: BTreeMap<CompactString, BTreeSet<FieldName>>,
+    /// Of these, the ones whose objects are customers: what hangs on them is never removed by a rule.
+    pub customers: BTreeSet<CompactString>,
     /// The streams in which it can remove objects; true where they are gone for good then.
     pub removals: BTreeMap<CompactString, bool>,
 }
@@ -128,7 +130,7 @@ impl Check<'_> {
 
     /// Removing is asked for by name: where the connector cannot, or cannot take it back, the admin must know.
     fn removals(&mut self, name: &str, system: &SystemConfig, facts: &ConnectorFacts) {
-        for stream in facts.streams.keys() {
+        for stream in &facts.customers {
             let own = system.streams.get(stream).and_then(|stream| stream.on_delete);
             if own.unwrap_or(system.on_delete) != OnDelete::Delete {
                 continue;

@@ -250,6 +250,7 @@ fn catalog() -> Catalog {
     let acme = ConnectorFacts {
         config: [("token".into(), Need::Required), ("region".into(), Need::Optional)].into(),
         streams: [("contact".into(), fields(&["email", "phone", "customer_number"]))].into(),
+        customers: ["contact".into()].into(),
         removals: BTreeMap::new(),
     };
     [("acme".into(), acme)].into()

@@ -260,6 +260,12 @@ pub fn facts(manifest: &Manifest) -> ConnectorFacts {
             .iter()
             .map(|(name, object)| (name.clone(), fields(object)))
             .collect(),
+        customers: manifest
+            .objects
+            .iter()
+            .filter(|(_, object)| !object.spec().is_activity())
+            .map(|(name, _)| name.clone())
+            .collect(),
         removals: manifest
             .objects
             .iter()
