@@ -19,6 +19,8 @@ DOCKER ?= docker
 ARGS ?=
 CASES ?= 20000
 SOAK_MINUTES ?= 10
+# Most integration tests wait for tools and jobs: twice as many at once as there are cores.
+TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 
 .NOTPARALLEL:
 .PHONY: help demo test setup fmt lint unit real bench fuzz soak image image-test
@@ -45,7 +47,7 @@ lint:
 
 unit:
 	@echo "== unit and integration tests"
-	$(CARGO) test
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test
 
 real:
 	@if [ "$(REAL)" = none ]; then echo "== real tools: left out (REAL=none)"; else \
