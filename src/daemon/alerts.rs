@@ -213,7 +213,6 @@ pub(super) async fn tell(engine: Arc<Engine>, config: AlertsConfig, board: Arc<M
     loop {
         let extra = Extra {
             late_runs: late_runs(&board, engine.now()),
-            ..Extra::default()
         };
         let told = match engine.look_for_alerts(&routes, &extra).await {
             Ok(true) => courier.deliver_all(&engine).await,
