@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use nivel::sandbox::{Fault, Kind};
+use nivel::sandbox::{Fault, Kind, Sandbox};
 use serde_json::{Value, json};
 
 use super::{contact, emails, pass, passages, read, trial};
@@ -75,13 +75,38 @@ fn count_in_the_tools(trial: &Trial) -> (usize, usize) {
     (qualified.len(), won.len())
 }
 
+/// Two of three people in sales who have no deal yet win one.
+fn sell(tools: &Sandbox) {
+    let sold: BTreeSet<u64> = tools
+        .pipedrive
+        .activities("deal")
+        .iter()
+        .filter_map(|deal| deal["person_id"].as_u64())
+        .collect();
+    for person in tools.pipedrive.people() {
+        let id = person.id.parse::<u64>().unwrap();
+        if !sold.contains(&id) && id % 3 != 0 {
+            tools.pipedrive.add_activity(
+                "deal",
+                &json!({"title": format!("Deal {id}"), "person_id": id, "status": "won"}),
+            );
+        }
+    }
+}
+
+/// How many customers walk.
+#[expect(clippy::disallowed_methods, reason = "a longer walk is asked for by hand")]
+fn walkers() -> usize {
+    let asked = std::env::var("NIVEL_WALKERS").ok();
+    asked.map_or(WALKERS, |number| number.parse().unwrap())
+}
+
 #[tokio::test]
 async fn customers_walk_the_funnel_through_faults_and_kills_and_the_tools_count_the_same() {
     let trial = trial().await;
     trial.reconfigure(|text| text.replace("within: 15m, create: true", "within: 15m, create: true, note: timeline"));
     let tools = &trial.sandbox;
-    let asked = std::env::var("NIVEL_WALKERS").ok();
-    let walkers = asked.map_or(WALKERS, |number| number.parse().unwrap());
+    let walkers = walkers();
     let ids: Vec<String> = (0..walkers)
         .map(|number| {
             tools
@@ -97,21 +122,7 @@ async fn customers_walk_the_funnel_through_faults_and_kills_and_the_tools_count_
                 .edit(id, &json!({"lifecyclestage": "salesqualifiedlead"}))
                 .unwrap();
         }
-        let sold: BTreeSet<u64> = tools
-            .pipedrive
-            .activities("deal")
-            .iter()
-            .filter_map(|deal| deal["person_id"].as_u64())
-            .collect();
-        for person in tools.pipedrive.people() {
-            let id = person.id.parse::<u64>().unwrap();
-            if !sold.contains(&id) && id % 3 != 0 {
-                tools.pipedrive.add_activity(
-                    "deal",
-                    &json!({"title": format!("Deal {id}"), "person_id": id, "status": "won"}),
-                );
-            }
-        }
+        sell(tools);
         arm(&trial, round);
         for (try_number, mode) in ["kill-before", "kill-after"].into_iter().enumerate() {
             let at = 7 + 13 * usize::try_from(round).unwrap() + 5 * try_number;
