@@ -219,7 +219,12 @@ fn batch(server: &Server, kind: &str, body: &Bytes) -> Option<Response> {
 const NO_DATA: &str = "{\"success\":true,\"data\":[],\"additional_data\":{\"next_cursor\":null}}";
 
 fn sales(server: &Server, method: &Method, path: &str, query: &str, body: &Bytes) -> Option<Response> {
-    let rest = path.trim_start_matches("/api").strip_prefix("/v2/persons")?;
+    let path = path.trim_start_matches("/api");
+    // Nobody has a deal.
+    if path == "/v2/deals" {
+        return ok(NO_DATA);
+    }
+    let rest = path.strip_prefix("/v2/persons")?;
     let done = |id: u64| {
         let at = rfc3339(jiff::Timestamp::now().as_second());
         server.take(vec![id], body.clone());
@@ -266,6 +271,8 @@ fn sales(server: &Server, method: &Method, path: &str, query: &str, body: &Bytes
         _ => None,
     }
 }
+
+const NO_TICKETS: &str = "{\"tickets\":[],\"after_cursor\":\"end\",\"end_of_stream\":true}";
 
 const NO_USERS: &str = "{\"users\":[],\"after_url\":\"/api/v2/incremental/users/cursor.json?cursor=end\",\
      \"after_cursor\":\"end\",\"end_of_stream\":true}";
@@ -317,6 +324,7 @@ fn support(server: &Server, method: &Method, path: &str, query: &str, body: &Byt
                 NO_USERS,
             )
         }
+        ("GET", "incremental/tickets/cursor") => ok(NO_TICKETS),
         ("GET", "users/show_many") => {
             let ids = asked(query, "ids")?;
             let rows: Vec<_> = ids.split(',').map(|id| store.row(id.parse().ok()?)).collect();
