@@ -177,7 +177,7 @@ async fn p63_a_value_of_another_type_is_parked_alone_and_heals_by_itself() {
     }
     pause(600);
     // The e-mail of the first row has become an object.
-    desk.set_faults(vec![Fault::once(Kind::TypeChange).path("/api/v2/incremental")]);
+    desk.set_faults(vec![Fault::once(Kind::TypeChange).path("/api/v2/incremental/users")]);
     engine.sync(Some("test")).await.unwrap();
     desk.set_faults(Vec::new());
     let rejected = engine.ledger().rejected(None, 9).await.unwrap();
