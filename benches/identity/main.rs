@@ -1,7 +1,7 @@
 //! The scored match, alone and behind the ledger: `cargo bench --bench identity`.
 //!
-//! First how well groups agree with the truth (`scored`). Then the same made-up contacts of three tools go through the matcher one at a time, then through a first reading into a ledger that
-//! joins by identifiers alone, and through one that matches. `NIVEL_BENCH_N` records (100,000).
+//! First how well groups agree with the truth (`scored`). Then the same made-up contacts of three tools go through the
+//! matcher one at a time, then through a first reading into a ledger that joins by identifiers alone, and through one that matches. `NIVEL_BENCH_N` records (100,000).
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "it measures time")]

@@ -85,14 +85,7 @@ impl Dead {
             }
             Self::Retry(args) => {
                 let now = context.clock.now();
-                let again = |write: Write| {
-                    WriteChange::Put(Write {
-                        state: WriteState::Due,
-                        due_at: now,
-                        attempts: 0,
-                        ..write
-                    })
-                };
+                let again = |write: Write| WriteChange::Put(write.anew(now));
                 act(context, ledger, args, "due again; the next sync tries", again).await
             }
             Self::Frozen(_) | Self::Release(_) => Ok(Exit::Fine),

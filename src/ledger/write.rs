@@ -73,6 +73,19 @@ pub struct Write {
     pub removes_at: Option<UnixMillis>,
 }
 
+impl Write {
+    /// The same, due at once and with all its tries before it: somebody says that its cause is gone.
+    #[must_use]
+    pub fn anew(self, now: UnixMillis) -> Self {
+        Self {
+            state: WriteState::Due,
+            due_at: now,
+            attempts: 0,
+            ..self
+        }
+    }
+}
+
 /// Stands for a run where writes follow from the first reading of all streams together.
 pub const FIRST_READING: i64 = 0;
 

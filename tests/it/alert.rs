@@ -69,6 +69,12 @@ fn routes() -> Routes {
     }
 }
 
+/// True when something is to be delivered.
+async fn look(scene: &Scene) -> bool {
+    let found = scene.engine.look_for_alerts(&routes(), &Extra::default()).await;
+    found.unwrap()
+}
+
 #[tokio::test]
 async fn a_dead_write_is_told_once_also_after_a_restart_and_resolved() {
     let scene = Scene::new(&["crm", "desk"]).await;
@@ -86,13 +92,7 @@ async fn a_dead_write_is_told_once_also_after_a_restart_and_resolved() {
     };
     commit.writes = writes.into_iter().map(die).collect();
     ledger.apply(commit).await.unwrap();
-    assert!(
-        scene
-            .engine
-            .look_for_alerts(&routes(), &Extra::default())
-            .await
-            .unwrap()
-    );
+    assert!(look(&scene).await);
     let board = scene.engine.alerts().await.unwrap();
     assert_eq!(board.pending.len(), 1, "{board:?}");
     assert_eq!(
@@ -108,24 +108,11 @@ async fn a_dead_write_is_told_once_also_after_a_restart_and_resolved() {
     delivered.pending.clear();
     scene.engine.keep_alerts(&delivered).await.unwrap();
     let scene = scene.with_rules(|_| {}).await;
-    assert!(
-        !scene
-            .engine
-            .look_for_alerts(&routes(), &Extra::default())
-            .await
-            .unwrap(),
-        "told again"
-    );
+    assert!(!look(&scene).await, "told again");
     let crm = "crm".parse().unwrap();
     let desk = "desk".parse().unwrap();
     scene.engine.repair(&crm, &desk, "test").await.unwrap();
-    assert!(
-        scene
-            .engine
-            .look_for_alerts(&routes(), &Extra::default())
-            .await
-            .unwrap()
-    );
+    assert!(look(&scene).await);
     let board = scene.engine.alerts().await.unwrap();
     assert_eq!(board.pending[0].kind, Kind::Resolved, "{board:?}");
 }
@@ -164,21 +151,14 @@ async fn a_handoff_past_its_deadline_is_told_with_who_must_act() {
     let later = |seconds: i64| UnixMillis(now.0 + seconds * 1000);
     commit.passages = vec![passage("h1", later(60)), passage("h2", later(7200))];
     ledger.apply(commit).await.unwrap();
-    let look = || async {
-        scene
-            .engine
-            .look_for_alerts(&routes(), &Extra::default())
-            .await
-            .unwrap()
-    };
-    look().await;
+    look(&scene).await;
     let told = |board: &nivel::sync::alert::Board| {
         let late = board.pending.iter().find(|notice| notice.rule == Rule::LateHandoff);
         late.map(nivel::sync::alert::Notice::text)
     };
     assert_eq!(told(&scene.engine.alerts().await.unwrap()), None, "nothing is late yet");
     scene.later(3600);
-    look().await;
+    look(&scene).await;
     let text = told(&scene.engine.alerts().await.unwrap()).unwrap();
     assert!(
         text.contains("nivel handoffs h1") && text.contains("read_only: the admin must act"),

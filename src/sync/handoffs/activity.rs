@@ -88,18 +88,22 @@ impl Engine {
             view.activities.insert(activity.id.clone(), activity.clone());
         }
         let now = commit.at;
-        let affected = everybody(&view);
         let cause = commit.cause.clone();
         if is_first_look {
             commit.cause = Cause::FirstReading;
         }
-        consequences(&view, &affected, &self.rules, &self.survivorship, now, commit);
+        self.reckon(&view, now, commit);
         commit.cause = cause;
+    }
+
+    /// Adds to a commit what follows for everybody in a view whose golden records stay as they are.
+    pub(super) fn reckon(&self, view: &View, now: UnixMillis, commit: &mut Commit) {
+        consequences(view, &everybody(view), &self.rules, &self.survivorship, now, commit);
     }
 }
 
 /// Every customer of a view, as one whose golden record stays as it is.
-pub(super) fn everybody(view: &View) -> Affected<'static> {
+fn everybody(view: &View) -> Affected<'static> {
     let customers: BTreeSet<CustomerKey> = view.customers.keys().copied().collect();
     Affected {
         unmoved: customers.clone(),

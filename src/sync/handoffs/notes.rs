@@ -12,9 +12,6 @@ use crate::handoff::{Note, NoteState, Passage, Rule, State, compose, marker};
 use crate::ledger::{Ask, Cause, Commit, Error as LedgerError, PassagesOf, View};
 use crate::model::{Activity, CustomerKey, RecordId};
 use crate::sync::Engine;
-use crate::sync::consequence::consequences;
-
-use super::activity::everybody;
 
 /// Passages whose notes are read from the ledger at once.
 const PAGE: usize = 200;
@@ -149,14 +146,7 @@ impl Engine {
             let noted = now_there.clone();
             let now = self.clock.now();
             let mut commit = Commit::new(Cause::Write("note".into()), now);
-            consequences(
-                &view,
-                &everybody(&view),
-                &self.rules,
-                &self.survivorship,
-                now,
-                &mut commit,
-            );
+            self.reckon(&view, now, &mut commit);
             if !commit.passages.iter().any(|known| known.id == noted.id) {
                 commit.passages.push(noted);
             }

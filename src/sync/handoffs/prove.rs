@@ -5,13 +5,11 @@ use std::collections::BTreeMap;
 
 use compact_str::CompactString;
 
-use super::activity::everybody;
 use crate::connector::limits::{Lane, in_lane};
 use crate::handoff::{Passage, Standing, State};
 use crate::ledger::{Ask, Cause, Commit, Error as LedgerError, PassagesOf, View};
 use crate::model::{CustomerKey, Incoming, Record, RecordId, StreamId, UnixMillis};
 use crate::sync::Engine;
-use crate::sync::consequence::consequences;
 
 /// Passages that are looked after in one commit.
 const BATCH: usize = 200;
@@ -136,14 +134,7 @@ impl Engine {
             view.read_back.clone_from(read);
             let now = self.clock.now();
             let mut commit = Commit::new(Cause::Write("handoffs".into()), now);
-            consequences(
-                &view,
-                &everybody(&view),
-                &self.rules,
-                &self.survivorship,
-                now,
-                &mut commit,
-            );
+            self.reckon(&view, now, &mut commit);
             let moved = commit.passages.len() as u64;
             let has_writes = !commit.writes.is_empty();
             if is_time {

@@ -270,14 +270,7 @@ impl Engine {
             .writes
             .into_values()
             .filter(|write| write.state == WriteState::Dead);
-        let again = |write: Write| {
-            WriteChange::Put(Write {
-                state: WriteState::Due,
-                due_at: now,
-                attempts: 0,
-                ..write
-            })
-        };
+        let again = |write: Write| WriteChange::Put(write.anew(now));
         commit.writes = dead
             .filter(|write| streams.contains(&write.target.stream))
             .map(again)
