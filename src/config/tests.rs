@@ -232,17 +232,17 @@ fn a_folder_behind_sftp_and_export_files_are_read_strictly() {
     check_wrong(
         "systems:\n  p: {connector: csv, role: partner, write: false, config: {sftp: {host: h, host_key: none}, export: {name: a/b}}}\n",
         &[
-            "CFG002 2:56: `systems.p.config` has no `columns` (canonical field: column, for example {email: E-mail})",
-            "CFG002 2:56: `systems.p.config` has no `id` (name the column that identifies a row, or the fields under \
+            "CFG002 2:52: `systems.p.config` has no `columns` (canonical field: column, for example {email: E-mail})",
+            "CFG002 2:52: `systems.p.config` has no `id` (name the column that identifies a row, or the fields under \
              `identify:`)",
-            "CFG002 2:65: `systems.p.config.sftp` has no `user` (the name to log in with)",
-            "CFG002 2:65: `systems.p.config.sftp` has no `folder` (the folder on the server)",
-            "CFG002 2:65: `systems.p.config.sftp` has no `key` (one of `password` and `key` proves who Nivel is)",
-            "CFG002 2:91: `host_key` is `none`, expected SHA256: and 43 letters",
-            "CFG002 2:99: `systems.p.config.export` has no `folder` (the folder into which the files go; or `sftp:`)",
-            "CFG002 2:99: `systems.p.config.export` has no `columns` (canonical field: column, for example {email: E-mail})",
-            "CFG002 2:107: an export is written, and `write: false` stands beside it",
-            "CFG002 2:114: `name` is `a/b`, expected letters, digits and dashes",
+            "CFG002 2:61: `systems.p.config.sftp` has no `user` (the name to log in with)",
+            "CFG002 2:61: `systems.p.config.sftp` has no `folder` (the folder on the server)",
+            "CFG002 2:61: `systems.p.config.sftp` has no `key` (one of `password` and `key` proves who Nivel is)",
+            "CFG002 2:87: `host_key` is `none`, expected SHA256: and 43 letters ()",
+            "CFG002 2:94: `systems.p.config.export` has no `folder` (the folder into which the files go; or `sftp:`)",
+            "CFG002 2:94: `systems.p.config.export` has no `columns` (canonical field: column, for example {email: E-mail})",
+            "CFG002 2:102: an export is written, and `write: false` stands beside it ()",
+            "CFG002 2:109: `name` is `a/b`, expected letters, digits and dashes ()",
         ],
     );
 }

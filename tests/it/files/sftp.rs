@@ -26,7 +26,7 @@ fn run(program: &str, words: &[&str]) -> String {
 }
 
 impl Sshd {
-    fn new() -> Self {
+    async fn new() -> Self {
         let dir = scratch();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let at = |name: &str| dir.path().join(name).display().to_string();
@@ -54,7 +54,7 @@ impl Sshd {
             port,
             process: None,
         };
-        server.up();
+        server.up().await;
         server
     }
 
@@ -62,7 +62,7 @@ impl Sshd {
         self.dir.path().join(name).display().to_string()
     }
 
-    fn up(&mut self) {
+    async fn up(&mut self) {
         let process = Command::new(SSHD)
             .args(["-D", "-e", "-f", &self.at("config")])
             .stdout(Stdio::null())
@@ -73,7 +73,7 @@ impl Sshd {
             if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         panic!(
             "sshd does not answer: {}",
@@ -122,7 +122,7 @@ impl Drop for Sshd {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_fetched_put_away_and_brought() {
-    let server = Sshd::new();
+    let server = Sshd::new().await;
     let shop = Shop::new(&server.config());
     let drop = server.dir.path().join("drop");
     std::fs::write(
@@ -161,7 +161,7 @@ async fn files_are_fetched_put_away_and_brought() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_the_one_and_a_key_that_is_not_ours() {
-    let mut server = Sshd::new();
+    let mut server = Sshd::new().await;
     let good = server.config();
     let check = async |config: &str| {
         let shop = Shop::new(config);
@@ -190,7 +190,7 @@ async fn a_server_that_is_not_the_one_and_a_key_that_is_not_ours() {
     server.down();
     let told = check(&good).await;
     assert!(told.contains("CON001"), "{told}");
-    server.up();
+    server.up().await;
     let told = check(&good).await;
     assert!(told.contains("the config is good"), "{told}");
 }
