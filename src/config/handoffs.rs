@@ -217,7 +217,9 @@ impl Read<'_> {
             },
             create: handoff.create,
             // What is opened tells why, whether the admin asked for a note or not.
-            note: handoff.note.or(handoff.open.as_ref().map(|_| NoteKind::Timeline)),
+            note: handoff
+                .note
+                .or_else(|| handoff.open.as_ref().map(|_| NoteKind::Timeline)),
             opens: handoff
                 .open
                 .as_ref()
