@@ -1,6 +1,9 @@
 //! `nivel connector`: which tools can be spoken to, and what each needs and maps.
 
+mod new;
+mod practice;
 mod preview;
+mod record;
 
 use std::collections::BTreeMap;
 
@@ -8,7 +11,10 @@ use clap::{Args, Subcommand};
 use compact_str::CompactString;
 use serde::Serialize;
 
+use self::new::New;
+use self::practice::Practice;
 use self::preview::Try;
+use self::record::Record;
 use super::Failed;
 use super::app::Context;
 use super::output::{Exit, Show, count, line, table};
@@ -26,6 +32,12 @@ pub(super) enum Connector {
     Test(Test),
     /// Read a few objects and show what becomes of them; nothing is written
     Try(Try),
+    /// Draft a connector of your own: a manifest to go on from
+    New(Box<New>),
+    /// Make canned exchanges out of a live account, with people and secrets masked
+    Record(Record),
+    /// Serve a small tool that no document describes, to learn on
+    Practice(Practice),
 }
 
 /// List the connectors there are
@@ -80,6 +92,9 @@ impl Connector {
                 })
             }
             Self::Try(args) => args.run(context).await,
+            Self::New(args) => args.run(context),
+            Self::Record(args) => args.run(context).await,
+            Self::Practice(args) => args.run(context).await,
         }
     }
 }

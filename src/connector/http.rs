@@ -9,6 +9,7 @@ use std::time::Duration;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION};
 use reqwest::{Client, Method, Url};
 
+use super::tape::Tape;
 use crate::error::{Class, Code, Failure, Problem};
 use crate::fault;
 use crate::model::{Clock, UnixMillis};
@@ -139,6 +140,7 @@ pub struct Http {
     client: Client,
     bounds: Bounds,
     clock: Arc<dyn Clock>,
+    tape: Option<Arc<Tape>>,
 }
 
 impl Http {
@@ -163,7 +165,18 @@ impl Http {
         let client = builder
             .build()
             .map_err(|_error| Problem::new(Code::Bug, "the HTTP client cannot be set up"))?;
-        Ok(Self { client, bounds, clock })
+        Ok(Self {
+            client,
+            bounds,
+            clock,
+            tape: None,
+        })
+    }
+
+    /// The same; every answer is kept.
+    #[must_use]
+    pub fn taped(self, tape: Option<Arc<Tape>>) -> Self {
+        Self { tape, ..self }
     }
 
     /// Sends the request and reads the answer, whatever its status.
@@ -176,6 +189,9 @@ impl Http {
         for _ in 0..=REDIRECTS_MAX {
             let answer = self.exchange(ask, &url).await?;
             if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
+                if let Some(tape) = &self.tape {
+                    tape.keep(&answer);
+                }
                 return Ok(answer);
             }
             match url.join(answer.header(LOCATION.as_str())) {

@@ -114,6 +114,10 @@ impl Link {
         let base = base(manifest, settings, &names).map_err(about)?;
         let limits = settings.limits.as_ref().unwrap_or(&manifest.limits);
         let http = Http::new(&base, bounds(limits, settings.bounds), Arc::clone(&settings.clock)).map_err(about)?;
+        let http = http.taped(settings.tape.clone());
+        if let Some(tape) = &settings.tape {
+            tape.of(base.as_str());
+        }
         let rates = limits.iter().filter_map(|limit| match limit {
             Limit::Rate(rate) => Some(rate),
             _ => None,

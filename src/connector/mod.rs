@@ -31,11 +31,13 @@ mod render;
 mod sample;
 pub mod seal;
 pub mod settings;
+mod tape;
 pub mod timer;
 
 pub use export::{ExportFormat, ExportRows, ExportSpec};
 pub use hook::Hook;
 pub use sample::Sample;
+pub use tape::Tape;
 pub use settings::{ConfigValue, ConnectionSettings};
 
 /// One configured system, ready to be spoken to.

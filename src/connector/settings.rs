@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use super::http::Bounds;
 use super::seal::KeyRing;
+use super::tape::Tape;
 use super::timer::{RealTimer, Timer};
 use crate::manifest::{Limit, PhoneNormaliser};
 use crate::model::{Clock, Late, QuotaStore, SharedBudget, Sweeps, SystemClock, TokenStore};
@@ -69,6 +70,8 @@ pub struct ConnectionSettings {
     pub clock: Arc<dyn Clock>,
     /// Waiting.
     pub timer: Arc<dyn Timer>,
+    /// Keeps every answer, for whoever records them.
+    pub tape: Option<Arc<Tape>>,
 }
 
 impl ConnectionSettings {
@@ -96,6 +99,7 @@ impl ConnectionSettings {
             bounds: Bounds::default(),
             clock: Arc::new(SystemClock),
             timer: Arc::new(RealTimer::default()),
+            tape: None,
         }
     }
 

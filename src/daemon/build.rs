@@ -137,15 +137,37 @@ pub fn connect(config: &Config, clock: &Arc<dyn Clock>) -> Result<Connections, V
 pub async fn connect_to_check(config: &Config, clock: &Arc<dyn Clock>) -> Result<Connections, Vec<Problem>> {
     let backing = Backing::new(clock);
     let connections = connect_to(config, &backing)?;
+    give_stored_tokens(config, clock, &backing).await?;
+    Ok(connections)
+}
+
+/// Hands out the tokens that are in the ledger, if there is one.
+pub(super) async fn give_stored_tokens(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    backing: &Backing,
+) -> Result<(), Vec<Problem>> {
     let Ok(reader) = sqlite_to_read(config) else {
-        return Ok(connections);
+        return Ok(());
     };
     if reader.tokens().await.is_ok_and(|tokens| !tokens.is_empty()) {
         let ledger = sqlite(config, clock).unwrap_or(reader);
         backing.give_keys(config, &ledger).await?;
         backing.give_tokens(&ledger);
     }
-    Ok(connections)
+    Ok(())
+}
+
+/// The text of a connector's manifest: the admin's own, else the shipped one.
+pub(super) fn manifest_text(dir: Option<&Path>, name: &str) -> Result<String, Problem> {
+    let own = match dir {
+        Some(dir) => manifest_files(dir)?.remove(name),
+        None => None,
+    };
+    let shipped = || manifest::shipped().get(name).map(|text| (*text).to_owned());
+    own.map(|(_, text)| text)
+        .or_else(shipped)
+        .ok_or_else(|| Problem::new(Code::NotFound, format!("there is no connector `{name}`")))
 }
 
 fn connect_to(config: &Config, backing: &Backing) -> Result<Connections, Vec<Problem>> {

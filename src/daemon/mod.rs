@@ -5,6 +5,7 @@ mod alerts;
 mod build;
 mod hooks;
 mod lint;
+mod record;
 mod supervise;
 mod vault;
 
@@ -18,6 +19,7 @@ pub use build::{
     answer_to, connect, connect_to_check, facts, leave_request, ledger, ledger_to_read, manifests, open, parts, quotas,
     rules,
 };
+pub use record::{Recorded, record};
 pub use lint::{lint_files, lint_shipped, test_connectors};
 pub use vault::{GrantLine, Vault};
 

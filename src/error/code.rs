@@ -138,6 +138,10 @@ codes! {
     HostKey = "FIL004", Admin;
     /// An export file cannot be written.
     ExportFailed = "FIL005", Admin;
+    /// A connector cannot be drafted.
+    DraftRefused = "NEW001", Admin;
+    /// A recording would hold something of a real person.
+    RecordLeaks = "NEW002", Vendor;
     /// A run was due and did not start.
     RunLate = "SCH001", Admin;
     /// A full sweep misses more than the brake lets through.

@@ -8,6 +8,7 @@ mod canned;
 mod cond;
 mod decode;
 mod describe;
+pub mod draft;
 mod dynamic;
 mod event;
 mod expr;
@@ -21,6 +22,7 @@ mod lint_sense;
 #[cfg(test)]
 mod lint_tests;
 mod map;
+pub mod mask;
 mod map_out;
 #[cfg(test)]
 mod map_tests;

@@ -19,6 +19,7 @@ pub mod hooks;
 mod hubspot;
 pub mod oauth;
 pub mod people;
+pub mod practice;
 mod pipedrive;
 mod play;
 mod settings;

@@ -5,6 +5,7 @@
 mod alert;
 mod approval;
 mod auth;
+mod authoring;
 mod cache;
 mod cli;
 mod conformance;

@@ -17,11 +17,14 @@ use crate::manifest::{Answer, GrantKind, Manifest, Template};
 use crate::model::{Cursor, CustomerKey, FieldName, Kind, Operation, TestClock, UnixMillis, Value, WriteAction};
 
 mod compare;
+mod record;
 mod server;
 mod standard;
 
 use compare::{Came, differences};
 use server::{Server, TOKEN_PATH};
+
+pub use record::{Live, Recording, record};
 
 /// The present of tests that do not say: 2026-01-01T00:00:00Z.
 const NOW: UnixMillis = UnixMillis(1_767_225_600_000);

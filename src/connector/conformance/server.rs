@@ -1,5 +1,6 @@
 //! Plays canned exchanges on loopback and notes every request that is not the expected one.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -8,10 +9,12 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use compact_str::CompactString;
 use serde_json::Value as Json;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::manifest::Many;
 use crate::manifest::tests::{Answered, Exchange, ExpectedRequest};
 use crate::model::UnixMillis;
 
@@ -38,6 +41,8 @@ struct Script {
     tokens: usize,
     wrong: Vec<String>,
     now: UnixMillis,
+    /// Whatever is asked gets the next answer, and is written down as what was expected.
+    follows: bool,
 }
 
 impl Server {
@@ -50,6 +55,7 @@ impl Server {
             tokens: 0,
             wrong: Vec::new(),
             now,
+            follows: false,
         }));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let base = format!("http://{}", listener.local_addr()?);
@@ -63,6 +69,17 @@ impl Server {
             script,
             _stop: stop.drop_guard(),
         })
+    }
+
+    /// From now on whatever is asked gets the next answer.
+    pub(super) fn follow(&self) {
+        lock(&self.script).follows = true;
+    }
+
+    /// The exchanges that took place.
+    pub(super) fn exchanges(&self) -> Vec<Exchange> {
+        let script = lock(&self.script);
+        script.exchanges.iter().take(script.at).cloned().collect()
     }
 
     /// How many requests came.
@@ -104,6 +121,13 @@ impl Script {
             return response;
         }
         self.requests += 1;
+        if self.follows
+            && let Some(exchange) = self.exchanges.get_mut(self.at)
+        {
+            exchange.request = seen(parts, body);
+            self.at += 1;
+            return self.reply(self.at - 1);
+        }
         let next = self
             .exchanges
             .get(self.at)
@@ -158,6 +182,21 @@ impl Script {
             }
         }
         response
+    }
+}
+
+/// A request as it came, without its headers.
+fn seen(parts: &Parts, body: &Bytes) -> ExpectedRequest {
+    let mut query: BTreeMap<CompactString, Many<String>> = BTreeMap::new();
+    for (name, value) in url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
+        query.entry(CompactString::from(&*name)).or_default().0.push(value.into_owned());
+    }
+    ExpectedRequest {
+        method: parts.method.as_str().into(),
+        path: parts.uri.path().to_owned(),
+        query: Some(query),
+        headers: BTreeMap::new(),
+        body: serde_json::from_slice(body).ok(),
     }
 }
 
