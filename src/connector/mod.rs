@@ -37,8 +37,8 @@ pub mod timer;
 pub use export::{ExportFormat, ExportRows, ExportSpec};
 pub use hook::Hook;
 pub use sample::Sample;
-pub use tape::Tape;
 pub use settings::{ConfigValue, ConnectionSettings};
+pub use tape::Tape;
 
 /// One configured system, ready to be spoken to.
 #[async_trait]

@@ -19,8 +19,8 @@ pub use build::{
     answer_to, connect, connect_to_check, facts, leave_request, ledger, ledger_to_read, manifests, open, parts, quotas,
     rules,
 };
-pub use record::{Recorded, record};
 pub use lint::{lint_files, lint_shipped, test_connectors};
+pub use record::{Recorded, record};
 pub use vault::{GrantLine, Vault};
 
 use crate::config::Config;

@@ -29,7 +29,8 @@ pub async fn record(config: &Config, system: &str, clock: &Arc<dyn Clock>) -> Re
     let backing = Backing::new(clock);
     let (manifest, mut settings) = build::settings_of(config, system, &backing)?;
     build::give_stored_tokens(config, clock, &backing).await?;
-    let text = build::manifest_text(config.connectors_dir.as_deref(), &manifest.connector).map_err(|problem| vec![problem])?;
+    let text =
+        build::manifest_text(config.connectors_dir.as_deref(), &manifest.connector).map_err(|problem| vec![problem])?;
     let tape = Arc::new(Tape::default());
     settings.tape = Some(Arc::clone(&tape));
     let values = settings.config.clone();

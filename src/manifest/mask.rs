@@ -15,8 +15,24 @@ use sha2::{Digest, Sha256};
 const TELLING: usize = 4;
 /// Members whose numbers are about the answer, not about anybody.
 const COUNTS: [&str; 18] = [
-    "total", "count", "page", "pages", "per_page", "perpage", "limit", "offset", "left", "size", "skip", "take", "start",
-    "total_count", "page_size", "pagesize", "status", "code",
+    "total",
+    "count",
+    "page",
+    "pages",
+    "per_page",
+    "perpage",
+    "limit",
+    "offset",
+    "left",
+    "size",
+    "skip",
+    "take",
+    "start",
+    "total_count",
+    "page_size",
+    "pagesize",
+    "status",
+    "code",
 ];
 
 /// Makes fakes.
@@ -34,7 +50,10 @@ impl Mask {
         let lines = manifest.lines().filter(|line| !line.trim_start().starts_with('#'));
         let lines = lines.map(|line| line.split_once(" #").map_or(line, |(code, _)| code));
         let is_word = |word: &&str| word.len() > 1 && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        let words = lines.flat_map(|line| line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).collect::<Vec<_>>());
+        let words = lines.flat_map(|line| {
+            line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+                .collect::<Vec<_>>()
+        });
         Self {
             seed,
             shift_days: -(100 + i64::try_from(seed % 900).unwrap_or(0)),
@@ -64,7 +83,10 @@ impl Mask {
                 Json::Object(members.iter().map(mask).collect::<Map<_, _>>())
             }
             Json::Array(items) => items.iter().map(|item| self.json(item, origin, prefix)).collect(),
-            Json::String(text) => match text.strip_prefix(origin).filter(|rest| !origin.is_empty() && rest.starts_with('/')) {
+            Json::String(text) => match text
+                .strip_prefix(origin)
+                .filter(|rest| !origin.is_empty() && rest.starts_with('/'))
+            {
                 Some(path) => Json::String(self.link(path.strip_prefix(prefix).unwrap_or(path))),
                 None => Json::String(self.text(text)),
             },
@@ -229,23 +251,50 @@ mod tests {
         });
         let masked = mask.json(&answer, "https://api.acme.test", "/v1");
         let person = &masked["people"][0];
-        assert_eq!((&masked["total"], &masked["left"], &person["stage"]), (&json!(1234), &json!(0), &json!("lead")));
+        assert_eq!(
+            (&masked["total"], &masked["left"], &person["stage"]),
+            (&json!(1234), &json!(0), &json!("lead"))
+        );
         let next = masked["next"].as_str().unwrap();
-        assert!(next.starts_with("/people?cursor=") && !next.contains("abcdef"), "{next}");
+        assert!(
+            next.starts_with("/people?cursor=") && !next.contains("abcdef"),
+            "{next}"
+        );
         let mail = person["mail"].as_str().unwrap();
-        assert!(mail.ends_with(".example") && mail.contains('.') && !mail.contains("anna"), "{mail}");
-        assert_eq!(person["by_mail"].as_object().unwrap().keys().collect::<Vec<_>>(), [mail]);
-        assert_eq!(person["by_mail"][mail], person["name"], "the same value is the same fake");
+        assert!(
+            mail.ends_with(".example") && mail.contains('.') && !mail.contains("anna"),
+            "{mail}"
+        );
+        assert_eq!(
+            person["by_mail"].as_object().unwrap().keys().collect::<Vec<_>>(),
+            [mail]
+        );
+        assert_eq!(
+            person["by_mail"][mail], person["name"],
+            "the same value is the same fake"
+        );
         let phone = person["phone"].as_str().unwrap();
-        assert!(phone.starts_with('+') && phone.len() == 15 && phone != "+358 40 1234567", "{phone}");
+        assert!(
+            phone.starts_with('+') && phone.len() == 15 && phone != "+358 40 1234567",
+            "{phone}"
+        );
         assert_eq!(person["id"].to_string().len(), 4);
         let text = masked.to_string().to_lowercase();
-        let left: Vec<&str> = mask.originals().filter(|original| text.contains(&original.to_lowercase())).collect();
+        let left: Vec<&str> = mask
+            .originals()
+            .filter(|original| text.contains(&original.to_lowercase()))
+            .collect();
         assert_eq!(left, [""; 0], "{text}");
         assert!(mask.originals().count() > 8);
         let changed = person["changed"].as_str().unwrap();
-        assert!(changed.ends_with("T10:00:00Z") && !changed.starts_with("2026-03"), "{changed}");
-        assert_eq!(person["stamp"].as_i64().unwrap(), 1_767_000_000 + mask.shift_ms() / 1000);
+        assert!(
+            changed.ends_with("T10:00:00Z") && !changed.starts_with("2026-03"),
+            "{changed}"
+        );
+        assert_eq!(
+            person["stamp"].as_i64().unwrap(),
+            1_767_000_000 + mask.shift_ms() / 1000
+        );
     }
 
     #[test]

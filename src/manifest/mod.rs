@@ -22,10 +22,10 @@ mod lint_sense;
 #[cfg(test)]
 mod lint_tests;
 mod map;
-pub mod mask;
 mod map_out;
 #[cfg(test)]
 mod map_tests;
+pub mod mask;
 mod notes;
 mod oauth;
 mod object;

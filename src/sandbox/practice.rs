@@ -79,7 +79,12 @@ impl Drop for Practice {
 
 fn seeded(now_s: i64) -> Vec<Map<String, Json>> {
     let people = [
-        ("Aino Virtanen", "aino.virtanen@example.com", "+358 40 123 4561", "Suksi Oy"),
+        (
+            "Aino Virtanen",
+            "aino.virtanen@example.com",
+            "+358 40 123 4561",
+            "Suksi Oy",
+        ),
         ("Bea Ng", "bea@example.net", "+1 202 555 0101", "Globex"),
         ("Carl Öberg", "carl.oberg@example.org", "", "Öberg & Söner"),
         ("Dana O'Neil", "dana@example.com", "+44 20 7946 0018", ""),
@@ -96,13 +101,23 @@ fn seeded(now_s: i64) -> Vec<Map<String, Json>> {
     (1..).zip(people).map(card).collect()
 }
 
-async fn answer(State(desk): State<Desk>, method: Method, uri: Uri, headers: axum::http::HeaderMap, body: Bytes) -> Response {
+async fn answer(
+    State(desk): State<Desk>,
+    method: Method,
+    uri: Uri,
+    headers: axum::http::HeaderMap,
+    body: Bytes,
+) -> Response {
     let given = headers.get("x-desk-key").and_then(|key| key.to_str().ok());
     if given != Some(KEY) {
         return reply(401, json!({"oops": "who are you? tell me in x-desk-key"}));
     }
-    let query: Vec<(String, String)> = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-    let path = percent_encoding::percent_decode_str(uri.path()).decode_utf8_lossy().into_owned();
+    let query: Vec<(String, String)> = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+        .into_owned()
+        .collect();
+    let path = percent_encoding::percent_decode_str(uri.path())
+        .decode_utf8_lossy()
+        .into_owned();
     let body: Json = serde_json::from_slice(&body).unwrap_or_default();
     let mut cards = desk.cards.lock().unwrap_or_else(PoisonError::into_inner);
     let now_s = desk.clock.now_ms() / 1000;
@@ -128,14 +143,24 @@ async fn answer(State(desk): State<Desk>, method: Method, uri: Uri, headers: axu
 }
 
 fn find<'a>(cards: &'a mut [Map<String, Json>], no: &str) -> Option<&'a mut Map<String, Json>> {
-    cards.iter_mut().find(|card| card.get("no").and_then(Json::as_str) == Some(no))
+    cards
+        .iter_mut()
+        .find(|card| card.get("no").and_then(Json::as_str) == Some(no))
 }
 
 fn list(cards: &[Map<String, Json>], query: &[(String, String)]) -> Response {
-    if let Some((name, _)) = query.iter().find(|(name, _)| !["skip", "take", "changed", "mail"].contains(&name.as_str())) {
+    if let Some((name, _)) = query
+        .iter()
+        .find(|(name, _)| !["skip", "take", "changed", "mail"].contains(&name.as_str()))
+    {
         return reply(400, json!({"oops": format!("`{name}` means nothing to me")}));
     }
-    let text = |wanted: &str| query.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+    let text = |wanted: &str| {
+        query
+            .iter()
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value.as_str())
+    };
     let number = |wanted: &str| text(wanted).and_then(|text| text.parse::<i64>().ok());
     let since = number("changed").unwrap_or_default();
     let stamp = |card: &Map<String, Json>| card.get("stamp").and_then(Json::as_i64).unwrap_or_default();
@@ -145,7 +170,10 @@ fn list(cards: &[Map<String, Json>], query: &[(String, String)]) -> Response {
     }
     wanted.sort_by_key(|card| stamp(card));
     let skip = number("skip").and_then(|skip| usize::try_from(skip).ok()).unwrap_or(0);
-    let take = number("take").and_then(|take| usize::try_from(take).ok()).unwrap_or(TAKE_MAX).min(TAKE_MAX);
+    let take = number("take")
+        .and_then(|take| usize::try_from(take).ok())
+        .unwrap_or(TAKE_MAX)
+        .min(TAKE_MAX);
     let page: Vec<_> = wanted.iter().skip(skip).take(take).collect();
     let left = wanted.len().saturating_sub(skip + page.len());
     reply(200, json!({"cards": page, "left": left}))
@@ -153,7 +181,9 @@ fn list(cards: &[Map<String, Json>], query: &[(String, String)]) -> Response {
 
 fn has_mail(card: &Map<String, Json>, mail: &str) -> bool {
     let mails = card.get("mails").and_then(Json::as_array).into_iter().flatten();
-    mails.filter_map(Json::as_str).any(|known| known.eq_ignore_ascii_case(mail))
+    mails
+        .filter_map(Json::as_str)
+        .any(|known| known.eq_ignore_ascii_case(mail))
 }
 
 /// The members of `card` in the body; an unknown one is refused.
@@ -168,11 +198,23 @@ fn wanted(body: &Json) -> Result<Map<String, Json>, String> {
 }
 
 fn in_use(cards: &[Map<String, Json>], card: &Map<String, Json>, but: &str) -> Option<Response> {
-    let mails = card.get("mails").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
-    let others = || cards.iter().filter(|other| other.get("no").and_then(Json::as_str) != Some(but));
+    let mails = card
+        .get("mails")
+        .and_then(Json::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Json::as_str);
+    let others = || {
+        cards
+            .iter()
+            .filter(|other| other.get("no").and_then(Json::as_str) != Some(but))
+    };
     let mut taken = mails.filter_map(|mail| others().find(|other| has_mail(other, mail)));
     let other = taken.next()?;
-    Some(reply(409, json!({"oops": "that mail is on another card", "card": other.get("no")})))
+    Some(reply(
+        409,
+        json!({"oops": "that mail is on another card", "card": other.get("no")}),
+    ))
 }
 
 fn make(cards: &mut Vec<Map<String, Json>>, body: &Json, now_s: i64) -> Response {
@@ -188,7 +230,13 @@ fn make(cards: &mut Vec<Map<String, Json>>, body: &Json, now_s: i64) -> Response
     whole.insert("no".into(), no.clone().into());
     for name in WRITABLE {
         let empty = if name == "mails" { json!([]) } else { json!("") };
-        whole.insert(name.into(), card.get(name).cloned().filter(|value| !value.is_null()).unwrap_or(empty));
+        whole.insert(
+            name.into(),
+            card.get(name)
+                .cloned()
+                .filter(|value| !value.is_null())
+                .unwrap_or(empty),
+        );
     }
     whole.insert("stamp".into(), now_s.into());
     whole.insert("binned".into(), false.into());
@@ -215,7 +263,11 @@ fn gone() -> Response {
 }
 
 fn reply(status: u16, body: Json) -> Response {
-    let mut response = Response::new(if body.is_null() { Body::empty() } else { Body::from(body.to_string()) });
+    let mut response = Response::new(if body.is_null() {
+        Body::empty()
+    } else {
+        Body::from(body.to_string())
+    });
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let json = axum::http::HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);

@@ -62,11 +62,20 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn shell(&self, command: &str) -> Command {
-        let bin = Path::new(env!("CARGO_BIN_EXE_nivel")).parent().unwrap().display().to_string();
-        let path = std::env::vars().find(|(name, _)| name == "PATH").map_or_else(String::new, |(_, path)| path);
+        let bin = Path::new(env!("CARGO_BIN_EXE_nivel"))
+            .parent()
+            .unwrap()
+            .display()
+            .to_string();
+        let path = std::env::vars()
+            .find(|(name, _)| name == "PATH")
+            .map_or_else(String::new, |(_, path)| path);
         let mut shell = Command::new("bash");
         shell.args(["-c", command]).current_dir(self.dir);
-        shell.env_clear().env("PATH", format!("{bin}:{path}")).env("COLUMNS", "160");
+        shell
+            .env_clear()
+            .env("PATH", format!("{bin}:{path}"))
+            .env("COLUMNS", "160");
         shell
     }
 
@@ -92,7 +101,11 @@ impl Reader<'_> {
                 continue;
             }
             let output = self.shell(&command).output().unwrap();
-            let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            let told = format!(
+                "{}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
             // A plan of a new setup says that it waits for a yes.
             let waits = command == "nivel plan" && output.status.code() == Some(3);
             assert!(output.status.success() || waits, "{command}\n{told}");
@@ -144,10 +157,24 @@ async fn the_guide_is_true() {
     // What was recorded holds nothing of anybody, and is as good a test as the one that the guide writes.
     let recorded = std::fs::read_to_string(dir.path().join("connectors/desk/tests.recorded.yaml")).unwrap();
     let small = recorded.to_lowercase();
-    for original in ["aino v", "virtanen", "bea@example", "öberg", "globex", "123 4561", "practice-key"] {
+    for original in [
+        "aino v",
+        "virtanen",
+        "bea@example",
+        "öberg",
+        "globex",
+        "123 4561",
+        "practice-key",
+    ] {
         assert!(!small.contains(original), "{original} is left:\n{recorded}");
     }
-    for wanted in ["the first pages", "one is read by its id", "one is looked up by email", ".example", "left"] {
+    for wanted in [
+        "the first pages",
+        "one is read by its id",
+        "one is looked up by email",
+        ".example",
+        "left",
+    ] {
         assert!(recorded.contains(wanted), "{wanted}:\n{recorded}");
     }
     reader.file("connectors/desk/tests.yaml", &recorded);
@@ -182,7 +209,11 @@ fn a_draft_from_a_description_is_a_manifest_in_order() {
             .current_dir(dir.path())
             .output()
             .unwrap();
-        let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let told = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         (output.status.code(), told)
     };
     let (code, told) = run(&["connector", "new", "acme", "--openapi", "acme.json"]);
@@ -190,7 +221,13 @@ fn a_draft_from_a_description_is_a_manifest_in_order() {
     let (code, told) = run(&["lint", "connectors/acme"]);
     assert_eq!(code, Some(0), "{told}");
     let (code, told) = run(&["connector", "new", "acme", "--openapi", "acme.json"]);
-    assert!(code == Some(1) && told.contains("NEW001") && told.contains("already"), "{told}");
+    assert!(
+        code == Some(1) && told.contains("NEW001") && told.contains("already"),
+        "{told}"
+    );
     let (code, told) = run(&["connector", "new", "other"]);
-    assert!(code == Some(1) && told.contains("nobody is there to be asked"), "{told}");
+    assert!(
+        code == Some(1) && told.contains("nobody is there to be asked"),
+        "{told}"
+    );
 }

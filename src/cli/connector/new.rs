@@ -94,10 +94,16 @@ impl New {
             return Err(refused("a connector's name is made of small letters, digits and dashes").into());
         }
         let configured = context.connectors_dir()?;
-        let root = self.dir.take().or_else(|| configured.clone()).unwrap_or_else(|| "connectors".into());
+        let root = self
+            .dir
+            .take()
+            .or_else(|| configured.clone())
+            .unwrap_or_else(|| "connectors".into());
         let folder = root.join(&self.name);
         if folder.exists() {
-            return Err(refused("this connector is there already").about(folder.display()).into());
+            return Err(refused("this connector is there already")
+                .about(folder.display())
+                .into());
         }
         let mut draft = match &self.openapi {
             Some(file) => described(&self.name, file, self.path.as_deref(), context)?,
@@ -112,7 +118,10 @@ impl New {
         let place = folder.join("manifest.yaml");
         let manifest = Manifest::parse(&place.display().to_string(), &text).map_err(Failed::usage)?;
         let tests = draft::tests(&draft);
-        write(&folder, &[("manifest.yaml", text.as_str()), ("tests.yaml", tests.as_str())])?;
+        write(
+            &folder,
+            &[("manifest.yaml", text.as_str()), ("tests.yaml", tests.as_str())],
+        )?;
         let made = Made {
             connector: self.name,
             files: ["manifest.yaml", "tests.yaml"].map(|name| folder.join(name)).to_vec(),
@@ -134,12 +143,24 @@ impl New {
             return Err(problem.hint("or `--openapi FILE`").into());
         }
         let answers = [
-            (&mut self.base, "The address before every path, such as https://api.example.com/v1"),
-            (&mut self.login, "How requests are authenticated: bearer, basic or header:NAME [bearer]"),
+            (
+                &mut self.base,
+                "The address before every path, such as https://api.example.com/v1",
+            ),
+            (
+                &mut self.login,
+                "How requests are authenticated: bearer, basic or header:NAME [bearer]",
+            ),
             (&mut self.list, "The path that lists the people, such as /people"),
-            (&mut self.records, "Where the list is in the answer, such as data [the answer itself]"),
+            (
+                &mut self.records,
+                "Where the list is in the answer, such as data [the answer itself]",
+            ),
             (&mut self.id, "Where an object's id is [id]"),
-            (&mut self.page, "The next page: number:PARAM, skip:PARAM, token:PARAM:PATH, url:PATH [one page]"),
+            (
+                &mut self.page,
+                "The next page: number:PARAM, skip:PARAM, token:PARAM:PATH, url:PATH [one page]",
+            ),
             (&mut self.modified, "Where the time of the last change is [none]"),
             (&mut self.since, "The parameter that asks for what changed since [none]"),
         ];
@@ -149,8 +170,15 @@ impl New {
             }
         }
         if self.field.is_empty() {
-            let fields = asked(context, "Fields as NAME=PATH, with spaces between: email=mail full_name=name phone=tel:phone")?;
-            self.field = fields.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+            let fields = asked(
+                context,
+                "Fields as NAME=PATH, with spaces between: email=mail full_name=name phone=tel:phone",
+            )?;
+            self.field = fields
+                .unwrap_or_default()
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect();
         }
         Ok(())
     }
@@ -218,7 +246,11 @@ impl New {
         for field in self.field.iter().rev() {
             let (name, place) = field.split_once('=').ok_or("`--field` is NAME=PATH")?;
             let (to, kind) = place.rsplit_once(':').unwrap_or((place, ""));
-            let kind = if kind.is_empty() && matches!(name, "email" | "phone") { name } else { kind };
+            let kind = if kind.is_empty() && matches!(name, "email" | "phone") {
+                name
+            } else {
+                kind
+            };
             draft.fields.retain(|known| known.name != name);
             draft.fields.insert(
                 0,
@@ -259,7 +291,10 @@ fn described(name: &str, file: &Path, path: Option<&str>, context: &Context) -> 
     let proposal = draft::propose(name, &text, path).map_err(problem)?;
     if !proposal.others.is_empty() {
         let others = proposal.others.iter().take(20).cloned().collect::<Vec<_>>().join(", ");
-        context.output.note(format_args!("took {}; there are also {others} (--path)", proposal.draft.list));
+        context.output.note(format_args!(
+            "took {}; there are also {others} (--path)",
+            proposal.draft.list
+        ));
     }
     Ok(proposal.draft)
 }
@@ -320,14 +355,27 @@ impl Show for Made {
             line(&mut text, format_args!("made {}", file.display()));
         }
         for problem in &self.look_at {
-            line(&mut text, format_args!("look at {}: {}", problem.subject, problem.message));
+            line(
+                &mut text,
+                format_args!("look at {}: {}", problem.subject, problem.message),
+            );
         }
         if let Some(dir) = &self.dir {
-            line(&mut text, format_args!("write `connectors_dir: {}` into your config", dir.display()));
+            line(
+                &mut text,
+                format_args!("write `connectors_dir: {}` into your config", dir.display()),
+            );
         }
         line(
             &mut text,
-            format_args!("go on with `nivel lint {}`, then `nivel connector try SYSTEM`", self.files.first().and_then(|file| file.parent()).unwrap_or(Path::new(".")).display()),
+            format_args!(
+                "go on with `nivel lint {}`, then `nivel connector try SYSTEM`",
+                self.files
+                    .first()
+                    .and_then(|file| file.parent())
+                    .unwrap_or_else(|| Path::new("."))
+                    .display()
+            ),
         );
         text
     }
@@ -341,7 +389,10 @@ mod tests {
     fn words_of_flags_are_read_strictly() {
         assert_eq!(login_of("header:x-key"), Ok(Login::Header("x-key".into())));
         assert!(login_of("header:").is_err() && login_of("token").is_err());
-        assert_eq!(pages_of("token:after:next.cursor"), Ok(Pages::Token("after".into(), "next.cursor".into())));
+        assert_eq!(
+            pages_of("token:after:next.cursor"),
+            Ok(Pages::Token("after".into(), "next.cursor".into()))
+        );
         assert_eq!(pages_of("skip:offset"), Ok(Pages::Skip("offset".into())));
         assert!(pages_of("skip").is_err() && pages_of("token:after").is_err() && pages_of("page:x").is_err());
     }

@@ -25,7 +25,9 @@ impl Practice {
         let served = practice::Practice::start(self.port)
             .await
             .map_err(|error| Problem::new(Code::PortTaken, error.to_string()).about(self.port))?;
-        context.output.data(format_args!("{}  key {}", served.base, practice::KEY));
+        context
+            .output
+            .data(format_args!("{}  key {}", served.base, practice::KEY));
         if let Err(error) = tokio::signal::ctrl_c().await {
             tracing::warn!(%error, "Ctrl-C cannot be heard");
             std::future::pending::<()>().await;

@@ -33,14 +33,20 @@ impl Record {
         let made = crate::daemon::record(&config, &self.system, &context.clock)
             .await
             .map_err(Failed::from_all)?;
-        let own = config.connectors_dir.as_ref().map(|dir| dir.join(made.connector.as_str()));
+        let own = config
+            .connectors_dir
+            .as_ref()
+            .map(|dir| dir.join(made.connector.as_str()));
         let own = own.filter(|folder| folder.join("manifest.yaml").is_file());
         let file = match (self.out, own) {
             (Some(file), _) => file,
             (None, Some(folder)) => folder.join("tests.recorded.yaml"),
             (None, None) => PathBuf::from(format!("{}.tests.yaml", made.connector)),
         };
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = file
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or_else(|| Path::new("."));
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = name.ok_or_else(|| Problem::new(Code::DraftRefused, "`--out` names no file"))?;
         write(folder, &[(name.as_str(), made.recording.text.as_str())])?;
@@ -51,7 +57,11 @@ impl Record {
             problems: made.problems,
         };
         context.output.show(&recorded);
-        Ok(if recorded.problems.is_empty() { Exit::Fine } else { Exit::Degraded })
+        Ok(if recorded.problems.is_empty() {
+            Exit::Fine
+        } else {
+            Exit::Degraded
+        })
     }
 }
 
@@ -70,11 +80,20 @@ impl Show for Recorded {
         let mut text = String::new();
         let cases = count(self.cases as u64, "test");
         let masked = count(self.masked as u64, "value");
-        line(&mut text, format_args!("made {}: {cases}; {masked} masked, none of them is left", self.file.display()));
+        line(
+            &mut text,
+            format_args!(
+                "made {}: {cases}; {masked} masked, none of them is left",
+                self.file.display()
+            ),
+        );
         if !self.problems.is_empty() {
             line(&mut text, format_args!("\n{}", problems_text(&self.problems)));
         }
-        line(&mut text, "look through it; as `tests.yaml` beside the manifest `nivel connector test` plays it");
+        line(
+            &mut text,
+            "look through it; as `tests.yaml` beside the manifest `nivel connector test` plays it",
+        );
         text
     }
 }

@@ -9,8 +9,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::compare::Came;
 use super::{Connection, Runner, act};
-use crate::connector::http::Answer;
 use crate::connector::auth::exposed;
+use crate::connector::http::Answer;
 use crate::connector::{ConfigValue, Tape};
 use crate::error::{Code, Failure, Problem};
 use crate::manifest::mask::Mask;
@@ -43,7 +43,10 @@ impl Live<'_> {
             Json::String(text) => text,
             other => other.to_string(),
         };
-        exposed(self.config).into_iter().map(|(name, value)| (name, text(value))).collect()
+        exposed(self.config)
+            .into_iter()
+            .map(|(name, value)| (name, text(value)))
+            .collect()
     }
 }
 
@@ -88,7 +91,10 @@ pub async fn record(live: &Live<'_>, seed: u64, now: UnixMillis) -> Result<Recor
             });
         }
     }
-    let problem = Problem::new(Code::RecordLeaks, "an original value would be left in the recording; nothing was written");
+    let problem = Problem::new(
+        Code::RecordLeaks,
+        "an original value would be left in the recording; nothing was written",
+    );
     Err(problem)
 }
 
@@ -109,7 +115,9 @@ async fn take(live: &Live<'_>) -> Result<Vec<Taken>, Failure> {
             continue;
         }
         let records = read(live, name, &mut taken).await?;
-        let first = records.iter().position(|record| !record.deleted && record.problem.is_none());
+        let first = records
+            .iter()
+            .position(|record| !record.deleted && record.problem.is_none());
         let Some((at, record)) = first.and_then(|at| Some((at, records.get(at)?))) else {
             continue;
         };
@@ -168,7 +176,7 @@ fn config_of(live: &Live<'_>, mask: &mut Mask) -> Map<String, Json> {
         let Some(real) = values.get(name) else { continue };
         let value = match setting.kind {
             SettingType::Bool => Json::Bool(real == "true"),
-            SettingType::Int => real.parse::<i64>().map_or(Json::from(1), Json::from),
+            SettingType::Int => real.parse::<i64>().map_or_else(|_| Json::from(1), Json::from),
             SettingType::Url => "https://tool.example.com".into(),
             SettingType::Text => mask.text(real).into(),
         };
@@ -196,7 +204,10 @@ async fn play(
 ) -> Result<Vec<Played>, Problem> {
     let bug = |why: String| Problem::new(Code::Bug, format!("the recording cannot be played: {why}"));
     let suite = Suite {
-        config: config.iter().map(|(name, value)| (name.as_str().into(), value.clone())).collect(),
+        config: config
+            .iter()
+            .map(|(name, value)| (name.as_str().into(), value.clone()))
+            .collect(),
         now: None,
         tests: Vec::new(),
     };
@@ -237,7 +248,11 @@ async fn play(
         }
         let case: Case = serde_json::from_value(whole).map_err(|error| bug(error.to_string()))?;
         let (exchanges, came) = runner.follow(&case).await.map_err(bug)?;
-        let http: Vec<Json> = exchanges.iter().zip(answers).map(|(exchange, answer)| json!({"request": request(exchange), "response": answer})).collect();
+        let http: Vec<Json> = exchanges
+            .iter()
+            .zip(answers)
+            .map(|(exchange, answer)| json!({"request": request(exchange), "response": answer}))
+            .collect();
         let expect = expected(&came);
         if let Some(name) = one.act.pointer("/read/object").and_then(Json::as_str) {
             read.insert(name.into(), came.records);
@@ -259,7 +274,8 @@ fn answered(live: &Live<'_>, answer: &Answer, mask: &mut Mask) -> Json {
     out.insert("status".to_owned(), answer.status.into());
     let mut headers = Map::new();
     for (name, value) in &answer.headers {
-        let is_used = live.text.contains(&format!("header:{name}")) || (name == "link" && live.text.contains("by: link"));
+        let is_used =
+            live.text.contains(&format!("header:{name}")) || (name == "link" && live.text.contains("by: link"));
         if let (true, Ok(text)) = (is_used, value.to_str()) {
             let text = text.replace(&format!("{origin}{prefix}"), "");
             headers.insert(name.to_string(), mask.text(&text).into());
@@ -277,8 +293,14 @@ fn answered(live: &Live<'_>, answer: &Answer, mask: &mut Mask) -> Json {
 /// `https://api.example.com` and `/v1`.
 fn split(base: &str) -> (&str, &str) {
     let host = base.find("://").map_or(0, |at| at + 3);
-    let end = base.get(host..).and_then(|rest| rest.find('/')).map_or(base.len(), |at| host + at);
-    (base.get(..end).unwrap_or(base), base.get(end..).unwrap_or_default().trim_end_matches('/'))
+    let end = base
+        .get(host..)
+        .and_then(|rest| rest.find('/'))
+        .map_or(base.len(), |at| host + at);
+    (
+        base.get(..end).unwrap_or(base),
+        base.get(end..).unwrap_or_default().trim_end_matches('/'),
+    )
 }
 
 fn request(exchange: &Exchange) -> Json {
@@ -313,7 +335,11 @@ fn expected(came: &Came) -> Json {
         let mut out = Map::new();
         out.insert("id".to_owned(), record.remote.as_str().into());
         out.insert("fields".to_owned(), json!(fields));
-        out.extend(record.updated_at.map(|at| ("updated_at".to_owned(), at.to_string().into())));
+        out.extend(
+            record
+                .updated_at
+                .map(|at| ("updated_at".to_owned(), at.to_string().into())),
+        );
         out.extend(record.deleted.then(|| ("deleted".to_owned(), true.into())));
         out.extend(record.problem.as_ref().map(|_| ("problem".to_owned(), true.into())));
         out.extend(record.key.map(|key| ("key".to_owned(), json!(key))));
@@ -337,7 +363,10 @@ fn is_clean(value: &Json, originals: &[String]) -> bool {
 }
 
 fn text_of(manifest: &Manifest, config: &Map<String, Json>, now: UnixMillis, cases: &[Played]) -> String {
-    let mut text = format!("# Recorded by `nivel connector record` from a live {} and masked: nobody in here exists.\n", manifest.connector);
+    let mut text = format!(
+        "# Recorded by `nivel connector record` from a live {} and masked: nobody in here exists.\n",
+        manifest.connector
+    );
     let mut add = |line: String| {
         // Writing to a `String` cannot fail.
         if writeln!(text, "{line}").is_err() {
@@ -354,8 +383,14 @@ fn text_of(manifest: &Manifest, config: &Map<String, Json>, now: UnixMillis, cas
         }
         add("    http:".to_owned());
         for exchange in &case.http {
-            add(format!("      - request: {}", exchange.get("request").unwrap_or(&Json::Null)));
-            add(format!("        response: {}", exchange.get("response").unwrap_or(&Json::Null)));
+            add(format!(
+                "      - request: {}",
+                exchange.get("request").unwrap_or(&Json::Null)
+            ));
+            add(format!(
+                "        response: {}",
+                exchange.get("response").unwrap_or(&Json::Null)
+            ));
         }
         add(format!("    expect: {}", case.expect));
     }

@@ -189,7 +189,11 @@ impl Script {
 fn seen(parts: &Parts, body: &Bytes) -> ExpectedRequest {
     let mut query: BTreeMap<CompactString, Many<String>> = BTreeMap::new();
     for (name, value) in url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
-        query.entry(CompactString::from(&*name)).or_default().0.push(value.into_owned());
+        query
+            .entry(CompactString::from(&*name))
+            .or_default()
+            .0
+            .push(value.into_owned());
     }
     ExpectedRequest {
         method: parts.method.as_str().into(),

@@ -12,14 +12,39 @@ const FIELDS: &[(&str, &str, &[&str])] = &[
     (
         "phone",
         "phone",
-        &["phone", "phonenumber", "telephone", "tel", "mobile", "mobilephone", "primaryphone", "workphone"],
+        &[
+            "phone",
+            "phonenumber",
+            "telephone",
+            "tel",
+            "mobile",
+            "mobilephone",
+            "primaryphone",
+            "workphone",
+        ],
     ),
     ("given_name", "", &["firstname", "givenname", "fname", "forename"]),
     ("family_name", "", &["lastname", "familyname", "surname", "lname"]),
     ("full_name", "", &["name", "fullname", "displayname", "realname"]),
-    ("company", "", &["company", "companyname", "organization", "organisation", "org", "firm", "account"]),
+    (
+        "company",
+        "",
+        &[
+            "company",
+            "companyname",
+            "organization",
+            "organisation",
+            "org",
+            "firm",
+            "account",
+        ],
+    ),
     ("job_title", "", &["jobtitle", "title", "position", "role"]),
-    ("external_id", "", &["externalid", "externalreference", "reference", "foreignid"]),
+    (
+        "external_id",
+        "",
+        &["externalid", "externalreference", "reference", "foreignid"],
+    ),
     ("city", "", &["city", "town"]),
     ("country", "", &["country", "countrycode"]),
     ("postal_code", "", &["zip", "zipcode", "postalcode", "postcode"]),
@@ -62,16 +87,31 @@ pub(super) fn field(to: &str, hint: &str) -> Option<DraftField> {
 /// True for a parameter that asks for what changed since.
 pub(super) fn is_since(name: &str) -> bool {
     let name = plain(name);
-    let change = ["updated", "modified", "changed", "lastmod"].iter().any(|word| name.contains(word));
-    let from = ["since", "after", "from", "gte", "min", "start"].iter().any(|word| name.contains(word));
+    let change = ["updated", "modified", "changed", "lastmod"]
+        .iter()
+        .any(|word| name.contains(word));
+    let from = ["since", "after", "from", "gte", "min", "start"]
+        .iter()
+        .any(|word| name.contains(word));
     name == "since" || (change && from)
 }
 
 /// How well a field's name says that it holds the time of the last change; nothing when it does not.
 pub(super) fn is_modified(name: &str) -> bool {
     let name = plain(name);
-    ["updatedat", "updated", "modifiedat", "modified", "lastmodified", "lastmodifiedat", "updatedon", "changedat", "updatetime", "modifieddate"]
-        .contains(&name.as_str())
+    [
+        "updatedat",
+        "updated",
+        "modifiedat",
+        "modified",
+        "lastmodified",
+        "lastmodifiedat",
+        "updatedon",
+        "changedat",
+        "updatetime",
+        "modifieddate",
+    ]
+    .contains(&name.as_str())
 }
 
 /// What a parameter of a list is for.
@@ -88,7 +128,9 @@ pub(super) fn usage(name: &str) -> Option<Use> {
     Some(match plain(name).as_str() {
         "page" | "pagenumber" | "pageno" => Use::Number,
         "offset" | "skip" | "start" | "startat" => Use::Skip,
-        "cursor" | "after" | "pagetoken" | "startingafter" | "nexttoken" | "continuation" | "continuationtoken" => Use::Token,
+        "cursor" | "after" | "pagetoken" | "startingafter" | "nexttoken" | "continuation" | "continuationtoken" => {
+            Use::Token
+        }
         "limit" | "perpage" | "pagesize" | "size" | "take" | "count" | "maxresults" => Use::Size,
         _ => return None,
     })
@@ -96,7 +138,16 @@ pub(super) fn usage(name: &str) -> Option<Use> {
 
 /// True for a member of an answer that holds the token of the next page.
 pub(super) fn is_next_token(name: &str) -> bool {
-    ["nextcursor", "cursor", "nextpagetoken", "nexttoken", "endcursor", "after", "next"].contains(&plain(name).as_str())
+    [
+        "nextcursor",
+        "cursor",
+        "nextpagetoken",
+        "nexttoken",
+        "endcursor",
+        "after",
+        "next",
+    ]
+    .contains(&plain(name).as_str())
 }
 
 /// `people` is a list of `person`, `contacts` one of `contact`.
@@ -106,7 +157,7 @@ pub(super) fn singular(word: &str) -> String {
         "people" => "person".to_owned(),
         _ => match word.strip_suffix("ies") {
             Some(stem) => format!("{stem}y"),
-            None => word.strip_suffix('s').map_or(word.clone(), str::to_owned),
+            None => word.strip_suffix('s').map_or_else(|| word.clone(), str::to_owned),
         },
     }
 }

@@ -88,9 +88,14 @@ struct List<'a> {
 impl List<'_> {
     /// How much it looks like people.
     fn rank(&self) -> u32 {
-        let has = |wanted: &str| self.members.iter().any(|(path, hint)| guess::field(path, hint).is_some_and(|field| field.name == wanted));
+        let has = |wanted: &str| {
+            self.members
+                .iter()
+                .any(|(path, hint)| guess::field(path, hint).is_some_and(|field| field.name == wanted))
+        };
         let word = guess::singular(self.path.rsplit('/').next().unwrap_or_default());
-        let is_named = ["person", "contact", "customer", "member", "user", "lead", "subscriber"].contains(&word.as_str());
+        let is_named =
+            ["person", "contact", "customer", "member", "user", "lead", "subscriber"].contains(&word.as_str());
         u32::from(has("email")) * 4 + u32::from(is_named) * 2 + u32::from(has("phone"))
     }
 }
@@ -112,7 +117,10 @@ impl Spec {
 
     fn paths(&self) -> impl Iterator<Item = (&str, &Json)> {
         let paths = self.0.get("paths").and_then(Json::as_object);
-        paths.into_iter().flatten().map(|(path, item)| (path.as_str(), self.follow(item)))
+        paths
+            .into_iter()
+            .flatten()
+            .map(|(path, item)| (path.as_str(), self.follow(item)))
     }
 
     fn lists(&self) -> Vec<List<'_>> {
@@ -125,7 +133,10 @@ impl Spec {
         let answer = self.schema_of_answer(get)?;
         let (records, row) = match self.rows(answer) {
             Some(row) => (String::new(), row),
-            None => self.properties(answer).into_iter().find_map(|(name, schema)| Some((name, self.rows(schema)?)))?,
+            None => self
+                .properties(answer)
+                .into_iter()
+                .find_map(|(name, schema)| Some((name, self.rows(schema)?)))?,
         };
         let mut members = Vec::new();
         self.members(row, "", 0, &mut members);
@@ -142,7 +153,9 @@ impl Spec {
         let answers = operation.get("responses")?.as_object()?;
         let good = answers.iter().find(|(status, _)| status.starts_with('2'))?.1;
         let good = self.follow(good);
-        self.content(good).or_else(|| good.get("schema")).map(|schema| self.follow(schema))
+        self.content(good)
+            .or_else(|| good.get("schema"))
+            .map(|schema| self.follow(schema))
     }
 
     fn content<'a>(&'a self, at: &'a Json) -> Option<&'a Json> {
@@ -163,18 +176,28 @@ impl Spec {
         let mut all: BTreeMap<String, &Json> = BTreeMap::new();
         for part in parts.map(|part| self.follow(part)).chain([schema]) {
             let members = part.get("properties").and_then(Json::as_object).into_iter().flatten();
-            all.extend(members.take(MEMBERS_MAX).map(|(name, schema)| (name.clone(), self.follow(schema))));
+            all.extend(
+                members
+                    .take(MEMBERS_MAX)
+                    .map(|(name, schema)| (name.clone(), self.follow(schema))),
+            );
         }
         all.into_iter().collect()
     }
 
     fn members(&self, schema: &Json, before: &str, depth: usize, out: &mut Vec<(String, &'static str)>) {
         for (name, member) in self.properties(schema) {
-            let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+            let is_plain = name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
             if !is_plain || out.len() >= MEMBERS_MAX {
                 continue;
             }
-            let path = if before.is_empty() { name } else { format!("{before}.{name}") };
+            let path = if before.is_empty() {
+                name
+            } else {
+                format!("{before}.{name}")
+            };
             match self.hint(member) {
                 Some(hint) => out.push((path, hint)),
                 None if depth < DEPTH_MAX => self.members(member, &path, depth + 1, out),
@@ -209,10 +232,16 @@ impl Spec {
     }
 
     fn draft(&self, name: &str, list: &List<'_>) -> Draft {
-        let info = |field: &str| self.0.pointer(&format!("/info/{field}")).and_then(Json::as_str).unwrap_or_default();
+        let info = |field: &str| {
+            self.0
+                .pointer(&format!("/info/{field}"))
+                .and_then(Json::as_str)
+                .unwrap_or_default()
+        };
         let item = self.paths().find(|(path, _)| {
             let rest = path.strip_prefix(list.path).and_then(|rest| rest.strip_prefix("/{"));
-            rest.and_then(|rest| rest.strip_suffix('}')).is_some_and(|name| !name.contains('/'))
+            rest.and_then(|rest| rest.strip_suffix('}'))
+                .is_some_and(|name| !name.contains('/'))
         });
         let mut draft = Draft {
             name: name.to_owned(),
@@ -232,11 +261,17 @@ impl Spec {
             .iter()
             .find(|(path, _)| guess::is_modified(path))
             .map(|(path, hint)| (path.clone(), if *hint == "int" { "s" } else { "rfc3339" }.to_owned()));
-        draft.create = self.way(list.path, "post", self.paths().find(|(path, _)| *path == list.path).map(|(_, item)| item));
+        draft.create = self.way(
+            list.path,
+            "post",
+            self.paths().find(|(path, _)| *path == list.path).map(|(_, item)| item),
+        );
         if let Some((path, operations)) = item {
             let of_one = format!("{}/{{{{ id }}}}", list.path);
             draft.get = operations.get("get").map(|_| of_one.clone());
-            draft.update = ["patch", "put"].into_iter().find_map(|method| self.way(path, method, Some(operations)));
+            draft.update = ["patch", "put"]
+                .into_iter()
+                .find_map(|method| self.way(path, method, Some(operations)));
             if let Some(way) = &mut draft.update {
                 way.path = of_one;
             }
@@ -245,7 +280,9 @@ impl Spec {
         let mapped: Vec<_> = mapped.map(|(path, hint)| (path.as_str(), *hint)).collect();
         draft.map_by_name(mapped);
         if draft.modified.as_ref().is_some_and(|(_, format)| format == "s") {
-            draft.unverified.push("the time of the last change is in seconds since 1970".to_owned());
+            draft
+                .unverified
+                .push("the time of the last change is in seconds since 1970".to_owned());
         }
         draft
     }
@@ -258,14 +295,27 @@ impl Spec {
             Some(format!("https://{host}{path}"))
         };
         let base = server.map(str::to_owned).or_else(host).unwrap_or_default();
-        if base.starts_with("http") && !base.contains('{') { base } else { "https://api.example.com".to_owned() }
+        if base.starts_with("http") && !base.contains('{') {
+            base
+        } else {
+            "https://api.example.com".to_owned()
+        }
     }
 
     fn login(&self) -> Login {
-        let schemes = self.0.pointer("/components/securitySchemes").or_else(|| self.0.get("securityDefinitions"));
+        let schemes = self
+            .0
+            .pointer("/components/securitySchemes")
+            .or_else(|| self.0.get("securityDefinitions"));
         let schemes = schemes.and_then(Json::as_object).into_iter().flatten();
         let schemes: Vec<&Json> = schemes.map(|(_, scheme)| self.follow(scheme)).collect();
-        let word = |scheme: &Json, name: &str| scheme.get(name).and_then(Json::as_str).unwrap_or_default().to_ascii_lowercase();
+        let word = |scheme: &Json, name: &str| {
+            scheme
+                .get(name)
+                .and_then(Json::as_str)
+                .unwrap_or_default()
+                .to_ascii_lowercase()
+        };
         let find = |wanted: &dyn Fn(&Json) -> bool| schemes.iter().copied().find(|scheme| wanted(scheme));
         if find(&|scheme| word(scheme, "scheme") == "bearer").is_some() {
             return Login::Bearer;
@@ -281,31 +331,57 @@ impl Spec {
 
     fn id(&self, list: &List<'_>, item: Option<&str>) -> String {
         let has = |name: &str| list.members.iter().any(|(path, _)| path == name);
-        let named = item.and_then(|path| path.rsplit_once('{')).map(|(_, name)| name.trim_end_matches('}'));
+        let named = item
+            .and_then(|path| path.rsplit_once('{'))
+            .map(|(_, name)| name.trim_end_matches('}'));
         match named.filter(|name| has(name)) {
             Some(name) => name.to_owned(),
-            None => ["id", "uuid", "_id", "key"].into_iter().find(|name| has(name)).unwrap_or("id").to_owned(),
+            None => ["id", "uuid", "_id", "key"]
+                .into_iter()
+                .find(|name| has(name))
+                .unwrap_or("id")
+                .to_owned(),
         }
     }
 
     fn parameters<'a>(&'a self, operation: &'a Json) -> Vec<(&'a str, &'a Json)> {
-        let parameters = operation.get("parameters").and_then(Json::as_array).into_iter().flatten();
+        let parameters = operation
+            .get("parameters")
+            .and_then(Json::as_array)
+            .into_iter()
+            .flatten();
         let parameters = parameters.map(|parameter| self.follow(parameter));
         let query = parameters.filter(|parameter| parameter.get("in").and_then(Json::as_str) == Some("query"));
-        query.filter_map(|parameter| Some((parameter.get("name")?.as_str()?, parameter))).collect()
+        query
+            .filter_map(|parameter| Some((parameter.get("name")?.as_str()?, parameter)))
+            .collect()
     }
 
     fn paging(&self, list: &List<'_>, draft: &mut Draft) {
         let parameters = self.parameters(list.get);
-        let by = |wanted: Use| parameters.iter().find(|(name, _)| guess::usage(name) == Some(wanted)).copied();
+        let by = |wanted: Use| {
+            parameters
+                .iter()
+                .find(|(name, _)| guess::usage(name) == Some(wanted))
+                .copied()
+        };
         if let Some((name, parameter)) = by(Use::Size) {
-            let most = parameter.pointer("/schema/maximum").or_else(|| parameter.get("maximum"));
-            draft.size = Some((name.to_owned(), most.and_then(Json::as_u64).unwrap_or(100).clamp(1, 1000)));
-            draft.unverified.push(format!("`{name}` may be as large as is asked for here"));
+            let most = parameter
+                .pointer("/schema/maximum")
+                .or_else(|| parameter.get("maximum"));
+            draft.size = Some((
+                name.to_owned(),
+                most.and_then(Json::as_u64).unwrap_or(100).clamp(1, 1000),
+            ));
+            draft
+                .unverified
+                .push(format!("`{name}` may be as large as is asked for here"));
         }
         let mut members = Vec::new();
         self.members(list.answer, "", 0, &mut members);
-        let next = members.iter().find(|(path, _)| guess::is_next_token(path.rsplit('.').next().unwrap_or_default()));
+        let next = members
+            .iter()
+            .find(|(path, _)| guess::is_next_token(path.rsplit('.').next().unwrap_or_default()));
         draft.pages = match (by(Use::Token), by(Use::Number), by(Use::Skip), next) {
             (Some((to, _)), _, _, Some((from, _))) => Pages::Token(to.to_owned(), from.clone()),
             (_, Some((to, _)), _, _) => Pages::Number(to.to_owned()),
@@ -316,15 +392,22 @@ impl Spec {
         let since = parameters.iter().find(|(name, _)| guess::is_since(name));
         draft.since = since.map(|(name, _)| (*name).to_owned());
         if let Some(name) = &draft.since {
-            draft.unverified.push(format!("`{name}` takes a time, and includes what changed at that very moment"));
+            draft.unverified.push(format!(
+                "`{name}` takes a time, and includes what changed at that very moment"
+            ));
         }
-        let find = parameters.iter().find(|(name, _)| guess::field(name, "").is_some_and(|field| field.name == "email"));
+        let find = parameters
+            .iter()
+            .find(|(name, _)| guess::field(name, "").is_some_and(|field| field.name == "email"));
         draft.find = find.map(|(name, _)| (*name).to_owned());
     }
 
     fn way(&self, path: &str, method: &str, operations: Option<&Json>) -> Option<Way> {
         let operation = operations?.get(method)?;
-        let body = operation.get("requestBody").map(|body| self.follow(body)).and_then(|body| self.content(body));
+        let body = operation
+            .get("requestBody")
+            .map(|body| self.follow(body))
+            .and_then(|body| self.content(body));
         let members = body.map(|schema| self.properties(schema)).unwrap_or_default();
         let inside = match members.as_slice() {
             [(name, schema)] if !self.properties(schema).is_empty() => Some(name.clone()),

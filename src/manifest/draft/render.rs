@@ -21,13 +21,20 @@ pub fn manifest(draft: &Draft) -> String {
     }
     read(draft, &mut lines);
     if let Some(path) = &draft.get {
-        lines.add(&format!("    get: {{request: {}, records: {}}}", quoted(&format!("GET {path}")), one(draft)));
+        lines.add(&format!(
+            "    get: {{request: {}, records: {}}}",
+            quoted(&format!("GET {path}")),
+            one(draft)
+        ));
     }
     if let Some(parameter) = &draft.find {
         lines.add("    find:");
         let query = format!("query: {{{}: \"{{{{ value }}}}\"}}", quoted(parameter));
         let records = records(draft);
-        lines.add(&format!("      email: {{request: GET {}, {query}, records: {records}}}", draft.list));
+        lines.add(&format!(
+            "      email: {{request: GET {}, {query}, records: {records}}}",
+            draft.list
+        ));
     }
     write(draft, &mut lines);
     lines.add("    fields:");
@@ -42,7 +49,12 @@ pub fn manifest(draft: &Draft) -> String {
         lines.add(&format!("      # The tool also has: {}", draft.others.join(", ")));
     }
     lines.add("unverified:");
-    for statement in draft.unverified.iter().map(String::as_str).chain(ALWAYS.iter().copied()) {
+    for statement in draft
+        .unverified
+        .iter()
+        .map(String::as_str)
+        .chain(ALWAYS.iter().copied())
+    {
         lines.add(&format!("  - {}", quoted(statement)));
     }
     lines.0
@@ -85,7 +97,10 @@ impl Lines {
 }
 
 fn head(draft: &Draft, lines: &mut Lines) {
-    lines.add(&format!("# Drafted by `nivel connector new {}`. What is marked unverified was guessed: look, then remove the mark.", draft.name));
+    lines.add(&format!(
+        "# Drafted by `nivel connector new {}`. What is marked unverified was guessed: look, then remove the mark.",
+        draft.name
+    ));
     lines.add(&format!("connector: {}", draft.name));
     lines.add("format: 1");
     lines.add(&format!("doc: {}", quoted(&draft.doc)));
@@ -100,7 +115,10 @@ fn head(draft: &Draft, lines: &mut Lines) {
         login => {
             lines.add("  token: {secret: true, doc: \"Access token\"}");
             match login {
-                Login::Header(name) => format!("auth: {{header: {{{}: \"{{{{ config.token }}}}\"}}}}", quoted(&name.to_ascii_lowercase())),
+                Login::Header(name) => format!(
+                    "auth: {{header: {{{}: \"{{{{ config.token }}}}\"}}}}",
+                    quoted(&name.to_ascii_lowercase())
+                ),
                 _ => "auth: {bearer: \"{{ config.token }}\"}".to_owned(),
             }
         }
@@ -140,7 +158,8 @@ fn read(draft: &Draft, lines: &mut Lines) {
             };
             query.push(format!("{}: \"{since}\"", quoted(parameter)));
         }
-        _ => lines.add("      full: {every: 1h}                          # unverified: can the tool list only what changed?"),
+        _ => lines
+            .add("      full: {every: 1h}                          # unverified: can the tool list only what changed?"),
     }
     lines.add(&format!("      request: GET {}", draft.list));
     let size = draft.size.as_ref().map_or(SIZE, |(_, size)| *size);
@@ -151,12 +170,26 @@ fn read(draft: &Draft, lines: &mut Lines) {
         lines.add(&format!("      query: {{{}}}", query.join(", ")));
     }
     lines.add(&format!("      records: {}", records(draft)));
-    let whole = if draft.size.is_some() { format!(", size: {size}") } else { String::new() };
+    let whole = if draft.size.is_some() {
+        format!(", size: {size}")
+    } else {
+        String::new()
+    };
     let page = match &draft.pages {
         Pages::One => "      # unverified: does the answer hold everything? Then there is no `page`.".to_owned(),
-        Pages::Number(to) => format!("      page: {{by: page, to: {}, start: \"1\"{whole}}}   # unverified: is the first page 1?", quoted(&format!("query.{to}"))),
-        Pages::Skip(to) => format!("      page: {{by: offset, to: {}, step: {size}{whole}}}", quoted(&format!("query.{to}"))),
-        Pages::Token(to, from) => format!("      page: {{by: token, to: {}, from: {}}}", quoted(&format!("query.{to}")), quoted(from)),
+        Pages::Number(to) => format!(
+            "      page: {{by: page, to: {}, start: \"1\"{whole}}}   # unverified: is the first page 1?",
+            quoted(&format!("query.{to}"))
+        ),
+        Pages::Skip(to) => format!(
+            "      page: {{by: offset, to: {}, step: {size}{whole}}}",
+            quoted(&format!("query.{to}"))
+        ),
+        Pages::Token(to, from) => format!(
+            "      page: {{by: token, to: {}, from: {}}}",
+            quoted(&format!("query.{to}")),
+            quoted(from)
+        ),
         Pages::Url(from) => format!("      page: {{by: next_url, from: {}}}", quoted(from)),
     };
     lines.add(&page);
@@ -168,18 +201,34 @@ fn write(draft: &Draft, lines: &mut Lines) {
         return;
     };
     if draft.find.is_none() {
-        lines.add("    # Nothing is made before an object can be found again: `find: {email: …}`, then `write: {create: …}`.");
+        lines.add(
+            "    # Nothing is made before an object can be found again: `find: {email: …}`, then `write: {create: …}`.",
+        );
     }
     lines.add("    write:");
     if draft.get.is_none() {
-        lines.add("      before: nothing                            # unverified: how is a change by somebody else noticed?");
+        lines.add(
+            "      before: nothing                            # unverified: how is a change by somebody else noticed?",
+        );
     }
     if draft.find.is_some() {
-        lines.add(&format!("      create: {{request: {} {}, body: {}}}", create.method, create.path, body(create)));
+        lines.add(&format!(
+            "      create: {{request: {} {}, body: {}}}",
+            create.method,
+            create.path,
+            body(create)
+        ));
     }
-    lines.add(&format!("      update: {{request: {}, by: id, body: {}, answer: status}}", quoted(&format!("{} {}", update.method, update.path)), body(update)));
+    lines.add(&format!(
+        "      update: {{request: {}, by: id, body: {}, answer: status}}",
+        quoted(&format!("{} {}", update.method, update.path)),
+        body(update)
+    ));
     lines.add("      result:");
-    lines.add(&format!("        one: {{id: {}}}                            # unverified: where is the id in the answer to a create?", quoted(&inside(create, &draft.id))));
+    lines.add(&format!(
+        "        one: {{id: {}}}                            # unverified: where is the id in the answer to a create?",
+        quoted(&inside(create, &draft.id))
+    ));
 }
 
 fn body(way: &Way) -> String {
@@ -190,12 +239,18 @@ fn body(way: &Way) -> String {
 }
 
 fn inside(way: &Way, id: &str) -> String {
-    way.inside.as_ref().map_or_else(|| id.to_owned(), |member| format!("{member}.{id}"))
+    way.inside
+        .as_ref()
+        .map_or_else(|| id.to_owned(), |member| format!("{member}.{id}"))
 }
 
 /// Where the objects of a list are; `one` is the answer itself.
 fn records(draft: &Draft) -> String {
-    if draft.records.is_empty() { "one".to_owned() } else { quoted(&draft.records) }
+    if draft.records.is_empty() {
+        "one".to_owned()
+    } else {
+        quoted(&draft.records)
+    }
 }
 
 /// Where the object is in the answer of `get`.
@@ -210,8 +265,16 @@ fn one(draft: &Draft) -> String {
 fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
     let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '_');
-    if starts_well && text.chars().all(is_plain) && !matches!(text, "null" | "true" | "false" | "yes" | "no" | "on" | "off") {
+    if starts_well
+        && text.chars().all(is_plain)
+        && !matches!(text, "null" | "true" | "false" | "yes" | "no" | "on" | "off")
+    {
         return text.to_owned();
     }
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " "))
+    format!(
+        "\"{}\"",
+        text.replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace(['\n', '\r'], " ")
+    )
 }

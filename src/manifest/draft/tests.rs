@@ -56,15 +56,28 @@ fn a_description_becomes_a_manifest_that_says_what_it_guessed() {
     let proposal = propose("acme", SPEC, None).unwrap();
     assert_eq!(proposal.others, ["/invoices"]);
     let draft = proposal.draft;
-    assert_eq!((draft.base.as_str(), &draft.login), ("https://api.acme.test/v1/", &Login::Header("x-acme-key".into())));
-    assert_eq!((draft.object.as_str(), draft.records.as_str(), draft.id.as_str()), ("person", "data", "id"));
+    assert_eq!(
+        (draft.base.as_str(), &draft.login),
+        ("https://api.acme.test/v1/", &Login::Header("x-acme-key".into()))
+    );
+    assert_eq!(
+        (draft.object.as_str(), draft.records.as_str(), draft.id.as_str()),
+        ("person", "data", "id")
+    );
     assert_eq!(draft.pages, Pages::Number("page".into()));
     assert_eq!(draft.size, Some(("per_page".into(), 250)));
-    assert_eq!((draft.since.as_deref(), draft.find.as_deref()), (Some("updated_since"), Some("email")));
+    assert_eq!(
+        (draft.since.as_deref(), draft.find.as_deref()),
+        (Some("updated_since"), Some("email"))
+    );
     assert_eq!(draft.modified, Some(("updated_at".into(), "rfc3339".into())));
     assert_eq!(draft.create.as_ref().unwrap().inside.as_deref(), Some("person"));
     assert_eq!(draft.update.as_ref().unwrap().method, "PATCH");
-    let fields: Vec<_> = draft.fields.iter().map(|field| (field.name.as_str(), field.to.as_str())).collect();
+    let fields: Vec<_> = draft
+        .fields
+        .iter()
+        .map(|field| (field.name.as_str(), field.to.as_str()))
+        .collect();
     let expected = [
         ("email", "email"),
         ("company", "employer.company_name"),
@@ -76,7 +89,10 @@ fn a_description_becomes_a_manifest_that_says_what_it_guessed() {
     assert_eq!(fields, expected);
     assert_eq!(draft.others, ["updated_at", "vip"]);
     let text = in_order(&draft);
-    assert!(text.contains("# unverified") && text.contains("\nunverified:\n"), "{text}");
+    assert!(
+        text.contains("# unverified") && text.contains("\nunverified:\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -86,7 +102,11 @@ fn json_is_read_too_and_another_list_can_be_asked_for() {
     assert_eq!((draft.object.as_str(), draft.records.as_str()), ("invoice", ""));
     let why = propose("acme", SPEC, Some("/cats")).unwrap_err();
     assert_eq!(why, "has no list at `/cats`; it has /people, /invoices");
-    assert!(propose("acme", "openapi: 3.0.0", None).unwrap_err().contains("no request"));
+    assert!(
+        propose("acme", "openapi: 3.0.0", None)
+            .unwrap_err()
+            .contains("no request")
+    );
     assert!(propose("acme", "{", None).unwrap_err().starts_with("is not JSON"));
     assert!(propose("acme", "a: [", None).unwrap_err().starts_with("is not YAML"));
 }
@@ -123,7 +143,11 @@ fn what_a_person_answers_becomes_a_manifest_in_order() {
         (Pages::Url("links.next".into()), None),
         (Pages::Number("page".into()), Some(("limit".to_owned(), 10))),
     ] {
-        let text = in_order(&Draft { pages, size, ..draft.clone() });
+        let text = in_order(&Draft {
+            pages,
+            size,
+            ..draft.clone()
+        });
         assert!(text.contains("# The tool also has: shoe_size"), "{text}");
     }
     let bare = Draft {
