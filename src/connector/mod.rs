@@ -1,4 +1,4 @@
-//! Speaks to one system: a native manifest, a file drop, later an outside program. The rest of Nivel sees [`Connection`] only.
+//! Speaks to one system: a native manifest, a file drop, a program of its own. The rest of Nivel sees [`Connection`] only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,6 +19,7 @@ pub mod conformance;
 pub mod effort;
 pub mod file;
 mod from_answer;
+mod guest;
 mod hook;
 pub mod http;
 pub mod limits;
@@ -169,12 +170,15 @@ fn no_subscriptions() -> Failure {
     )
 }
 
-/// The connection of a system that a native manifest describes.
+/// The connection of a system that a manifest describes: by requests, or by naming a program.
 ///
 /// # Errors
 /// Everything that is wrong with the settings, at once, without any value of a secret.
 pub fn build(manifest: Manifest, settings: ConnectionSettings) -> Result<Arc<dyn Connection>, Vec<Problem>> {
-    native::build(manifest, settings)
+    match manifest.guest.clone() {
+        Some(program) => guest::build(manifest, program, &settings),
+        None => native::build(manifest, settings),
+    }
 }
 
 /// Every configured system by name.

@@ -1,6 +1,7 @@
 //! What makes a manifest one configured system: the admin's values, overrides, and where time comes from.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +66,10 @@ pub struct ConnectionSettings {
     pub calls: usize,
     /// The bounds of every exchange; the manifest's `timeout` and `body_max` go before.
     pub bounds: Bounds,
+    /// Where programs get private folders.
+    pub home: PathBuf,
+    /// The variables that programs get.
+    pub environment: BTreeMap<String, String>,
     /// The calendar.
     pub clock: Arc<dyn Clock>,
     /// Waiting.
@@ -94,6 +99,8 @@ impl ConnectionSettings {
             removals_every: Duration::from_secs(15 * 60),
             calls: 4,
             bounds: Bounds::default(),
+            home: PathBuf::from("guests"),
+            environment: BTreeMap::new(),
             clock: Arc::new(SystemClock),
             timer: Arc::new(RealTimer::default()),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use compact_str::CompactString;
 use secrecy::{ExposeSecret, SecretString};
@@ -76,6 +76,24 @@ fn specs_of(connections: &Connections) -> crate::config::Specs {
         .collect()
 }
 
+/// The variables that programs of connectors get: where things are, how text is written, how the network is reached.
+const GUEST_ENVIRONMENT: &[&str] = &[
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
 /// What stands behind the connections. They are made first, so that a wrong config leaves no ledger behind.
 pub(super) struct Backing {
     clock: Arc<dyn Clock>,
@@ -83,6 +101,8 @@ pub(super) struct Backing {
     quotas: Late<dyn QuotaStore>,
     pub(super) tokens: Late<dyn TokenStore>,
     pub(super) token_keys: Late<KeyRing>,
+    /// Set when a system's program may change its own settings: they are sealed, so there must be a key.
+    keeps_settings: OnceLock<()>,
 }
 
 impl Backing {
@@ -93,6 +113,7 @@ impl Backing {
             quotas: Late::default(),
             tokens: Late::default(),
             token_keys: Late::default(),
+            keeps_settings: OnceLock::new(),
         }
     }
 
@@ -114,7 +135,11 @@ impl Backing {
 
     /// Proves that every stored token opens, and hands out the keys.
     async fn give_keys(&self, config: &Config, ledger: &Sqlite) -> Result<(), Vec<Problem>> {
-        if let Some(keys) = vault::keys(config, ledger).await? {
+        let mut keys = vault::keys(config, ledger).await?;
+        if keys.is_none() && self.keeps_settings.get().is_some() {
+            keys = Some(vault::keys_or_new(config, ledger).await.map_err(|problem| vec![problem])?);
+        }
+        if let Some(keys) = keys {
             self.token_keys.get_or_init(|| Arc::new(keys));
         }
         Ok(())
@@ -306,6 +331,9 @@ fn connection(
         );
         return Err(vec![problem.about(format!("systems.{name}.connector"))]);
     };
+    if manifest.guest.as_ref().is_some_and(|guest| !guest.returns.is_empty()) {
+        backing.keeps_settings.get_or_init(|| ());
+    }
     connector::build(manifest.clone(), settings(config, name, system, manifest, backing))
 }
 
@@ -365,6 +393,9 @@ fn settings(
     settings.quotas = Arc::clone(&backing.quotas);
     settings.tokens = Arc::clone(&backing.tokens);
     settings.token_keys = Arc::clone(&backing.token_keys);
+    settings.home = config.data_dir.join("guests");
+    settings.environment = crate::config::environment();
+    settings.environment.retain(|name, _| GUEST_ENVIRONMENT.contains(&name.as_str()));
     settings.clock = Arc::clone(&backing.clock);
     settings
 }

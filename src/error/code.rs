@@ -132,6 +132,18 @@ codes! {
     FileUnreadable = "FIL001", Admin;
     /// A row of a dropped file cannot be used.
     FileRow = "FIL002", Team;
+    /// A program that speaks to a tool cannot be started.
+    GuestUnstartable = "GST001", Admin;
+    /// A program that speaks to a tool ended badly, or says that it failed.
+    GuestFailed = "GST002", Admin;
+    /// A program said something that is not in its language.
+    GuestSpeech = "GST003", Admin;
+    /// A program took too long and was killed.
+    GuestSlow = "GST004", Admin;
+    /// A program does not have the stream that is to be read.
+    GuestStream = "GST005", Admin;
+    /// Settings that a program changed by itself cannot be kept.
+    GuestSettings = "GST006", Admin;
     /// A run was due and did not start.
     RunLate = "SCH001", Admin;
     /// A full sweep misses more than the brake lets through.

@@ -14,6 +14,7 @@ mod expr;
 mod field;
 mod filters;
 mod from_answer;
+mod guest;
 mod hook;
 mod joined;
 mod lint;
@@ -45,8 +46,10 @@ pub use cond::Cond;
 pub use describe::{Describe, Lists};
 pub use event::{Act, Hint, Subject};
 pub use expr::{BadExpression, Context, FUEL, Template};
+pub(crate) use decode::suggest;
 pub use field::{Field, FieldMap, FieldType, KeyRole, Pairs, RawWrite, TimeFormat, WriteRule};
 pub use from_answer::FromAnswer;
+pub use guest::{Absent, Can, Guest, GuestStream, Speaks};
 pub use hook::{
     Call, Decode, Encoding, EventKind, EventOp, EventTime, Events, Handshake, Hash, Merge, Rekey, SignedAt, Split,
     Subscriptions, Verify, Webhook, Zone,

@@ -11,6 +11,7 @@ use super::body::Body;
 use super::cond::Cond;
 use super::describe::Describe;
 use super::field::{FieldMap, TimeFormat};
+use super::guest::GuestStream;
 use super::joined::Merged;
 use super::notes::Notes;
 use super::paging::Paging;
@@ -43,6 +44,9 @@ pub struct Object {
     /// The tool's version or etag of the object.
     #[serde(default)]
     pub version: Option<Path>,
+    /// Where its objects come from, when a program speaks to the tool.
+    #[serde(default)]
+    pub guest: Option<GuestStream>,
     /// How all objects are read.
     #[serde(default)]
     pub read: Option<Read>,
