@@ -4,6 +4,7 @@
 #   make test    everything that can fail: format, lints, unit and integration tests, then real tools
 #   make bench   the figures of the README, measured here, ratios in one run
 #   make fuzz    the property tests with CASES (20000) random cases each instead of a few hundred
+#   make test-guests  real Singer taps and Airbyte sources as connectors, installed from PyPI (500 MB); needs Postgres
 #   make soak    random kills with every fault at once for SOAK_MINUTES (10); prints its seed, SEED plays it again
 #   make image   the container image; `make image-test` tries it as an admin would
 #
@@ -23,7 +24,7 @@ SOAK_MINUTES ?= 10
 TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 
 .NOTPARALLEL:
-.PHONY: help demo test setup fmt lint unit real bench fuzz soak image image-test
+.PHONY: help demo test test-guests setup fmt lint unit real bench fuzz soak image image-test
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -65,6 +66,11 @@ fuzz:
 soak:
 	@tests/setup.sh build
 	SOAK_MINUTES=$(SOAK_MINUTES) $(CARGO) test --test it soak:: -- --nocapture
+
+# Not part of `make test`: what it installs takes half a gigabyte and minutes.
+test-guests:
+	@tests/setup.sh build
+	CARGO="$(CARGO)" tests/guests/run
 
 image:
 	$(DOCKER) build -t $(IMAGE) .

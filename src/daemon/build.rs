@@ -137,7 +137,11 @@ impl Backing {
     async fn give_keys(&self, config: &Config, ledger: &Sqlite) -> Result<(), Vec<Problem>> {
         let mut keys = vault::keys(config, ledger).await?;
         if keys.is_none() && self.keeps_settings.get().is_some() {
-            keys = Some(vault::keys_or_new(config, ledger).await.map_err(|problem| vec![problem])?);
+            keys = Some(
+                vault::keys_or_new(config, ledger)
+                    .await
+                    .map_err(|problem| vec![problem])?,
+            );
         }
         if let Some(keys) = keys {
             self.token_keys.get_or_init(|| Arc::new(keys));
@@ -395,7 +399,9 @@ fn settings(
     settings.token_keys = Arc::clone(&backing.token_keys);
     settings.home = config.data_dir.join("guests");
     settings.environment = crate::config::environment();
-    settings.environment.retain(|name, _| GUEST_ENVIRONMENT.contains(&name.as_str()));
+    settings
+        .environment
+        .retain(|name, _| GUEST_ENVIRONMENT.contains(&name.as_str()));
     settings.clock = Arc::clone(&backing.clock);
     settings
 }

@@ -111,7 +111,10 @@ pub(super) async fn keys(config: &Config, store: &dyn TokenStore) -> Result<Opti
         };
     };
     let keys = KeyRing::parse(&text).map_err(alone)?;
-    let problems: Vec<Problem> = rows.iter().filter_map(|row| keys.open(&row.system, &row.sealed).err()).collect();
+    let problems: Vec<Problem> = rows
+        .iter()
+        .filter_map(|row| keys.open(&row.system, &row.sealed).err())
+        .collect();
     if problems.is_empty() {
         Ok(Some(keys))
     } else {

@@ -147,7 +147,11 @@ pub(super) fn check(manifest: &Manifest) -> Vec<Problem> {
         problems: Vec::new(),
     };
     match (&manifest.guest, &manifest.base) {
-        (None, None) => check.tell("", "`base` is missing", "the address before every path, or `guest:` for a program"),
+        (None, None) => check.tell(
+            "",
+            "`base` is missing",
+            "the address before every path, or `guest:` for a program",
+        ),
         (Some(_), Some(_)) => check.tell("base", "a program has no `base`", "it belongs to its own `config`"),
         (Some(guest), None) => check.guest(guest),
         (None, Some(_)) => check.none(),
@@ -168,7 +172,12 @@ impl Check<'_> {
     }
 
     fn none(&mut self) {
-        for (name, _) in self.manifest.objects.iter().filter(|(_, object)| object.guest.is_some()) {
+        for (name, _) in self
+            .manifest
+            .objects
+            .iter()
+            .filter(|(_, object)| object.guest.is_some())
+        {
             let hint = "say which program: `guest: {speaks: singer, command: [tap-example]}`";
             self.tell(&format!("objects.{name}.guest"), "there is no program", hint);
         }
@@ -223,7 +232,11 @@ impl Check<'_> {
         ];
         for (word, _) in requests.iter().filter(|(_, is_there)| *is_there) {
             let message = format!("`{word}` is for requests, and here a program speaks");
-            self.tell(&format!("{path}.{word}"), message, "write what it can do under `guest: {can: […]}`");
+            self.tell(
+                &format!("{path}.{word}"),
+                message,
+                "write what it can do under `guest: {can: […]}`",
+            );
         }
         let Some(stream) = &object.guest else {
             let hint = format!("write `guest: {name}`, or the program's name of the stream");
@@ -241,7 +254,11 @@ impl Check<'_> {
         }
         if stream.can.contains(&Can::Create) && !stream.can.contains(&Can::Find) {
             let message = "objects that cannot be found again must not be made: an answer may get lost";
-            self.tell(&format!("{at}.can"), message, "add `find`, and `match` with the fields it looks at");
+            self.tell(
+                &format!("{at}.can"),
+                message,
+                "add `find`, and `match` with the fields it looks at",
+            );
         }
     }
 }
@@ -280,7 +297,9 @@ objects:
         let spec = object.spec();
         assert!(spec.can_create && !spec.can_update && !spec.can_get);
         assert_eq!(object.guest.as_ref().unwrap().stream, "people");
-        let short = SMALL.replace("{stream: people, can: [find, create]}", "people").replace("    match: email\n", "");
+        let short = SMALL
+            .replace("{stream: people, can: [find, create]}", "people")
+            .replace("    match: email\n", "");
         check(&short, &[]);
     }
 
@@ -288,10 +307,13 @@ objects:
     fn every_mistake_has_its_place_and_a_hint() {
         check(
             &SMALL.replace("speaks: nivel", "speaks: singre"),
-            &["MAN001 m.yaml:4:9: unknown word `singre` (hint: did you mean `singer`?)"],
+            &["MAN001 m.yaml:4:17: unknown word `singre` (hint: did you mean `singer`?)"],
         );
         check(
-            &SMALL.replace("speaks: nivel", "speaks: singer").replace("id: id", "id: id\n    read: {full: {every: 1d}, request: GET /x, records: .}"),
+            &SMALL.replace("speaks: nivel", "speaks: singer").replace(
+                "id: id",
+                "id: id\n    read: {full: {every: 1d}, request: GET /x, records: .}",
+            ),
             &[
                 "MAN001 m.yaml:9:5: `read` is for requests, and here a program speaks (hint: write what it can do under `guest: {can: […]}`)",
                 "MAN001 m.yaml:7:29: a program that speaks singer can only be read (hint: leave `can` out)",
@@ -305,7 +327,10 @@ objects:
             ],
         );
         check(
-            &SMALL.replace("config: {token: '{{ config.token }}'}", "config: {token: '{{ config.token }}'}, returns: tokn"),
+            &SMALL.replace(
+                "config: {token: '{{ config.token }}'}",
+                "config: {token: '{{ config.token }}'}, returns: tokn",
+            ),
             &["MAN001 m.yaml:4:91: `tokn` is not in the program's `config` (hint: did you mean `token`?)"],
         );
     }

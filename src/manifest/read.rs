@@ -212,7 +212,10 @@ objects:
 
     #[test]
     fn what_is_missing_and_what_is_not_yaml() {
-        check("connector: x\nformat: 1\n", &["MAN001 m.yaml:1:1: `objects` is missing"]);
+        check(
+            "connector: x\nformat: 1\n",
+            &["MAN001 m.yaml:1:1: `objects` is missing"],
+        );
         check(
             &SMALL.replace("format: 1", "format: 2"),
             &["MAN001 m.yaml:3:9: format 2 is not known (hint: this version reads format 1)"],

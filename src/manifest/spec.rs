@@ -39,7 +39,10 @@ impl Object {
             can_delete: write.is_some_and(|write| !write.delete.is_empty()) || self.guest_can(Can::Delete),
             delete_is_final: write.is_some_and(|write| write.delete.iter().any(|op| op.is_final)),
             can_erase: write.is_some_and(|write| !write.erase.is_empty()),
-            batch_max: ops.map(|op| op.max).max().unwrap_or(if self.guest.is_some() { GUEST_BATCH } else { 1 }),
+            batch_max: ops
+                .map(|op| op.max)
+                .max()
+                .unwrap_or(if self.guest.is_some() { GUEST_BATCH } else { 1 }),
             reads_before: self.before() == Before::Read,
             reads_back: write.is_some_and(|write| write.read_back),
         }

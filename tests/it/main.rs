@@ -15,6 +15,7 @@ mod deletes;
 mod erase;
 mod first_reading;
 mod fold;
+mod guests;
 mod handoffs;
 mod ledger;
 mod lessons;

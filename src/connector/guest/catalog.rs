@@ -95,7 +95,9 @@ fn select(stream: &mut Json, wanted: &GuestStream, is_wanted: bool) {
         stream.insert("replication_key".to_owned(), cursor.as_str().into());
     }
     let metadata = stream.entry("metadata").or_insert_with(|| json!([]));
-    let Some(metadata) = metadata.as_array_mut() else { return };
+    let Some(metadata) = metadata.as_array_mut() else {
+        return;
+    };
     if !metadata.iter().any(is_about_all) {
         metadata.push(json!({"breadcrumb": [], "metadata": {}}));
     }
@@ -105,13 +107,22 @@ fn select(stream: &mut Json, wanted: &GuestStream, is_wanted: bool) {
             continue;
         };
         if !is_root {
-            let is_there = about.get("inclusion").is_none_or(|inclusion| inclusion != "unsupported");
+            let is_there = about
+                .get("inclusion")
+                .is_none_or(|inclusion| inclusion != "unsupported");
             about.insert("selected".to_owned(), is_there.into());
             continue;
         }
         about.insert("selected".to_owned(), is_wanted.into());
-        let ways = ["replication-method", "forced-replication-method", "valid-replication-keys"];
-        let knows = told || ways.iter().any(|way| about.get(*way).is_some_and(|value| !value.is_null()));
+        let ways = [
+            "replication-method",
+            "forced-replication-method",
+            "valid-replication-keys",
+        ];
+        let knows = told
+            || ways
+                .iter()
+                .any(|way| about.get(*way).is_some_and(|value| !value.is_null()));
         match &wanted.cursor {
             Some(cursor) if is_wanted => {
                 about.insert("replication-method".to_owned(), "INCREMENTAL".into());
@@ -125,17 +136,25 @@ fn select(stream: &mut Json, wanted: &GuestStream, is_wanted: bool) {
 }
 
 fn is_about_all(entry: &Json) -> bool {
-    entry.get("breadcrumb").and_then(Json::as_array).is_some_and(Vec::is_empty)
+    entry
+        .get("breadcrumb")
+        .and_then(Json::as_array)
+        .is_some_and(Vec::is_empty)
 }
 
 /// The fields of a stream as the program's schema describes them.
 pub(super) fn describe(stream: &Json, mapped: &[(FieldName, CompactString)]) -> Description {
     let schema = stream.get("schema").or_else(|| stream.get("json_schema"));
-    let properties = schema.and_then(|schema| schema.get("properties")).and_then(Json::as_object);
+    let properties = schema
+        .and_then(|schema| schema.get("properties"))
+        .and_then(Json::as_object);
     let described = |(name, property): (&String, &Json)| Described {
         name: name.into(),
         kind: property.get("type").map(type_word).unwrap_or_default(),
-        mapped_to: mapped.iter().find(|(_, remote)| remote == name).map(|(field, _)| field.clone()),
+        mapped_to: mapped
+            .iter()
+            .find(|(_, remote)| remote == name)
+            .map(|(field, _)| field.clone()),
         ..Described::default()
     };
     let fields: Vec<Described> = properties.into_iter().flatten().map(described).collect();
@@ -147,7 +166,11 @@ pub(super) fn describe(stream: &Json, mapped: &[(FieldName, CompactString)]) -> 
 
 fn type_word(kind: &Json) -> CompactString {
     let words = match kind {
-        Json::Array(words) => words.iter().filter_map(Json::as_str).filter(|word| *word != "null").collect(),
+        Json::Array(words) => words
+            .iter()
+            .filter_map(Json::as_str)
+            .filter(|word| *word != "null")
+            .collect(),
         other => other.as_str().into_iter().collect::<Vec<_>>(),
     };
     words.join(" or ").into()
@@ -172,8 +195,13 @@ mod tests {
             {"tap_stream_id": "db-public-orders", "stream": "orders"},
         ]});
         let told = order(Speaks::Singer, &found, &wanted("{stream: db-public-people}")).unwrap();
-        assert_eq!(told.others, BTreeSet::from(["db-public-orders".into(), "orders".into()]));
-        let metadata = |told: &Order, stream: usize, at: usize| told.catalog["streams"][stream]["metadata"][at]["metadata"].clone();
+        assert_eq!(
+            told.others,
+            BTreeSet::from(["db-public-orders".into(), "orders".into()])
+        );
+        let metadata = |told: &Order, stream: usize, at: usize| {
+            told.catalog["streams"][stream]["metadata"][at]["metadata"].clone()
+        };
         assert_eq!(
             metadata(&told, 0, 0),
             json!({"table-key-properties": ["id"], "selected": true, "replication-method": "FULL_TABLE"})
@@ -195,10 +223,19 @@ mod tests {
         ]});
         let one = |yaml: &str| order(Speaks::Airbyte, &found, &wanted(yaml)).unwrap().catalog["streams"][0].clone();
         let users = one("{stream: users}");
-        assert_eq!((&users["sync_mode"], &users["cursor_field"]), (&json!("incremental"), &json!(["at"])));
-        assert_eq!(one("{stream: users, cursor: meta.at}")["cursor_field"], json!(["meta", "at"]));
+        assert_eq!(
+            (&users["sync_mode"], &users["cursor_field"]),
+            (&json!("incremental"), &json!(["at"]))
+        );
+        assert_eq!(
+            one("{stream: users, cursor: meta.at}")["cursor_field"],
+            json!(["meta", "at"])
+        );
         assert_eq!(one("{stream: lists}")["sync_mode"], "full_refresh");
         let problem = order(Speaks::Airbyte, &found, &wanted("{stream: user}")).unwrap_err();
-        assert_eq!(problem.to_string(), "GST005: the program has no stream `user` (hint: did you mean `users`?)");
+        assert_eq!(
+            problem.to_string(),
+            "GST005: the program has no stream `user` (hint: did you mean `users`?)"
+        );
     }
 }

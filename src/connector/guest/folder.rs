@@ -41,7 +41,11 @@ impl Private {
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
         let path = self.path().join(name);
         let write = || {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)?;
             file.write_all(bytes)
         };
         fault::effect_blocking("file", write).map_err(io::Error::other)??;
@@ -95,12 +99,18 @@ mod tests {
         let file = folder.write("config.json", b"{}").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(folder.path()), mode(&file)), (0o700, 0o600));
-        assert!(folder.write("config.json", b"{}").is_err(), "never over something that is there");
+        assert!(
+            folder.write("config.json", b"{}").is_err(),
+            "never over something that is there"
+        );
         drop(folder);
         assert!(!file.exists());
         let other = Private::make(home.path()).unwrap();
         let mine = other.path().file_name().unwrap().to_owned();
-        let left: Vec<_> = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> = fs::read_dir(home.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         assert!(left.contains(&mine) && !left.contains(&"4194303-0".into()), "{left:?}");
     }
 }

@@ -125,7 +125,10 @@ impl Kept {
     }
 
     fn cannot(&self, why: &str) -> Failure {
-        let problem = Problem::new(Code::GuestSettings, format!("the program's settings change with its runs: {why}"));
+        let problem = Problem::new(
+            Code::GuestSettings,
+            format!("the program's settings change with its runs: {why}"),
+        );
         Failure::new(Class::Forbidden, problem.about(&self.system))
     }
 }

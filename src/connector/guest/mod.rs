@@ -101,10 +101,16 @@ impl GuestConnection {
         let about = |problem: Problem| vec![problem.about(&settings.system)];
         let base = rendered(&guest, &config).map_err(about)?;
         let veil = Arc::new(Veil::new(&settings.config));
-        let folder = Path::new(&manifest.places.file).parent().unwrap_or_else(|| Path::new(""));
+        let folder = Path::new(&manifest.places.file)
+            .parent()
+            .unwrap_or_else(|| Path::new(""));
         let folder = std::path::absolute(folder).map_err(|error| about(no_folder(&error)))?;
         let (program, args) = command(&guest, &folder);
-        let specs = manifest.objects.iter().map(|(name, object)| (name.clone(), object.spec())).collect();
+        let specs = manifest
+            .objects
+            .iter()
+            .map(|(name, object)| (name.clone(), object.spec()))
+            .collect();
         let streams = manifest.objects.into_iter().filter_map(|(name, object)| {
             let stream = Stream {
                 name: name.clone(),
@@ -190,7 +196,10 @@ fn rendered(guest: &Guest, config: &Json) -> Result<Json, Problem> {
 }
 
 fn no_folder(error: &std::io::Error) -> Problem {
-    Problem::new(Code::GuestUnstartable, format!("the folder of its manifest is not known: {error}"))
+    Problem::new(
+        Code::GuestUnstartable,
+        format!("the folder of its manifest is not known: {error}"),
+    )
 }
 
 fn resolve(word: &str, folder: &Path) -> OsString {
@@ -251,6 +260,3 @@ impl Connection for GuestConnection {
         described.map_err(|failure| self.told(stream, failure))
     }
 }
-
-#[cfg(test)]
-mod tests;

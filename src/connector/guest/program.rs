@@ -222,6 +222,11 @@ impl Program {
                 return Ok(None);
             }
             let (patience, why) = self.patience();
+            // One that always has something to say would never be waited for.
+            if patience.is_zero() {
+                self.group.kill();
+                return Err(slow(&self.launch.system, &why));
+            }
             let timer = Arc::clone(&self.launch.timer);
             let piece = tokio::select! {
                 biased;
@@ -356,7 +361,11 @@ fn pump(mut from: impl Read, to: &mpsc::Sender<Piece>, line_max: usize) {
             Err(_) => break,
         };
         let mut lines = Vec::new();
-        for part in bytes.get(..length).unwrap_or_default().split_inclusive(|&byte| byte == b'\n') {
+        for part in bytes
+            .get(..length)
+            .unwrap_or_default()
+            .split_inclusive(|&byte| byte == b'\n')
+        {
             if rest.len() + part.len() > line_max {
                 drop(to.blocking_send(Piece::TooLong));
                 return;
@@ -415,7 +424,10 @@ fn listen(mut from: impl Read, log: &Mutex<VecDeque<String>>, veil: &Veil, syste
 /// Waits for the end of the program without reaping it, so that its id stays ours until its whole group was killed.
 fn wait(mut child: Child, pid: Pid, group: &Group, done: oneshot::Sender<io::Result<ExitStatus>>) {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-    while matches!(rustix::process::waitid(WaitId::Pid(pid), options), Err(rustix::io::Errno::INTR)) {}
+    while matches!(
+        rustix::process::waitid(WaitId::Pid(pid), options),
+        Err(rustix::io::Errno::INTR)
+    ) {}
     group.close();
     drop(done.send(child.wait()));
 }

@@ -194,7 +194,9 @@ impl GuestConnection {
         }
         match self.guest.speaks {
             Speaks::Singer => {
-                let program = self.start(vec![config], &["--config", CONFIG_FILE, "--discover"]).await?;
+                let program = self
+                    .start(vec![config], &["--config", CONFIG_FILE, "--discover"])
+                    .await?;
                 let text = program.whole().await?;
                 serde_json::from_slice(&text).map_err(|_error| foul(&self.system, "a catalog that is no JSON"))
             }
@@ -242,11 +244,16 @@ impl GuestConnection {
             Speaks::Airbyte => {
                 let config = (CONFIG_FILE, self.kept.settings().await?);
                 let program = self.start(vec![config], &["check", "--config", CONFIG_FILE]).await?;
-                let said = self.last_word(program, |said| matches!(said, Said::Connection(_))).await?;
+                let said = self
+                    .last_word(program, |said| matches!(said, Said::Connection(_)))
+                    .await?;
                 match said {
                     Some(Said::Connection(Ok(()))) => {}
                     Some(Said::Connection(Err(why))) => {
-                        return Err(failed(&self.system, &format!("does not get along with its tool: {why}")));
+                        return Err(failed(
+                            &self.system,
+                            &format!("does not get along with its tool: {why}"),
+                        ));
                     }
                     _ => return Err(foul(&self.system, "nothing of its connection")),
                 }

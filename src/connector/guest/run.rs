@@ -150,7 +150,9 @@ impl Run {
 
     /// The private folder of its program.
     pub(super) fn folder(&self) -> Option<&Private> {
-        self.folder.as_ref().or_else(|| self.program.as_ref().map(Program::folder))
+        self.folder
+            .as_ref()
+            .or_else(|| self.program.as_ref().map(Program::folder))
     }
 
     /// What a run that ended well means for the next; true when it showed everything there is.
@@ -218,13 +220,7 @@ impl Run {
         Ok(Turn::Full)
     }
 
-    fn take(
-        &mut self,
-        place: &Place,
-        mapper: &Mapper,
-        said: Said,
-        into: &mut Vec<Incoming>,
-    ) -> Result<(), Failure> {
+    fn take(&mut self, place: &Place, mapper: &Mapper, said: Said, into: &mut Vec<Incoming>) -> Result<(), Failure> {
         match said {
             Said::Record {
                 data,

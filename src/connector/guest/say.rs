@@ -214,34 +214,69 @@ mod tests {
     #[test]
     fn singer_is_understood() {
         let check = |line: &str, expected| check(Speaks::Singer, line, expected);
-        check("{\"type\":\"RECORD\",\"stream\":\"users\",\"record\":{\"id\":1},\"version\":9}", Ok(record(Some(9))));
-        check("{\"type\":\"RECORD\",\"stream\":\"others\",\"record\":{\"id\":1}}", Ok(Said::Other));
-        check("{\"type\":\"RECORD\",\"stream\":\"public-users\",\"record\":{\"id\":1}}", Ok(record(None)));
-        check("{\"type\":\"SCHEMA\",\"stream\":\"users\",\"schema\":{},\"key_properties\":[]}", Ok(Said::Other));
-        check("{\"type\":\"STATE\",\"value\":{\"a\":1}}", Ok(Said::State(json!({"a": 1}))));
-        check("{\"type\":\"ACTIVATE_VERSION\",\"stream\":\"users\",\"version\":9}", Ok(Said::Activate(9)));
+        check(
+            "{\"type\":\"RECORD\",\"stream\":\"users\",\"record\":{\"id\":1},\"version\":9}",
+            Ok(record(Some(9))),
+        );
+        check(
+            "{\"type\":\"RECORD\",\"stream\":\"others\",\"record\":{\"id\":1}}",
+            Ok(Said::Other),
+        );
+        check(
+            "{\"type\":\"RECORD\",\"stream\":\"public-users\",\"record\":{\"id\":1}}",
+            Ok(record(None)),
+        );
+        check(
+            "{\"type\":\"SCHEMA\",\"stream\":\"users\",\"schema\":{},\"key_properties\":[]}",
+            Ok(Said::Other),
+        );
+        check(
+            "{\"type\":\"STATE\",\"value\":{\"a\":1}}",
+            Ok(Said::State(json!({"a": 1}))),
+        );
+        check(
+            "{\"type\":\"ACTIVATE_VERSION\",\"stream\":\"users\",\"version\":9}",
+            Ok(Said::Activate(9)),
+        );
         check("{\"type\":\"BATCH\",\"stream\":\"users\"}", Ok(Said::Other));
         check("  \n", Ok(Said::Other));
         check("loading…", Err("a line that is no message"));
         check("[1]", Err("a line that is no message"));
         check("{}", Err("a message without a type"));
-        check("{\"type\":\"RECORD\",\"stream\":\"users\",\"record\":7}", Err("a record that is no object"));
+        check(
+            "{\"type\":\"RECORD\",\"stream\":\"users\",\"record\":7}",
+            Err("a record that is no object"),
+        );
     }
 
     #[test]
     fn airbyte_is_understood() {
         let check = |line: &str, expected| check(Speaks::Airbyte, line, expected);
-        check("{\"type\":\"RECORD\",\"record\":{\"stream\":\"users\",\"data\":{\"id\":1},\"emitted_at\":5}}", Ok(record(None)));
-        let stream = json!({"type": "STREAM", "stream": {"stream_descriptor": {"name": "users"}, "stream_state": {"at": 1}}});
+        check(
+            "{\"type\":\"RECORD\",\"record\":{\"stream\":\"users\",\"data\":{\"id\":1},\"emitted_at\":5}}",
+            Ok(record(None)),
+        );
+        let stream =
+            json!({"type": "STREAM", "stream": {"stream_descriptor": {"name": "users"}, "stream_state": {"at": 1}}});
         let mut counted = stream.clone();
         counted["sourceStats"] = json!({"recordCount": 1.0});
-        check(&json!({"type": "STATE", "state": counted}).to_string(), Ok(Said::State(json!([stream]))));
-        let other = json!({"type": "STATE", "state": {"type": "STREAM", "stream": {"stream_descriptor": {"name": "x"}}}});
+        check(
+            &json!({"type": "STATE", "state": counted}).to_string(),
+            Ok(Said::State(json!([stream]))),
+        );
+        let other =
+            json!({"type": "STATE", "state": {"type": "STREAM", "stream": {"stream_descriptor": {"name": "x"}}}});
         check(&other.to_string(), Ok(Said::Other));
-        check("{\"type\":\"STATE\",\"state\":{\"data\":{\"at\":1}}}", Ok(Said::State(json!({"at": 1}))));
+        check(
+            "{\"type\":\"STATE\",\"state\":{\"data\":{\"at\":1}}}",
+            Ok(Said::State(json!({"at": 1}))),
+        );
         let error = json!({"type": "TRACE", "trace": {"type": "ERROR", "error": {"message": "page 2 failed"}}});
         check(&error.to_string(), Ok(Said::Failed("page 2 failed".into())));
-        check("{\"type\":\"TRACE\",\"trace\":{\"type\":\"STREAM_STATUS\"}}", Ok(Said::Other));
+        check(
+            "{\"type\":\"TRACE\",\"trace\":{\"type\":\"STREAM_STATUS\"}}",
+            Ok(Said::Other),
+        );
         check("Warning: slow", Ok(Said::Log("Warning: slow".into())));
         let control = json!({"type": "CONTROL", "control": {"type": "CONNECTOR_CONFIG", "connectorConfig": {"config": {"t": "n"}}}});
         check(&control.to_string(), Ok(Said::Config(json!({"t": "n"}))));
@@ -252,7 +287,10 @@ mod tests {
         let check = |line: &str, expected| check(Speaks::Nivel, line, expected);
         check("{\"type\":\"record\",\"data\":{\"id\":1}}", Ok(record(None)));
         check("{\"type\":\"done\",\"whole\":true}", Ok(Said::Done { is_whole: true }));
-        check("{\"type\":\"setting\",\"name\":\"t\",\"value\":\"n\"}", Ok(Said::Config(json!({"t": "n"}))));
+        check(
+            "{\"type\":\"setting\",\"name\":\"t\",\"value\":\"n\"}",
+            Ok(Said::Config(json!({"t": "n"}))),
+        );
         check("{\"type\":\"recrod\"}", Err("a message of the unknown type `recrod`"));
         check("hello", Err("a line that is no message"));
     }

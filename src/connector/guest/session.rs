@@ -118,7 +118,6 @@ impl Session {
             }
         }
     }
-
 }
 
 /// Confirms that settings are durable: from then on the program may use them.
@@ -224,7 +223,11 @@ mod tests {
         assert!(silent.ambiguous, "{silent:?}");
         let changed = outcome_of("s", &json!({}), Some(&"7".into())).unwrap();
         assert!(!changed.created && changed.remote == "7");
-        let refused = outcome_of("s", &json!({"error": {"class": "exists", "message": "taken", "id": "9"}}), None);
+        let refused = outcome_of(
+            "s",
+            &json!({"error": {"class": "exists", "message": "taken", "id": "9"}}),
+            None,
+        );
         let refused = refused.unwrap_err();
         assert_eq!((refused.class, refused.remote.as_deref()), (Class::Exists, Some("9")));
         let odd = outcome_of("s", &json!({"error": {"class": "odd"}}), None).unwrap_err();

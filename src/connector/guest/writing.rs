@@ -141,7 +141,9 @@ impl GuestConnection {
         });
         let mut found = self.objects(stream, question).await?;
         found.retain(|record| !record.deleted && has_value(record, by, value));
-        Ok(found.into_iter().min_by_key(|record| (record.remote.len(), record.remote.clone())))
+        Ok(found
+            .into_iter()
+            .min_by_key(|record| (record.remote.len(), record.remote.clone())))
     }
 
     /// Carries out operations; one outcome for each, in the same order.
@@ -155,11 +157,19 @@ impl GuestConnection {
                 Err(failure) => put(&mut outcomes, index, Err(failure)),
             }
         }
-        let match_by = self.specs.get(&stream.name).map(|spec| spec.match_by.clone()).unwrap_or_default();
+        let match_by = self
+            .specs
+            .get(&stream.name)
+            .map(|spec| spec.match_by.clone())
+            .unwrap_or_default();
         for round in rounds(rows, |row| marks(row, &match_by)) {
             let mut absent = Vec::new();
             for row in round {
-                let looked = if row.id().is_none() { self.stands_there(stream, &match_by, &row).await } else { Ok(None) };
+                let looked = if row.id().is_none() {
+                    self.stands_there(stream, &match_by, &row).await
+                } else {
+                    Ok(None)
+                };
                 match looked {
                     Ok(Some(outcome)) => put(&mut outcomes, row.index, outcome),
                     Ok(None) => absent.push(row),
@@ -188,7 +198,8 @@ impl GuestConnection {
                 continue;
             };
             let mut operation = row.operation.clone();
-            let is_other = |name: &FieldName, value: &Option<Value>| found.fields.0.get(name).is_none_or(|there| there != value);
+            let is_other =
+                |name: &FieldName, value: &Option<Value>| found.fields.0.get(name).is_none_or(|there| there != value);
             operation.fields.retain(|name, value| is_other(name, value));
             operation.action = WriteAction::Update(found.remote.clone());
             operation.known = found.fields;
@@ -265,8 +276,14 @@ fn row(stream: &Stream, index: usize, operation: Operation) -> Result<Row, Failu
 
 /// What tells rows about one object: its id, or what it could be found by.
 fn marks(row: &Row, match_by: &[FieldName]) -> BTreeSet<String> {
-    let found_by = match_by.iter().filter_map(|by| Some(format!("{by}={}", row.value(by)?)));
-    row.id().map(|id| format!("id={id}")).into_iter().chain(found_by).collect()
+    let found_by = match_by
+        .iter()
+        .filter_map(|by| Some(format!("{by}={}", row.value(by)?)));
+    row.id()
+        .map(|id| format!("id={id}"))
+        .into_iter()
+        .chain(found_by)
+        .collect()
 }
 
 fn has_value(record: &Incoming, by: &FieldName, value: &Value) -> bool {
@@ -303,7 +320,12 @@ impl Stream {
 
     /// Where the program keeps a field.
     fn remote_name(&self, field: &str) -> String {
-        let found = self.object.fields.by_name.iter().find(|(name, _)| name.as_str() == field);
+        let found = self
+            .object
+            .fields
+            .by_name
+            .iter()
+            .find(|(name, _)| name.as_str() == field);
         found.map_or_else(|| field.to_owned(), |(_, field)| field.to.to_string())
     }
 }
