@@ -66,7 +66,9 @@ pub async fn test_connectors(dir: Option<&Path>, only: Option<&str>) -> (u64, Ve
         if manifest.guest.is_some() {
             // A program has no exchanges that could be played.
             let problem = Problem::new(Code::ConnectorTest, "it is a program: there are no exchanges to play");
-            let problem = problem.about(name).hint("`nivel check` starts it and asks whether it gets along with its tool");
+            let problem = problem
+                .about(name)
+                .hint("`nivel check` starts it and asks whether it gets along with its tool");
             problems.extend(only.map(|_| problem));
             continue;
         }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -156,17 +156,9 @@ impl Program {
             let (log, veil, system) = (Arc::clone(&log), Arc::clone(&launch.veil), launch.system.clone());
             thread("guest-log", move || listen(errors, &log, &veil, &system))?;
         }
-        let input = child.stdin.take().map(|mut pipe| {
-            let (input, mut from) = mpsc::unbounded_channel::<Vec<u8>>();
-            let write = move || {
-                while let Some(line) = from.blocking_recv() {
-                    // A program that does not read any more says why by its end.
-                    if pipe.write_all(&line).and_then(|()| pipe.flush()).is_err() {
-                        return;
-                    }
-                }
-            };
-            thread("guest-in", write).map(|()| input)
+        let input = child.stdin.take().map(|pipe| {
+            let (input, from) = mpsc::unbounded_channel();
+            thread("guest-in", move || speak(pipe, from)).map(|()| input)
         });
         let (done, ended) = oneshot::channel();
         let watched = Arc::clone(&group);
@@ -202,6 +194,12 @@ impl Program {
             let sent = input.send(format!("{message}\n").into_bytes());
             drop(sent);
         }
+    }
+
+    /// True while less than half of its time has gone by.
+    pub(super) fn is_fresh(&self) -> bool {
+        let gone = self.launch.timer.elapsed().saturating_sub(self.begun);
+        gone < self.launch.bounds.wall / 2
     }
 
     /// Tells it that nothing more will be said.
@@ -385,6 +383,16 @@ fn pump(mut from: impl Read, to: &mpsc::Sender<Piece>, line_max: usize) {
     let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&rest).is_ok();
     let piece = if is_json { Piece::Lines(vec![rest]) } else { Piece::Torn };
     drop(to.blocking_send(piece));
+}
+
+/// Writes what is said to a program.
+fn speak(mut pipe: impl io::Write, mut from: mpsc::UnboundedReceiver<Vec<u8>>) {
+    while let Some(line) = from.blocking_recv() {
+        // A program that does not read any more says why by its end.
+        if pipe.write_all(&line).and_then(|()| pipe.flush()).is_err() {
+            return;
+        }
+    }
 }
 
 /// Keeps the last of what a program logs, without secrets.

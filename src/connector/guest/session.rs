@@ -82,6 +82,11 @@ impl Session {
         (self.program, number)
     }
 
+    /// True while it has time enough for another question.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.program.is_fresh()
+    }
+
     /// Asks a question and waits for its answer. A program that did not answer is of no use any more.
     pub(super) async fn ask(&mut self, mut question: Json) -> Answer {
         let number = self.next;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use compact_str::CompactString;
 use serde_json::{Map, Value as Json, json};
 
-use super::session::{Answer, outcome_of, rounds, unanswered};
+use super::session::{Answer, Session, outcome_of, rounds, unanswered};
 use super::{GuestConnection, Stream};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::Can;
@@ -83,7 +83,7 @@ impl GuestConnection {
     /// Asks the program that answers questions; one that does not answer is replaced at the next question.
     pub(super) async fn question(&self, question: Json) -> Answer {
         let mut kept = self.session.lock().await;
-        let mut session = match kept.take() {
+        let mut session = match kept.take().filter(Session::is_fresh) {
             Some(session) => session,
             None => match self.open().await {
                 Ok(session) => session,
@@ -96,8 +96,8 @@ impl GuestConnection {
             },
         };
         let answer = session.ask(question).await;
-        // An answer, good or bad, keeps it; silence does not.
-        if !answer.body.is_null() {
+        // An answer, good or bad, keeps it; silence does not. One whose settings change begins with those of the moment.
+        if !answer.body.is_null() && self.kept.returns.is_empty() {
             *kept = Some(session);
         }
         answer

@@ -48,7 +48,7 @@ fn out_of_order() -> serde_json::Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tap_that_lies_about_its_state_loses_nothing() {
+async fn p14_a_tap_that_lies_about_its_state_loses_nothing() {
     let stage = tap();
     stage.write("pages.json", &out_of_order());
     stage.write("fails", &json!(1));
@@ -118,7 +118,10 @@ async fn a_program_sees_its_settings_in_a_private_file_and_nothing_else_of_us() 
     // Cargo gives its tests many variables of its own, none of which is on the short list.
     assert!(std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("CARGO")));
     let names = seen["env"].as_array().unwrap();
-    let foreign = |name: &&serde_json::Value| name.as_str().is_some_and(|name| name.starts_with("CARGO") || name.starts_with("NIVEL"));
+    let foreign = |name: &&serde_json::Value| {
+        name.as_str()
+            .is_some_and(|name| name.starts_with("CARGO") || name.starts_with("NIVEL"))
+    };
     assert_eq!(names.iter().find(foreign), None);
     let folder = seen["folder"].as_str().unwrap();
     assert!(folder.contains("/data/guests/tap/"), "{folder}");
@@ -242,4 +245,31 @@ async fn a_stream_that_the_program_does_not_have_is_told_with_the_nearest() {
         problem,
         "GST005 tap/contact: the program has no stream `peple` (hint: did you mean `people`?)"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_sees_that_a_connector_is_a_program() {
+    let stage = tap();
+    stage.write("pages.json", &json!([]));
+    drop(stage.engine(TAP_SYSTEM).await);
+    let nivel = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_nivel"));
+        command.arg("--config").arg(stage.path("nivel.yaml")).args(arguments);
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (is_good, shown) = nivel(&["connector", "show", "lying"]);
+    assert!(
+        is_good && shown.contains("program: python3 ./lying_tap.py (speaks singer)"),
+        "{shown}"
+    );
+    assert!(shown.contains("reads") && !shown.contains("writes"), "{shown}");
+    let (is_good, told) = nivel(&["connector", "test", "lying"]);
+    assert!(
+        !is_good && told.contains("it is a program: there are no exchanges to play"),
+        "{told}"
+    );
+    let (is_good, told) = nivel(&["connector", "test"]);
+    assert!(is_good, "it is no failure of the others: {told}");
 }

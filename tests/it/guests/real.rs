@@ -17,13 +17,29 @@ const ALL: [&str; 4] = ["hub", "desk", "crm", "shop"];
 
 fn psql(program: &std::ffi::OsStr, port: &str, statement: &str) {
     let mut command = Command::new(program);
-    command.args(["-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", port, "-U", "nivel", "shop", "-c", statement]);
+    command.args([
+        "-q",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        port,
+        "-U",
+        "nivel",
+        "shop",
+        "-c",
+        statement,
+    ]);
     assert!(command.status().unwrap().success(), "{statement}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_taps_and_two_declarative_sources_are_read_and_go_on_from_their_state() {
-    let (Some(port), Some(program)) = (std::env::var_os("NIVEL_GUESTS_PORT"), std::env::var_os("NIVEL_GUESTS_PSQL")) else {
+    let (Some(port), Some(program)) = (
+        std::env::var_os("NIVEL_GUESTS_PORT"),
+        std::env::var_os("NIVEL_GUESTS_PSQL"),
+    ) else {
         return;
     };
     let port = port.to_str().unwrap();
@@ -37,7 +53,9 @@ async fn two_taps_and_two_declarative_sources_are_read_and_go_on_from_their_stat
     sandbox.seed(&people::generate(3, 80));
     let stage = Stage::new();
     for name in ALL {
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests/real").join(name);
+        let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/guests/real")
+            .join(name);
         let to = stage.path("connectors").join(name);
         std::fs::create_dir_all(&to).unwrap();
         for file in std::fs::read_dir(from).unwrap() {
@@ -55,14 +73,23 @@ async fn two_taps_and_two_declarative_sources_are_read_and_go_on_from_their_stat
     for system in ALL {
         assert_eq!(problems(&first, system), [""; 0], "{:?}", first.systems[system]);
     }
-    let there = [sandbox.hubspot.people().len(), sandbox.zendesk.people().len(), sandbox.pipedrive.people().len(), 50];
+    let there = [
+        sandbox.hubspot.people().len(),
+        sandbox.zendesk.people().len(),
+        sandbox.pipedrive.people().len(),
+        50,
+    ];
     for (system, there) in ALL.into_iter().zip(there) {
         assert_eq!(count(&engine, system).await, there as u64, "{system}");
     }
     assert!(first.customers > 100, "{}", first.customers);
 
     stage.later(3600);
-    psql(&program, port, "UPDATE customers SET name = 'Somebody else', updated_at = now() WHERE id = 7");
+    psql(
+        &program,
+        port,
+        "UPDATE customers SET name = 'Somebody else', updated_at = now() WHERE id = 7",
+    );
     let second = engine.sync(None).await.unwrap();
     for system in ALL {
         let (before, now) = (&first.systems[system], &second.systems[system]);
