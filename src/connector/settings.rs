@@ -68,7 +68,7 @@ pub struct ConnectionSettings {
     pub bounds: Bounds,
     /// Where programs get private folders.
     pub home: PathBuf,
-    /// The variables that programs get.
+    /// The variables of this process; programs get the few that they need.
     pub environment: BTreeMap<String, String>,
     /// The calendar.
     pub clock: Arc<dyn Clock>,

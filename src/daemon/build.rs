@@ -76,24 +76,6 @@ fn specs_of(connections: &Connections) -> crate::config::Specs {
         .collect()
 }
 
-/// The variables that programs of connectors get: where things are, how text is written, how the network is reached.
-const GUEST_ENVIRONMENT: &[&str] = &[
-    "PATH",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "TZ",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "REQUESTS_CA_BUNDLE",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-];
-
 /// What stands behind the connections. They are made first, so that a wrong config leaves no ledger behind.
 pub(super) struct Backing {
     clock: Arc<dyn Clock>,
@@ -399,9 +381,6 @@ fn settings(
     settings.token_keys = Arc::clone(&backing.token_keys);
     settings.home = config.data_dir.join("guests");
     settings.environment = crate::config::environment();
-    settings
-        .environment
-        .retain(|name, _| GUEST_ENVIRONMENT.contains(&name.as_str()));
     settings.clock = Arc::clone(&backing.clock);
     settings
 }

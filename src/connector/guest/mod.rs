@@ -48,6 +48,24 @@ use program::{Bounds, Launch};
 use run::Run;
 use session::Session;
 
+/// The variables that programs get: where things are, how text is written, how the network is reached.
+const ENVIRONMENT: &[&str] = &[
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
 /// The longest line, in bytes.
 const LINE_MAX_BYTES: usize = 32 << 20;
 
@@ -125,7 +143,7 @@ impl GuestConnection {
                 system: settings.system.clone(),
                 program,
                 args,
-                env: settings.environment.clone(),
+                env: environment(settings),
                 bounds: Bounds {
                     idle: guest.idle.0,
                     wall: guest.wall.0,
@@ -193,6 +211,12 @@ fn rendered(guest: &Guest, config: &Json) -> Result<Json, Problem> {
         settings.retain(|_, value| !value.is_null());
     }
     Ok(rendered)
+}
+
+fn environment(settings: &ConnectionSettings) -> BTreeMap<String, String> {
+    let all = settings.environment.iter();
+    let wanted = all.filter(|(name, _)| ENVIRONMENT.contains(&name.as_str()));
+    wanted.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn no_folder(error: &std::io::Error) -> Problem {

@@ -43,11 +43,12 @@ async fn two_taps_and_two_declarative_sources_are_read_and_go_on_from_their_stat
         return;
     };
     let port = port.to_str().unwrap();
+    // The tap's first bookmark is that of the last row it was given, whatever its time.
     psql(
         &program,
         port,
         "CREATE TABLE customers (id int PRIMARY KEY, mail text, name text, updated_at timestamptz NOT NULL);
-         INSERT INTO customers SELECT n, 'c' || n || '@shop.example', 'Customer ' || n, now() - n * interval '1 minute' FROM generate_series(1, 50) n",
+         INSERT INTO customers SELECT n, 'c' || n || '@shop.example', 'Customer ' || n, now() - (51 - n) * interval '1 minute' FROM generate_series(1, 50) n",
     );
     let sandbox = Sandbox::start(Options::default()).await.unwrap();
     sandbox.seed(&people::generate(3, 80));
