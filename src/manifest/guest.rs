@@ -248,7 +248,7 @@ impl Check<'_> {
             let message = format!("a program that speaks {} can only be read", guest.speaks.word());
             self.tell(&format!("{at}.can"), message, "leave `can` out");
         }
-        if !object.match_by.is_empty() != stream.can.contains(&Can::Find) {
+        if object.match_by.is_empty() == stream.can.contains(&Can::Find) {
             let message = "`match` and `can: [find]` belong together";
             self.tell(&at, message, "`match` names the fields by which objects are looked up");
         }

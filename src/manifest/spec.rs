@@ -42,7 +42,7 @@ impl Object {
             batch_max: ops
                 .map(|op| op.max)
                 .max()
-                .unwrap_or(if self.guest.is_some() { GUEST_BATCH } else { 1 }),
+                .unwrap_or_else(|| if self.guest.is_some() { GUEST_BATCH } else { 1 }),
             reads_before: self.before() == Before::Read,
             reads_back: write.is_some_and(|write| write.read_back),
         }

@@ -170,7 +170,10 @@ pub(super) fn outcome_of(system: &str, row: &Json, asked: Option<&CompactString>
         remote,
         updated_at: text("updated_at").and_then(|at| UnixMillis::from_rfc3339(&at)),
         version: text("version"),
-        created: row.get("created").and_then(Json::as_bool).unwrap_or(asked.is_none()),
+        created: row
+            .get("created")
+            .and_then(Json::as_bool)
+            .unwrap_or_else(|| asked.is_none()),
         unkept: BTreeMap::new(),
     })
 }
