@@ -1,4 +1,4 @@
-//! Real guests on loopback: two Singer taps from PyPI, and two Airbyte declarative sources through their own package, read the
+//! Real guests on loopback: two Singer taps, and two Airbyte declarative sources through their own package, read the
 //! sandbox and a real Postgres. `make test-guests` installs them and sets the variables; without, nothing is done.
 
 use std::path::Path;
