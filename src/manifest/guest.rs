@@ -315,15 +315,15 @@ objects:
                 "id: id\n    read: {full: {every: 1d}, request: GET /x, records: .}",
             ),
             &[
-                "MAN001 m.yaml:9:5: `read` is for requests, and here a program speaks (hint: write what it can do under `guest: {can: […]}`)",
-                "MAN001 m.yaml:7:29: a program that speaks singer can only be read (hint: leave `can` out)",
+                "MAN001 m.yaml:10:5: `read` is for requests, and here a program speaks (hint: write what it can do under `guest: {can: […]}`)",
+                "MAN001 m.yaml:8:29: a program that speaks singer can only be read (hint: leave `can` out)",
             ],
         );
         check(
             &SMALL.replace("can: [find, create]", "can: [create]"),
             &[
-                "MAN001 m.yaml:7:5: `match` and `can: [find]` belong together (hint: `match` names the fields by which objects are looked up)",
-                "MAN001 m.yaml:7:29: objects that cannot be found again must not be made: an answer may get lost (hint: add `find`, and `match` with the fields it looks at)",
+                "MAN001 m.yaml:8:5: `match` and `can: [find]` belong together (hint: `match` names the fields by which objects are looked up)",
+                "MAN001 m.yaml:8:29: objects that cannot be found again must not be made: an answer may get lost (hint: add `find`, and `match` with the fields it looks at)",
             ],
         );
         check(
@@ -331,7 +331,7 @@ objects:
                 "config: {token: '{{ config.token }}'}",
                 "config: {token: '{{ config.token }}'}, returns: tokn",
             ),
-            &["MAN001 m.yaml:4:91: `tokn` is not in the program's `config` (hint: did you mean `token`?)"],
+            &["MAN001 m.yaml:4:95: `tokn` is not in the program's `config` (hint: did you mean `token`?)"],
         );
     }
 }
