@@ -331,7 +331,7 @@ objects:
                 "config: {token: '{{ config.token }}'}",
                 "config: {token: '{{ config.token }}'}, returns: tokn",
             ),
-            &["MAN001 m.yaml:4:95: `tokn` is not in the program's `config` (hint: did you mean `token`?)"],
+            &["MAN001 m.yaml:4:104: `tokn` is not in the program's `config` (hint: did you mean `token`?)"],
         );
     }
 }
