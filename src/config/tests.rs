@@ -336,6 +336,7 @@ fn the_example_files_load_and_show_every_option() {
     std::fs::create_dir(dir.path().join("secrets")).unwrap();
     std::fs::write(dir.path().join("secrets/sales-token"), "x").unwrap();
     std::fs::write(dir.path().join("secrets/token-key"), "x").unwrap();
+    std::fs::write(dir.path().join("secrets/mail-password"), "x").unwrap();
     std::fs::write(dir.path().join("secrets/slack-url"), "https://alerts.example.com/x").unwrap();
     std::fs::write(
         dir.path().join("secrets/alert-secret"),

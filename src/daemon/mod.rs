@@ -5,6 +5,7 @@ mod alerts;
 mod build;
 mod hooks;
 mod lint;
+mod mail;
 mod supervise;
 mod vault;
 

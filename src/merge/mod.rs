@@ -10,7 +10,7 @@ mod rules;
 mod share;
 mod survive;
 
-pub use consent::{STRICTEST, is_consent, survive as survive_consent};
+pub use consent::{STRICTEST, is_consent, is_denial, survive as survive_consent};
 pub use creation::{Refusal, refusal};
 pub use desire::{Desire, KEY_FIELD, desires};
 pub use name::{full as full_name, says_same as says_same_name, settle_written as settle_written_name};

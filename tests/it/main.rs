@@ -9,6 +9,7 @@ mod cache;
 mod cli;
 mod conformance;
 mod connector;
+mod consent;
 mod crash;
 mod daemon;
 mod deletes;

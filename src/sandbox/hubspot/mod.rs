@@ -297,6 +297,28 @@ impl Hubspot {
         Reply::json(200, json!({"results": rows}))
     }
 
+    /// `POST statuses/ADDRESS/unsubscribe-all`: out of every kind of mail at once, also when nobody was in (A1.11).
+    fn unsubscribe(&self, store: &mut Store, ask: &Ask, rest: &str) -> Reply {
+        let address = match (ask.method.as_str(), rest.strip_suffix("/unsubscribe-all")) {
+            ("POST", Some(address)) if is_address(address) => address,
+            _ => return self.wrong(Wrong::NotFound),
+        };
+        if ask.get("channel") != Some("EMAIL") {
+            return Reject::invalid("channel must be EMAIL".to_owned()).reply();
+        }
+        let found = store.with_key(address).and_then(|id| store.live(id));
+        if let Some((id, body)) = found.map(|object| (object.id, Value::clone(&object.body))) {
+            let act = Act {
+                by: By::Api,
+                now_ms: ask.now_ms,
+            };
+            let body = self.amend(&body, &json!({"hs_email_optout": "true"}));
+            store.revise(act, id, body, false);
+        }
+        let status = json!({"subscriberIdString": address, "channel": "EMAIL", "status": "UNSUBSCRIBED"});
+        Reply::json(200, json!({"status": "COMPLETE", "results": [status]}))
+    }
+
     fn create(&self, store: &mut Store, ask: &Ask) -> Reply {
         let body = ask.json().unwrap_or_default();
         let checked = self.checked(body.get("properties")).and_then(|properties| {
@@ -342,6 +364,9 @@ impl Vendor for Hubspot {
         }
         if ask.method == "GET" && ask.path.trim_end_matches('/') == "/crm/v3/properties/contacts" {
             return self.properties();
+        }
+        if let Some(rest) = ask.path.strip_prefix("/communication-preferences/v4/statuses/") {
+            return self.unsubscribe(store, ask, rest);
         }
         let Some(rest) = ask.path.strip_prefix(CONTACTS) else {
             return self.wrong(Wrong::NotFound);

@@ -5,6 +5,7 @@
 //! stays a step for a person. When nothing is left for Nivel to do in the tools the ledger is purged and written anew. All
 //! of it is durable, so a process that dies goes on where it was.
 
+mod brake;
 mod certificate;
 mod marks;
 mod state;
@@ -50,6 +51,9 @@ pub struct ErasePlan {
     pub customer: CustomerKey,
     /// Each object, and what is in the way of erasing it; nothing: Nivel does it.
     pub steps: Vec<(RecordId, Option<Problem>)>,
+    /// It waits for `nivel approve`: more is asked for at once than the brake lets through.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_held: bool,
     /// The erasure that was begun; `None` when this is only the plan.
     pub erasure: Option<Erasure>,
 }
@@ -69,6 +73,7 @@ impl Engine {
         Ok(ErasePlan {
             customer,
             steps: steps.collect(),
+            is_held: false,
             erasure: None,
         })
     }
@@ -114,6 +119,7 @@ impl Engine {
         self.pursue_erasures().await?;
         let all = self.ledger.erasures(false).await?;
         plan.erasure = all.into_iter().find(|one| one.id == id);
+        plan.is_held = self.held_erasures().await?.contains(&id);
         Ok(plan)
     }
 
@@ -145,7 +151,12 @@ impl Engine {
     pub async fn pursue_erasures(&self) -> Result<usize, LedgerError> {
         let _one_at_a_time = self.erasing.lock().await;
         let mut left = 0;
+        let held = self.held_erasures().await?;
         for mut erasure in self.ledger.erasures(true).await? {
+            if held.contains(&erasure.id) {
+                left += 1;
+                continue;
+            }
             self.pursue(&mut erasure).await?;
             left += usize::from(erasure.done_at.is_none());
         }
