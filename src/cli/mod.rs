@@ -6,6 +6,7 @@ mod alert;
 mod app;
 mod approve;
 mod auth;
+mod backup;
 mod check;
 mod connector;
 mod customer;
@@ -154,7 +155,7 @@ enum Verb {
     Check(check::Check),
     /// Sign in to a tool that gives access by OAuth, and look after the grants
     Auth(auth::Auth),
-    /// Check connector manifests without speaking to a tool
+    /// Check connector manifests, and the config that is there, without speaking to a tool
     Lint(lint::Lint),
     /// Show what a sync would write, and write nothing
     Plan(plan::Plan),
@@ -190,6 +191,10 @@ enum Verb {
     /// Measure, train and try out the matching of records
     #[command(subcommand)]
     Identity(identity::Identity),
+    /// Copy the ledger to a new file, also beside a running daemon
+    Backup(backup::Backup),
+    /// Put a copy in the ledger's place; no daemon may run
+    Restore(backup::Restore),
     /// Explain an error code
     Explain(explain::Explain),
 }
@@ -217,6 +222,8 @@ impl Verb {
             Self::Alert(verb) => verb.run(context).await,
             Self::Connector(verb) => verb.run(context).await,
             Self::Identity(verb) => verb.run(context),
+            Self::Backup(verb) => verb.run(context),
+            Self::Restore(verb) => verb.run(context).await,
             Self::Explain(verb) => verb.run(context),
         }
     }

@@ -34,6 +34,7 @@ pub use check::{Catalog, ConnectorFacts, Need, check};
 pub use handoffs::{HandoffConfig, handoff_rules};
 pub use read::OPTIONS;
 pub use rules::{Specs, rules};
+pub use share::share_problems;
 
 use self::place::Places;
 use crate::error::Problem;

@@ -2,6 +2,7 @@
 //! ledger or cache.
 
 mod alerts;
+mod backup;
 mod build;
 mod hooks;
 mod lint;
@@ -15,11 +16,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use alerts::Courier;
+pub use backup::{Restored, back_up, restore};
 pub use build::{
     answer_to, connect, connect_to_check, facts, leave_request, ledger, ledger_to_read, manifests, open, parts, quotas,
     rules,
 };
-pub use lint::{lint_files, lint_shipped, test_connectors};
+pub use lint::{lint_config, lint_files, lint_shipped, test_connectors};
 pub use vault::{GrantLine, Vault};
 
 use crate::config::Config;

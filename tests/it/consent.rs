@@ -122,7 +122,7 @@ async fn a_refusal_in_marketing_reaches_sales_and_a_call_whose_answer_got_lost_i
         .pipedrive
         .edit(
             &in_sales.id,
-            &json!({"marketing_status": "unsubscribed", "name": "Bo Lima"}),
+            &json!({"marketing_status": "unsubscribed", "name": "Bo Lima", "first_name": "Bo", "last_name": "Lima"}),
         )
         .unwrap();
     for _ in 0..10 {

@@ -5,6 +5,7 @@
 mod alert;
 mod approval;
 mod auth;
+mod backup;
 mod cache;
 mod cli;
 mod conformance;

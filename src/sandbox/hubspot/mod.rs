@@ -3,6 +3,7 @@
 //! An object's body is its `properties` map; every value is a string (A1.3). Where the sheet is silent: a backward move
 //! of `lifecyclestage` is answered 200 and left undone, and batch rows come in reverse order, because none is promised.
 
+mod account;
 mod batch;
 mod body;
 mod hooks;
@@ -297,28 +298,6 @@ impl Hubspot {
         Reply::json(200, json!({"results": rows}))
     }
 
-    /// `POST statuses/ADDRESS/unsubscribe-all`: out of every kind of mail at once, also when nobody was in (A1.11).
-    fn unsubscribe(&self, store: &mut Store, ask: &Ask, rest: &str) -> Reply {
-        let address = match (ask.method.as_str(), rest.strip_suffix("/unsubscribe-all")) {
-            ("POST", Some(address)) if is_address(address) => address,
-            _ => return self.wrong(Wrong::NotFound),
-        };
-        if ask.get("channel") != Some("EMAIL") {
-            return Reject::invalid("channel must be EMAIL".to_owned()).reply();
-        }
-        let found = store.with_key(address).and_then(|id| store.live(id));
-        if let Some((id, body)) = found.map(|object| (object.id, Value::clone(&object.body))) {
-            let act = Act {
-                by: By::Api,
-                now_ms: ask.now_ms,
-            };
-            let body = self.amend(&body, &json!({"hs_email_optout": "true"}));
-            store.revise(act, id, body, false);
-        }
-        let status = json!({"subscriberIdString": address, "channel": "EMAIL", "status": "UNSUBSCRIBED"});
-        Reply::json(200, json!({"status": "COMPLETE", "results": [status]}))
-    }
-
     fn create(&self, store: &mut Store, ask: &Ask) -> Reply {
         let body = ask.json().unwrap_or_default();
         let checked = self.checked(body.get("properties")).and_then(|properties| {
@@ -360,7 +339,7 @@ impl Vendor for Hubspot {
 
     fn answer(&self, store: &mut Store, ask: &Ask) -> Reply {
         if ask.path.trim_end_matches('/') == "/crm/v3/owners" {
-            return owners();
+            return account::owners();
         }
         if ask.method == "GET" && ask.path.trim_end_matches('/') == "/crm/v3/properties/contacts" {
             return self.properties();
@@ -492,16 +471,6 @@ fn rate_limit(policy: &str) -> Reply {
         "requestId": "3d3e35b7-0dae-4b9f-a6e3-9c230cbcf8dd",
     });
     Reply::json(429, body)
-}
-
-/// One owner, so that `hubspot_owner_id` can be resolved (A1.5).
-fn owners() -> Reply {
-    let stamp = rfc3339_ms(1_704_067_200_000);
-    let owner = json!({
-        "id": "101", "email": "owner@example.com", "firstName": "Olli", "lastName": "Owner", "userId": 1,
-        "createdAt": stamp, "updatedAt": stamp, "archived": false,
-    });
-    Reply::json(200, json!({"results": [owner]}))
 }
 
 fn stamp(body: &mut Value, stamps: &Stamps) {

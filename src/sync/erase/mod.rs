@@ -5,6 +5,7 @@
 //! stays a step for a person. When nothing is left for Nivel to do in the tools the ledger is purged and written anew. All
 //! of it is durable, so a process that dies goes on where it was.
 
+mod again;
 mod brake;
 mod certificate;
 mod marks;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::RwLock;
 
+pub use again::again;
 pub use certificate::{answer, certified, markdown};
 pub use marks::{Marker, hex};
 pub use state::{Event, Sight, after, is_done, may_purge};
@@ -30,7 +32,7 @@ use crate::connector::Connection;
 use crate::error::{Code, Failure, Problem};
 use crate::ledger::{Ask, Erasure, Error as LedgerError, Mark, Step, StepState, View, WriteState};
 use crate::merge::KEY_FIELD;
-use crate::model::{CustomerKey, FieldName, Incoming, Kind, RecordId, StreamId, UnixMillis, Value};
+use crate::model::{Activity, CustomerKey, FieldName, Holder, Incoming, Kind, RecordId, StreamId, UnixMillis, Value};
 
 /// Under this name the secret of the marks stands in the ledger's settings.
 const SECRET: &str = "suppression_secret";
@@ -405,6 +407,28 @@ impl Engine {
             );
         }
         Ok(hers)
+    }
+
+    /// Takes erased people off activities; those that hang on nobody else are not taken in.
+    pub(super) async fn without_erased(&self, activities: Vec<Activity>) -> Result<Vec<Activity>, LedgerError> {
+        let known = self.suppression().await?;
+        if known.marks.is_empty() {
+            return Ok(activities);
+        }
+        let is_hers = |holder: &Holder| {
+            let mark = match holder {
+                Holder::Record(id) => known.marker.record(id),
+                Holder::Identifier(identifier) => known.marker.identifier(identifier),
+            };
+            known.marks.contains(&mark)
+        };
+        let sifted = activities.into_iter().filter_map(|mut activity| {
+            let before = activity.holders.len();
+            activity.holders.retain(|holder| !is_hers(holder));
+            let is_orphan = activity.holders.is_empty() && before > 0;
+            (!is_orphan).then_some(activity)
+        });
+        Ok(sifted.collect())
     }
 
     /// As [`Engine::suppressed`], for objects as a tool gave them: gives back the others.
