@@ -177,6 +177,10 @@ fn take_field(seen: &mut Seen, name: &FieldName, value: Option<&Value>, at: Unix
     if known == value {
         return;
     }
+    // Sent, and the answer was lost.
+    if let Some(sent) = record.sent_as(name, value).cloned() {
+        return record.take_ours(name, &sent, at);
+    }
     let change = (known.cloned(), value.cloned());
     if record.ours.remove(name.as_str()).is_some() && note_bounce(record, name, at) {
         seen.frozen.insert(name.clone());

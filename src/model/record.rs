@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use compact_str::CompactString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{FieldName, Fields, UnixMillis, Value};
+use super::{FieldName, Fields, UnixMillis, Value, Wanted};
 use crate::error::Problem;
 
 /// One stream of one system: `crm/contact`. Cheap to copy and to compare: there are few streams and very many records,
@@ -214,6 +214,9 @@ pub struct Ours {
     pub own: Option<Value>,
 }
 
+/// Of so many values that were sent to a field, and whose answers were lost, the last ones are remembered.
+const SENT_MAX: usize = 8;
+
 /// After this many times within a day, that a tool changed what Nivel had written to a field, the field is frozen.
 pub const BOUNCES_MAX: u32 = 5;
 
@@ -283,6 +286,9 @@ pub struct Record {
     pub version: Option<CompactString>,
     /// Fields whose present value Nivel wrote.
     pub ours: BTreeMap<FieldName, Ours>,
+    /// What Nivel sent to fields without learning whether it arrived, oldest first, until a later write to the field has
+    /// arrived: found there, it is ours, not the system's own word.
+    pub sent: BTreeMap<FieldName, Vec<Wanted>>,
     /// When Nivel last wrote to it: a page asked for before that moment says nothing about `ours`.
     pub written_at: Option<UnixMillis>,
     /// Nivel made it and has not read it back since. What the tool fills in by itself then are its defaults, not data.
@@ -308,6 +314,7 @@ impl Record {
             updated_at: None,
             version: None,
             ours: BTreeMap::new(),
+            sent: BTreeMap::new(),
             written_at: None,
             is_unread: false,
             is_made: false,
@@ -324,6 +331,38 @@ impl Record {
             Some(ours) if !self.asserts(field) => ours.own.as_ref(),
             _ => self.fields.value(field),
         }
+    }
+
+    /// What Nivel wrote stands in a field since `at`; a stand-in is remembered and is nothing that the record says.
+    pub fn take_ours(&mut self, field: &FieldName, wrote: &Wanted, at: UnixMillis) {
+        let own = self.own_word(field.as_str()).cloned();
+        if !wrote.placeholder {
+            self.fields.0.insert(field.clone(), wrote.value.clone());
+            self.observed.set(field, at);
+        }
+        let ours = Ours {
+            value: wrote.value.clone(),
+            placeholder: wrote.placeholder,
+            own,
+        };
+        self.ours.insert(field.clone(), ours);
+    }
+
+    /// Remembers a value that was sent and may stand in a field now.
+    pub fn note_sent(&mut self, field: &FieldName, wanted: &Wanted) {
+        let sent = self.sent.entry(field.clone()).or_default();
+        sent.retain(|one| one != wanted);
+        if sent.len() == SENT_MAX {
+            sent.remove(0);
+        }
+        sent.push(wanted.clone());
+    }
+
+    /// What was sent to a field, if that is what stands there.
+    #[must_use]
+    pub fn sent_as(&self, field: &FieldName, value: Option<&Value>) -> Option<&Wanted> {
+        let sent = self.sent.get(field)?;
+        sent.iter().rev().find(|one| one.value.as_ref() == value)
     }
 
     /// True when the field's present value is an assertion of the system itself and not an echo of ours.

@@ -20,13 +20,14 @@ const PAGE: usize = 1000;
 const BATCH: usize = 100;
 
 impl Engine {
-    /// Asks the objects of changes whose answer was lost; those that say what they were to say are acknowledged.
+    /// Asks the objects of changes whose answer was lost; those that say what they were to say are acknowledged. False when
+    /// they could not be asked.
     pub(super) async fn find_arrived(
         &self,
         connection: &Arc<dyn Connection>,
         stream: &StreamId,
         answers: &mut [(Write, Outcome)],
-    ) {
+    ) -> bool {
         let can_get = connection
             .streams()
             .get(&stream.stream)
@@ -37,14 +38,14 @@ impl Engine {
         });
         let ids: Vec<CompactString> = lost.collect();
         if ids.is_empty() {
-            return;
+            return can_get;
         }
         let found = match in_lane(Lane::Retry, connection.get(&stream.stream, &ids)).await {
             Ok(found) => found,
             Err(failure) => {
-                // It is looked at again before the next try.
+                // Settled as unknown: the record remembers what may stand there, whatever takes the place of the wish.
                 tracing::debug!(%stream, %failure, "what became of a change whose answer was lost is not known");
-                return;
+                return false;
             }
         };
         let by_id: BTreeMap<&CompactString, &Incoming> = found.iter().map(|one| (&one.remote, one)).collect();
@@ -61,6 +62,7 @@ impl Engine {
                 });
             }
         }
+        true
     }
 
     /// Finds out about the changes that a process had sent when it died, before anything else is read.
@@ -76,6 +78,8 @@ impl Engine {
             after = Some(last.target.clone());
             for write in page {
                 if write.attempts > 0 && changed(&write).is_some() {
+                    // How often it was tried is not what is settled here.
+                    let write = Write { attempts: 1, ..write };
                     sent.entry(write.target.stream.clone()).or_default().push(write);
                 }
             }
@@ -88,8 +92,9 @@ impl Engine {
                 let view = self.ledger.view(ask_for(some, &[])).await?;
                 let open = some.iter().map(|write| (write.clone(), Err(unanswered(write))));
                 let mut answers: Vec<(Write, Outcome)> = open.collect();
-                self.find_arrived(connection, &stream, &mut answers).await;
-                answers.retain(|(_, outcome)| outcome.is_ok());
+                if self.find_arrived(connection, &stream, &mut answers).await {
+                    answers.retain(|(_, outcome)| outcome.is_ok());
+                }
                 if !answers.is_empty() {
                     self.settle_answers(answers, view).await?;
                 }

@@ -344,3 +344,56 @@ async fn p50_a_deletion_in_any_tool_is_found_by_asking() {
         );
     }
 }
+
+/// The answer to a change is lost, the object cannot be asked either, and by then somebody wants something newer. What stands
+/// in the tool since is what Nivel sent: later than the newer wish, and yet nobody's word.
+#[tokio::test(flavor = "multi_thread")]
+async fn p18_what_a_lost_answer_left_in_a_tool_is_not_taken_for_its_own_word() {
+    let trial = Arc::new(Trial::new(180, 12).await);
+    let quiet = trial.engine(Arc::new(SystemClock), Arc::new(Silent)).await;
+    quiet.sync(Some("test")).await.unwrap();
+    quiet.sync(Some("test")).await.unwrap();
+    drop(quiet);
+    let person = trial
+        .sandbox
+        .hubspot
+        .people()
+        .into_iter()
+        .find(|one| one.email.is_some());
+    let person = person.unwrap();
+    let phone = |phone: &str| json!({ "phone": phone });
+    trial.sandbox.hubspot.edit(&person.id, &phone("+358401234501")).unwrap();
+    let (id, inner) = (person.id.clone(), Arc::clone(&trial));
+    let edit = move || {
+        inner.sandbox.hubspot.edit(&id, &phone("+358401234502")).unwrap();
+        inner.sandbox.advance(60_000);
+    };
+    let progress = Arc::new(EditOnce {
+        edit: std::sync::Mutex::new(Some(Box::new(edit))),
+    });
+    let persons = |kind, method: &str| Fault::once(kind).method(method).path("/api/v2/persons");
+    trial.sandbox.pipedrive.set_faults(vec![
+        persons(Kind::ResetAfter, "PATCH"),
+        // The look for the lost change; the first two are the reading and the look before.
+        persons(Kind::LoginPage, "GET").nth(3),
+    ]);
+    let engine = trial.engine(Arc::new(SystemClock), progress).await;
+    engine.sync(Some("test")).await.unwrap();
+    let email = person.email.unwrap().trim().to_lowercase();
+    let ends_with = |tool: ToolName, digits: &str| {
+        let people = trial.sandbox.tool(tool).people();
+        let is_she = |mail: &String| mail.trim().to_lowercase() == email;
+        let she = people.iter().find(|one| one.email.as_ref().is_some_and(is_she));
+        let there = she.and_then(|one| one.phone.clone()).unwrap_or_default();
+        there.replace(' ', "").ends_with(digits)
+    };
+    assert!(
+        ends_with(ToolName::Pipedrive, "401234501"),
+        "the older wish arrived, unheard"
+    );
+    engine.sync(Some("test")).await.unwrap();
+    engine.sync(Some("test")).await.unwrap();
+    for tool in ToolName::ALL {
+        assert!(ends_with(tool, "401234502"), "{tool}");
+    }
+}

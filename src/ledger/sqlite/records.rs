@@ -38,15 +38,15 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
             find: conn.prepare_cached("SELECT id, customer FROM record WHERE stream = ?1 AND remote = ?2")?,
             insert: conn.prepare_cached(
                 "INSERT INTO record (hash, observed_at, updated_at, written_at, deleted_at, version, fields, observed, ours, \
-                 bounces, problem, is_unread, stream, remote, customer) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
+                 bounces, problem, is_unread, is_made, sent, stream, remote, customer) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
                  ON CONFLICT (stream, remote) DO NOTHING",
             )?,
             // The customer is not touched: SQLite would rewrite her index even for the same value.
             update: conn.prepare_cached(
                 "UPDATE record SET hash = ?1, observed_at = ?2, updated_at = ?3, written_at = ?4, deleted_at = ?5, \
-                 version = ?6, fields = ?7, observed = ?8, ours = ?9, bounces = ?10, problem = ?11, is_unread = ?12 \
-                 WHERE id = ?13",
+                 version = ?6, fields = ?7, observed = ?8, ours = ?9, bounces = ?10, problem = ?11, is_unread = ?12, \
+                 is_made = max(is_made, ?13), sent = ?14 WHERE id = ?15",
             )?,
             assert: conn.prepare_cached(
                 "INSERT INTO identifier (record, ordinal, digest, kind, value, since, is_current) \
@@ -77,11 +77,6 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
             None => self.update_or_insert(stream, owners, record, customer)?,
         };
         self.expects_new = put.is_new;
-        if record.is_made {
-            self.conn
-                .prepare_cached("UPDATE record SET is_made = 1 WHERE id = ?1")?
-                .execute([put.id])?;
-        }
         if let Some(rematch) = &mut self.rematch {
             rematch.execute([put.id])?;
         }
@@ -108,7 +103,7 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
             return Ok(PutRecord { id, is_new: true });
         };
         bind(&mut self.update, record)?;
-        self.update.raw_bind_parameter(13, id)?;
+        self.update.raw_bind_parameter(15, id)?;
         self.update.raw_execute()?;
         if owner != customer {
             owners.refuse_unseen(owner)?;
@@ -130,9 +125,9 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
     /// The id inside of a record that was not there before; `None` when it was.
     fn insert(&mut self, stream: i64, record: &Record, customer: i64) -> Result<Option<i64>, Trouble> {
         bind(&mut self.insert, record)?;
-        self.insert.raw_bind_parameter(13, stream)?;
-        self.insert.raw_bind_parameter(14, record.id.remote.as_str())?;
-        self.insert.raw_bind_parameter(15, customer)?;
+        self.insert.raw_bind_parameter(15, stream)?;
+        self.insert.raw_bind_parameter(16, record.id.remote.as_str())?;
+        self.insert.raw_bind_parameter(17, customer)?;
         let made = self.insert.raw_execute()?;
         Ok((made > 0).then(|| self.conn.last_insert_rowid()))
     }
@@ -195,7 +190,7 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
     }
 }
 
-/// Binds what a record says to the first twelve parameters.
+/// Binds what a record says to the first fourteen parameters.
 fn bind(statement: &mut CachedStatement<'_>, record: &Record) -> Result<(), Trouble> {
     statement.raw_bind_parameter(1, content_hash(record))?;
     statement.raw_bind_parameter(2, record.observed.base.0)?;
@@ -209,6 +204,8 @@ fn bind(statement: &mut CachedStatement<'_>, record: &Record) -> Result<(), Trou
     statement.raw_bind_parameter(10, map_json(&record.bounces)?)?;
     statement.raw_bind_parameter(11, optional_json(record.problem.as_ref())?)?;
     statement.raw_bind_parameter(12, record.is_unread)?;
+    statement.raw_bind_parameter(13, record.is_made)?;
+    statement.raw_bind_parameter(14, map_json(&record.sent)?)?;
     Ok(())
 }
 

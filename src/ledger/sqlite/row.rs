@@ -115,7 +115,7 @@ pub(super) fn slot(row: &Row<'_>, at: usize) -> Result<Slot, Trouble> {
 macro_rules! record_columns {
     () => {
         "id, stream, remote, observed_at, updated_at, written_at, deleted_at, version, fields, observed, ours, bounces, problem, \
-         is_unread, is_made"
+         is_unread, is_made, sent"
     };
 }
 pub(super) use record_columns;
@@ -150,6 +150,7 @@ pub(super) fn record(conn: &Connection, streams: &mut Streams, row: &Row<'_>) ->
         problem: json_or_none(row, 12)?,
         is_unread: row.get(13)?,
         is_made: row.get(14)?,
+        sent: json_or_none(row, 15)?.unwrap_or_default(),
     };
     Ok((row.get(0)?, record))
 }

@@ -24,6 +24,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0015_parted", include_str!("migrations/0015_parted.sql")),
     ("0013_privacy", include_str!("migrations/0013_privacy.sql")),
     ("0012_handoffs", include_str!("migrations/0012_handoffs.sql")),
+    ("0023_sent", include_str!("migrations/0023_sent.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -205,6 +205,9 @@ impl Settling {
     }
 
     fn fail(&mut self, write: &Write, owner: CustomerKey, failure: &Failure) {
+        if failure.ambiguous {
+            self.note_sent(write, owner);
+        }
         match failure.class {
             Class::Throttle | Class::Quota | Class::Auth | Class::Forbidden => {
                 let until = self
@@ -224,6 +227,22 @@ impl Settling {
             }
             Class::Invalid | Class::Compliance => self.bury(write, owner, failure.problem.clone()),
         }
+    }
+
+    /// Remembers what may stand in the object now: a newer wish may take the place of this one before anybody knows.
+    fn note_sent(&mut self, write: &Write, owner: CustomerKey) {
+        let Slot::Object(remote) = &write.target.slot else {
+            return;
+        };
+        let id = write.target.stream.record(remote.clone());
+        let Some(mut record) = self.known(&id).filter(|_| write.removes_at.is_none()).cloned() else {
+            return;
+        };
+        for (name, wanted) in &write.fields {
+            record.note_sent(name, wanted);
+        }
+        self.fresh.insert(id, record);
+        self.customers.insert(owner);
     }
 
     fn again_or_bury(&mut self, write: &Write, owner: CustomerKey, failure: &Failure) {
@@ -385,19 +404,8 @@ fn written(mut record: Record, write: &Write, done: &Done, now: UnixMillis) -> R
             .insert(name.clone(), Bounce::frozen(Freeze::NotKept, now));
     }
     for (name, wanted) in write.fields.iter().filter(|(name, _)| !done.unkept.contains_key(*name)) {
-        let own = record.own_word(name.as_str()).cloned();
-        if !wanted.placeholder {
-            record.fields.0.insert(name.clone(), wanted.value.clone());
-            record.observed.set(name, now);
-        }
-        record.ours.insert(
-            name.clone(),
-            Ours {
-                value: wanted.value.clone(),
-                placeholder: wanted.placeholder,
-                own,
-            },
-        );
+        record.sent.remove(name.as_str());
+        record.take_ours(name, wanted, now);
     }
     settle_written_name(&mut record, |part| {
         write.fields.get(part).is_some_and(|wanted| !wanted.placeholder)

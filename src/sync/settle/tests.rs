@@ -333,3 +333,55 @@ fn an_unclear_create_stays_uncertain_and_a_clear_one_does_not() {
         assert_eq!(uncertain, Some(expected));
     }
 }
+
+#[test]
+fn p18_what_was_sent_and_not_answered_is_ours_when_it_is_seen_whatever_was_wanted_since() {
+    let unclear = Failure {
+        ambiguous: true,
+        ..failure(Class::Transient)
+    };
+    let sent = Value::text("+358401234561");
+    for (failure, is_ours) in [(unclear, true), (failure(Class::Transient), false)] {
+        let (mut view, write) = case(object(), 1);
+        let rules = rules();
+        let (commit, _) = settle(
+            view.clone(),
+            &[(write.clone(), Err(failure))],
+            &rules,
+            &Survivorship::new(&rules),
+            NOW,
+        );
+        let id = stream().record("c1");
+        view.records.extend(
+            commit
+                .records
+                .into_iter()
+                .map(|(record, home)| (record.id.clone(), (record, home))),
+        );
+        let incoming = crate::model::Incoming {
+            remote: "c1".into(),
+            fields: Fields([("phone".into(), sent.clone())].into()),
+            updated_at: Some(UnixMillis(NOW.0 + 5)),
+            version: None,
+            deleted: false,
+            key: None,
+            problem: None,
+            joined: None,
+        };
+        let known = &view.records[&id].0;
+        let seen = crate::merge::observe(Some(known), &id, &incoming, UnixMillis(NOW.0 + 9)).unwrap();
+        assert_eq!(seen.record.asserts("phone"), !is_ours);
+        assert_eq!(seen.fields.is_empty(), is_ours);
+        assert_eq!(seen.record.fields.text("phone"), Some("+358401234561"));
+        // A later write that arrived ends the doubt.
+        let done = Done {
+            remote: "c1".into(),
+            updated_at: None,
+            version: None,
+            created: false,
+            unkept: BTreeMap::new(),
+        };
+        let (commit, _) = settle(view, &[(write, Ok(done))], &rules, &Survivorship::new(&rules), NOW);
+        assert!(commit.records.iter().all(|(record, _)| record.sent.is_empty()));
+    }
+}

@@ -14,7 +14,7 @@ use nivel::ledger::{
     content_hash,
 };
 use nivel::model::{
-    Bounce, Cursor, Customer, CustomerKey, FieldName, Fields, Identifier, IdentifierKind, Kind, Lineage, Origin, Ours,
+    Bounce, Cursor, Customer, CustomerKey, FieldName, Fields, Identifier, IdentifierKind, Kind, Lineage, Origin,
     Record, RecordId, StreamId, UnixMillis, Value,
 };
 use uuid::Uuid;
@@ -226,12 +226,12 @@ async fn everything_of_a_record_reads_back(ledger: &dyn Ledger) {
     full.observed.set(&field, at(11));
     full.updated_at = Some(at(12));
     full.version = Some("W/\"7\"".into());
-    let ours = Ours {
+    let blank = Wanted {
         value: None,
         placeholder: true,
-        own: None,
     };
-    full.ours.insert(field.clone(), ours);
+    full.take_ours(&field, &blank, at(11));
+    full.note_sent(&field, &blank);
     full.written_at = Some(at(13));
     let bounce = Bounce {
         count: 2,
