@@ -43,7 +43,7 @@ pub async fn restore(config: &Config, from: &Path, clock: &Arc<dyn Clock>) -> Re
     let path = config.ledger_path();
     let without_list = !path.exists();
     let staged = Sqlite::stage(from, &path, clock.as_ref()).map_err(problem_of)?;
-    let ledger = Sqlite::open(staged.path(), clock.as_ref()).map_err(problem_of)?;
+    let ledger = Sqlite::open(staged.part(), clock.as_ref()).map_err(problem_of)?;
     let erased_again = erase::again(&ledger, clock.now()).await.map_err(problem_of)?;
     let customers = ledger.totals().await.map_err(problem_of)?.customers;
     drop(ledger);

@@ -90,7 +90,7 @@ impl Sqlite {
 impl Staged {
     /// Where the copy waits; it may be opened as a ledger.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub fn part(&self) -> &Path {
         &self.part
     }
 
