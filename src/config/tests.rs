@@ -315,6 +315,32 @@ fn rules_join_wishes_and_abilities() {
     assert_eq!(rules.fields["tags"].pick, Pick::Union);
 }
 
+#[test]
+fn what_support_writes_needs_a_line_before_marketing_gets_it() {
+    let told = |share: &str| {
+        let systems = "systems:\n  desk: {connector: acme, role: support}\n  hub: {connector: acme, role: marketing}\n";
+        let config = load(&format!("{systems}{share}"), &[]).unwrap();
+        let names = ["email", "internal_remark", "notes"];
+        let spec = StreamSpec {
+            fields: names.map(|name| (FieldName::from(name), FieldSpec::default())).into(),
+            ..StreamSpec::default()
+        };
+        let streams: BTreeMap<CompactString, StreamSpec> = [("person".into(), spec)].into();
+        let specs: Specs = [("desk".into(), streams.clone()), ("hub".into(), streams)].into();
+        let problems = share_problems(&config, &specs);
+        problems.iter().map(|problem| problem.code).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(""),
+        [Code::ShareUnsaid],
+        "`notes` is kept away by itself, the remark is not"
+    );
+    assert_eq!(told("share: {internal_remark: [sales, support]}\n"), []);
+    assert_eq!(told("share: {internal_remark: [marketing]}\n"), []);
+    let misspelled = told("share: {internal_remark: [support], emial: [sales]}\n");
+    assert_eq!(misspelled, [Code::ConfigDangling]);
+}
+
 /// True when `path` (with `*` for any name) leads to something in the tree.
 fn leads_somewhere(tree: &layers::Tree, path: &[&str]) -> bool {
     let Some((first, rest)) = path.split_first() else {
