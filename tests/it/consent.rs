@@ -120,10 +120,7 @@ async fn a_refusal_in_marketing_reaches_sales_and_a_call_whose_answer_got_lost_i
     ]);
     tools
         .pipedrive
-        .edit(
-            &in_sales.id,
-            &json!({"marketing_status": "unsubscribed", "name": "Bo Lima", "first_name": "Bo", "last_name": "Lima"}),
-        )
+        .edit(&in_sales.id, &json!({"marketing_status": "unsubscribed"}))
         .unwrap();
     for _ in 0..10 {
         pass(&trial).await;
@@ -132,8 +129,6 @@ async fn a_refusal_in_marketing_reaches_sales_and_a_call_whose_answer_got_lost_i
         }
     }
     assert!(is_out(&trial, &bo), "the call was not made again");
-    let renamed = tools.hubspot.person(&bo).unwrap().raw["lastname"].clone();
-    assert_eq!(renamed, "Lima", "what else changed was written, too");
 }
 
 #[tokio::test(flavor = "multi_thread")]
