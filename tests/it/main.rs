@@ -15,6 +15,7 @@ mod crash;
 mod daemon;
 mod deletes;
 mod erase;
+mod files;
 mod first_reading;
 mod fold;
 mod handoffs;
