@@ -401,14 +401,11 @@ fn the_example_files_load_and_show_every_option() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("secrets")).unwrap();
     std::fs::write(dir.path().join("secrets/sales-token"), "x").unwrap();
-<<<<<<< HEAD
     std::fs::write(dir.path().join("secrets/token-key"), "x").unwrap();
     std::fs::write(dir.path().join("secrets/mail-password"), "x").unwrap();
-=======
     for secret in ["token-key", "partner-key", "partner-password"] {
         std::fs::write(dir.path().join("secrets").join(secret), "x").unwrap();
     }
->>>>>>> main
     std::fs::write(dir.path().join("secrets/slack-url"), "https://alerts.example.com/x").unwrap();
     std::fs::write(
         dir.path().join("secrets/alert-secret"),
