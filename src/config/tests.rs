@@ -401,9 +401,7 @@ fn the_example_files_load_and_show_every_option() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("secrets")).unwrap();
     std::fs::write(dir.path().join("secrets/sales-token"), "x").unwrap();
-    std::fs::write(dir.path().join("secrets/token-key"), "x").unwrap();
-    std::fs::write(dir.path().join("secrets/mail-password"), "x").unwrap();
-    for secret in ["token-key", "partner-key", "partner-password"] {
+    for secret in ["token-key", "mail-password", "partner-key", "partner-password"] {
         std::fs::write(dir.path().join("secrets").join(secret), "x").unwrap();
     }
     std::fs::write(dir.path().join("secrets/slack-url"), "https://alerts.example.com/x").unwrap();
