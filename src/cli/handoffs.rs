@@ -295,6 +295,9 @@ impl Show for Sheet {
                     proof.at
                 ),
             );
+            if let Some(opened) = &proof.opened {
+                line(&mut text, format_args!("opened    {opened}"));
+            }
             for (field, value) in &proof.fields {
                 line(&mut text, format_args!("          {field} = {value}"));
             }
@@ -311,7 +314,7 @@ impl Show for Sheet {
 
 fn csv(passages: &[Passage], now: UnixMillis) -> String {
     let mut text =
-        "passage,rule,customer,activity,state,late,was_there,began,due,arrived,record,taken_on,owner,reason,detail\n"
+        "passage,rule,customer,activity,state,late,was_there,began,due,arrived,record,taken_on,owner,reason,detail,opened\n"
             .to_owned();
     for passage in passages {
         let time = |at: Option<UnixMillis>| at.map(|at| at.to_string()).unwrap_or_default();
@@ -334,6 +337,10 @@ fn csv(passages: &[Passage], now: UnixMillis) -> String {
             accepted.map(|accepted| accepted.owner.to_string()).unwrap_or_default(),
             stop.map(|stop| stop.reason.as_str().to_owned()).unwrap_or_default(),
             stop.map(|stop| stop.detail.clone()).unwrap_or_default(),
+            proof
+                .and_then(|proof| proof.opened.as_ref())
+                .map(ToString::to_string)
+                .unwrap_or_default(),
         ];
         let cells: Vec<String> = cells.iter().map(|cell| quoted(cell)).collect();
         let _infallible = writeln!(text, "{}", cells.join(","));

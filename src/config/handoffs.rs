@@ -17,7 +17,7 @@ use crate::model::{FieldName, StreamId, StreamSpec, WriteMode};
 
 /// The options of one handoff.
 pub(super) const HANDOFF: &[&str] = &[
-    "from", "in", "when", "to", "carry", "within", "calendar", "create", "note", "alert",
+    "from", "in", "when", "to", "carry", "within", "calendar", "create", "note", "open", "alert",
 ];
 /// The options of one calendar.
 pub(super) const CALENDAR: &[&str] = &["zone", "hours", "holidays"];
@@ -46,6 +46,8 @@ pub struct HandoffConfig {
     pub create: bool,
     /// The note that the next person finds.
     pub note: Option<NoteKind>,
+    /// The kind of activity that is opened for her there.
+    pub open: Option<CompactString>,
     /// Who is told when it is late.
     pub alert: Option<CompactString>,
 }
@@ -87,6 +89,7 @@ fn handoff(entry: &Entry<'_>) -> Option<HandoffConfig> {
         calendar: section.text("calendar").map(CompactString::from),
         create: section.flag("create").unwrap_or(false),
         note: section.word("note", NOTES),
+        open: section.text("open").map(CompactString::from),
         alert: section.text("alert").map(CompactString::from),
         when: when?.to_owned(),
         to: to?.into(),
@@ -205,7 +208,7 @@ impl Read<'_> {
             name: name.clone(),
             from: handoff.from.clone(),
             kind: spec.kind,
-            to,
+            to: to.clone(),
             when,
             carry: handoff.carry.clone(),
             within: Within {
@@ -213,7 +216,14 @@ impl Read<'_> {
                 calendar,
             },
             create: handoff.create,
-            note: handoff.note,
+            // What is opened tells why, whether the admin asked for a note or not.
+            note: handoff
+                .note
+                .or_else(|| handoff.open.as_ref().map(|_| NoteKind::Timeline)),
+            opens: handoff
+                .open
+                .as_ref()
+                .map(|open| StreamId::new(to.system.clone(), open.clone())),
             alert: handoff.alert.clone(),
         })
     }
@@ -293,7 +303,9 @@ impl Read<'_> {
             );
             self.tell(name, "create", message, hint);
         }
-        if handoff.note.is_some() && !spec.takes_notes {
+        if let Some(open) = &handoff.open {
+            self.opened(name, open, to);
+        } else if handoff.note.is_some() && !spec.takes_notes {
             let message = format!("no note can be written in {to}");
             self.tell(
                 name,
@@ -302,9 +314,22 @@ impl Read<'_> {
                 "leave it out, or name a system whose connector has `notes`".to_owned(),
             );
         }
-        if handoff.carry.is_empty() && handoff.note.is_none() && !handoff.create {
+        if handoff.carry.is_empty() && handoff.note.is_none() && handoff.open.is_none() && !handoff.create {
             let message = "nothing is handed over".to_owned();
             self.tell(name, "carry", message, "name fields to `carry`, or a `note`".to_owned());
         }
+    }
+
+    /// What is to be opened must be a kind of activity there that can be.
+    fn opened(&mut self, name: &str, open: &str, to: &StreamId) {
+        let streams = self.specs.get(&to.system);
+        let can = |spec: &StreamSpec| spec.is_activity() && spec.takes_notes;
+        if streams.and_then(|streams| streams.get(open)).is_some_and(can) {
+            return;
+        }
+        let known = streams.into_iter().flatten().filter(|(_, spec)| can(spec));
+        let hint = suggestion(open, known.map(|(name, _)| name.as_str()));
+        let message = format!("no `{open}` can be opened in {}", to.system);
+        self.tell(name, "open", message, hint);
     }
 }

@@ -241,6 +241,7 @@ mod tests {
             },
             create: false,
             note: None,
+            opens: None,
             alert: None,
         }
     }

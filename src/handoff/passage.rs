@@ -81,7 +81,7 @@ pub enum Reason {
     CustomerGone,
     /// The object there cannot be used.
     Unusable,
-    /// The note was given up, and nothing else was to be handed over.
+    /// The note was given up, and nothing else was to be handed over; or what was to be opened for her was.
     Note,
 }
 
@@ -162,6 +162,9 @@ pub struct Stop {
 pub struct Proof {
     /// The object there.
     pub record: RecordId,
+    /// The activity that was opened for her.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened: Option<RecordId>,
     /// The carried fields, as read.
     pub fields: BTreeMap<FieldName, Value>,
     /// When they were read.
@@ -342,6 +345,7 @@ mod tests {
             },
             create: true,
             note: None,
+            opens: None,
             alert: None,
         };
         let customer = CustomerKey {
@@ -354,6 +358,7 @@ mod tests {
     fn proven() -> Standing {
         Standing::Proven(Proof {
             record: StreamId::new("sales", "person").record("1"),
+            opened: None,
             fields: BTreeMap::new(),
             at: UnixMillis(5_000),
         })

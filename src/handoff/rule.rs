@@ -29,6 +29,9 @@ pub struct Rule {
     pub create: bool,
     /// The note that the next person finds.
     pub note: Option<NoteKind>,
+    /// The kind of activity that is opened for her in the target, with the note as its text; without it the note is put
+    /// on her record.
+    pub opens: Option<StreamId>,
     /// Who is told when it is late.
     pub alert: Option<CompactString>,
 }

@@ -141,6 +141,14 @@ pub(super) fn check(lint: &mut Lint<'_>, name: &str, object: &Object) {
         let message = "activities are read, never written";
         lint.sense(&format!("objects.{name}.write"), message, "leave `write` out");
     }
+    if is_activity && object.notes.is_some() || !is_activity && object.open.is_some() {
+        let (word, hint) = if is_activity {
+            ("notes", "an activity is opened with a text: write `open`")
+        } else {
+            ("open", "notes are written on a person: write `notes`")
+        };
+        lint.sense(&format!("objects.{name}.{word}"), "this is not for such objects", hint);
+    }
     for of in object.of.iter() {
         let Of::Record(record, _) = of else { continue };
         let holders = manifest.objects.iter();

@@ -222,10 +222,12 @@ impl<'a> Lint<'a> {
             self.request(&path, &describe.request, &[]);
             self.bodies(&format!("{path}.query"), &describe.query, &[]);
         }
-        if let Some(notes) = &object.notes {
-            let path = format!("{path}.notes");
+        for (word, notes) in [("notes", &object.notes), ("open", &object.open)] {
+            let Some(notes) = notes else { continue };
+            let path = format!("{path}.{word}");
             let allowed: Names<'_> = &["id", "text", "marker"];
             self.request(&path, &notes.create.request, allowed);
+            self.bodies(&format!("{path}.create.headers"), &notes.create.headers, allowed);
             self.bodies(&path, [(&"body", &notes.create.body)], allowed);
             if let Some(find) = &notes.find {
                 self.request(&path, &find.request, &["id", "marker"]);

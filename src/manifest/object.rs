@@ -61,6 +61,9 @@ pub struct Object {
     /// How notes are written on its objects.
     #[serde(default)]
     pub notes: Option<Notes>,
+    /// How an activity is opened for the person `id`, with a text that tells why (`kind: activity` only).
+    #[serde(default)]
+    pub open: Option<Notes>,
     /// The mapping between canonical and remote fields.
     pub fields: FieldMap,
 }

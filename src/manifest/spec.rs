@@ -24,8 +24,8 @@ impl Object {
         StreamSpec {
             kind: self.kind.of_customer(),
             holders: super::activity::holders(self),
-            takes_notes: self.notes.is_some(),
-            finds_notes: self.notes.as_ref().is_some_and(|notes| notes.find.is_some()),
+            takes_notes: self.texts().is_some(),
+            finds_notes: self.texts().is_some_and(|notes| notes.find.is_some()),
             fields: fields.map(|(name, field)| (name.clone(), field.spec())).collect(),
             match_by: self.match_by.iter().map(|name| self.match_name(name)).collect(),
             can_get: self.get.is_some(),

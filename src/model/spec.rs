@@ -72,7 +72,7 @@ pub struct StreamSpec {
     pub reads_before: bool,
     /// What was written is read back: the system is known to drop or change values without a word.
     pub reads_back: bool,
-    /// Notes can be written on its objects.
+    /// Notes can be written on its objects; of activities: one can be opened with a text.
     pub takes_notes: bool,
     /// A note can be found again by its words.
     pub finds_notes: bool,

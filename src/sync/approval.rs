@@ -60,6 +60,9 @@ pub(super) fn setup_of(rules: &Rules) -> String {
     for rule in &rules.handoffs {
         let said = (&rule.to, rule.when.text(), rule.create, &rule.carry, rule.note);
         line(&[rule.name.to_string(), format!("{said:?}")]);
+        if let Some(opens) = &rule.opens {
+            line(&[rule.name.to_string(), format!("opens {opens}")]);
+        }
     }
     for (field, roles) in &rules.share {
         line(&[field.to_string(), format!("share {roles:?}")]);

@@ -2,6 +2,7 @@
 
 mod funnel;
 
+use nivel::sandbox::{Fault, Kind};
 use serde_json::{Value, json};
 
 use crate::trial::Trial;
@@ -50,12 +51,16 @@ async fn read(trial: &Trial, arguments: &[&str]) -> Value {
 
 /// State and proof of each passage of a rule, in the order in which they began.
 async fn passages(trial: &Trial, rule: &str) -> Vec<Vec<String>> {
+    cells(trial, rule, [4, 10, 6, 13]).await
+}
+
+/// These columns of every passage of a rule.
+async fn cells<const N: usize>(trial: &Trial, rule: &str, columns: [usize; N]) -> Vec<Vec<String>> {
     let output = trial.nivel(&["handoffs", "--csv", "--rule", rule], None).await;
     let text = String::from_utf8(output.stdout).unwrap();
     let mut rows = csv::Reader::from_reader(text.as_bytes());
     let rows = rows.records().map(Result::unwrap);
-    rows.map(|row| [4, 10, 6, 13].map(|at| row[at].to_owned()).to_vec())
-        .collect()
+    rows.map(|row| columns.map(|at| row[at].to_owned()).to_vec()).collect()
 }
 
 fn emails(tool: &nivel::sandbox::Tool) -> Vec<String> {
@@ -261,6 +266,42 @@ async fn whoever_takes_over_finds_one_note_with_what_is_open() {
     pass(&trial).await;
     assert_eq!(notes(&trial).len(), 1);
     assert_eq!(passages(&trial, "owner-change").await[0][0], "accepted");
+}
+
+/// She has arrived when the deal stands there, too: opened once, although the answer to it got lost.
+#[tokio::test]
+async fn what_a_handoff_opens_is_opened_once_and_belongs_to_the_proof() {
+    let trial = trial().await;
+    trial.reconfigure(|text| text.replacen("create: true", "create: true, open: deal", 1));
+    let tools = &trial.sandbox;
+    let contact_of = |name: &str, stage: &str| contact(&format!("{name}@example.com"), stage);
+    let bo = tools.hubspot.create(&contact_of("bo", "lead"));
+    tools.hubspot.create(&contact_of("old", "salesqualifiedlead"));
+    pass(&trial).await;
+    assert!(
+        tools.pipedrive.activities("deal").is_empty(),
+        "whoever was there is no news"
+    );
+    let lost = Fault::once(Kind::ResetAfter).method("POST").path("/api/v2/deals");
+    tools.pipedrive.set_faults(vec![lost]);
+    tools
+        .hubspot
+        .edit(&bo, &json!({"lifecyclestage": "salesqualifiedlead"}))
+        .unwrap();
+    pass(&trial).await;
+    pass(&trial).await;
+    let deals = tools.pipedrive.activities("deal");
+    assert_eq!(deals.len(), 1, "{deals:?}");
+    assert!(deals[0]["title"].as_str().unwrap().contains("[nivel h"), "{deals:?}");
+    let opened = format!("sales/deal/{}", deals[0]["id"]);
+    let mut told = cells(&trial, "lead-to-sales", [6, 15]).await;
+    told.sort();
+    assert_eq!(told, [["false", opened.as_str()], ["true", ""]]);
+    let states = states(&trial, "lead-to-sales").await;
+    assert!(
+        states.iter().all(|state| state == "delivered" || state == "accepted"),
+        "{states:?}"
+    );
 }
 
 /// The process is killed before and after every effect of the sync that writes the note; the next one goes on.

@@ -69,6 +69,15 @@ with Transaction().start(sys.argv[2], 0):
     pool.init()
 with Transaction().start(sys.argv[2], 1) as transaction:
     Application = pool.get('res.user.application')
+    # Opportunities belong to a company; one that is followed up has an employee.
+    euro, = pool.get('currency.currency').create([{'name': 'Euro', 'code': 'EUR', 'symbol': 'EUR'}])
+    Party = pool.get('party.party')
+    owner, seller = Party.create([{'name': 'Our Company'}, {'name': 'Sam Seller'}])
+    company, = pool.get('company.company').create([{'party': owner.id, 'currency': euro.id}])
+    pool.get('company.employee').create([{'party': seller.id, 'company': company.id}])
+    User = pool.get('res.user')
+    User.write([User(1)], {'companies': [('add', [company.id])]})
+    User.write([User(1)], {'company': company.id})
     application, = Application.create([{'user': 1, 'application': 'rest'}])
     Application.write([application], {'state': 'validated'})
     transaction.commit()

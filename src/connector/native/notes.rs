@@ -1,4 +1,4 @@
-//! Notes on objects: written, and found again by their marker.
+//! Notes on objects and activities with a text: written, and found again by their marker.
 
 use std::collections::BTreeMap;
 
@@ -29,6 +29,7 @@ impl Native {
         let Notes { create, .. } = notes(stream)?;
         let names = self.note_names(remote, marker).with("text", &text.into());
         let draft = Draft::new(&create.request, &BTreeMap::new(), Some(&create.body), &names);
+        let draft = draft.and_then(|draft| draft.with_headers(&create.headers, &names));
         let draft = draft.map_err(|why| from_expression(&why, true))?;
         let purpose = Purpose {
             op: "note",
@@ -76,7 +77,6 @@ impl Native {
 fn notes(stream: &Stream) -> Result<&Notes, Failure> {
     stream
         .object
-        .notes
-        .as_ref()
+        .texts()
         .ok_or_else(|| stream.cannot("write notes on these objects"))
 }

@@ -287,6 +287,9 @@ fn walk<'a>(at: &'a Json, steps: &[Step], inside: bool) -> Found<'a> {
             .map(|item| walk(item, rest, inside))
             .find(|found| matches!(found, Found::Value(_)))
             .unwrap_or(Found::Empty),
+        // One object is asked like a list of one: `Owner[?id!='Nobody']`.
+        (Step::Flag { .. } | Step::Equals { .. }, Json::Object(_)) if step.fits(at) => walk(at, rest, inside),
+        (Step::Flag { .. } | Step::Equals { .. }, Json::Object(_)) => Found::Empty,
         (Step::Embedded, Json::String(text)) if text.trim().is_empty() => Found::Empty,
         (Step::Embedded, Json::String(text)) => match embedded(text) {
             Some(value) => walk(&value, rest, true).into_owned(),
@@ -339,6 +342,7 @@ fn below<'a>(at: &'a Json, step: &Step) -> Vec<&'a Json> {
         (Step::Name(name) | Step::Key(name), Json::Object(map)) => map.get(name.as_str()).into_iter().collect(),
         (Step::At(index), Json::Array(items)) => element(items, *index).into_iter().collect(),
         (_, Json::Array(items)) => items.iter().filter(|item| step.fits(item)).collect(),
+        (Step::Flag { .. } | Step::Equals { .. }, Json::Object(_)) if step.fits(at) => vec![at],
         _ => Vec::new(),
     }
 }

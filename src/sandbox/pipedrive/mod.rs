@@ -109,6 +109,28 @@ impl Pipedrive {
         self.deals.with("note", work).unwrap_or_else(not_found)
     }
 
+    /// `POST /v2/deals`: one that is open, for a person.
+    fn open_deal(&self, people: &Store, ask: &Ask) -> Option<Reply> {
+        let asked = ask.json().unwrap_or_default();
+        let person = asked.get("person_id").and_then(Value::as_u64);
+        let has_title = asked
+            .get("title")
+            .and_then(Value::as_str)
+            .is_some_and(|title| !title.is_empty());
+        if !has_title || person.is_none_or(|id| people.live(id).is_none()) {
+            return Some(invalid("title and the person_id of a person are required"));
+        }
+        let act = Act {
+            by: By::Api,
+            now_ms: ask.now_ms,
+        };
+        let body = asked.as_object().map(|asked| laid(&self.blank("deal"), asked))?;
+        self.deals.with("deal", |deals| {
+            let id = deals.insert(act, body, ask.now_ms, ask.now_ms);
+            answer(deals, id, 201)
+        })
+    }
+
     fn create(&self, store: &mut Store, ask: &Ask) -> Reply {
         let patch = match written(ask) {
             Err(reply) => return reply,
@@ -173,11 +195,13 @@ impl Vendor for Pipedrive {
         if ask.method == "GET" && path == "/v2/personFields" {
             return fields();
         }
-        if let ("GET", Some("" | "/")) = (ask.method.as_str(), path.strip_prefix("/v2/deals")) {
-            return self
-                .deals
-                .with("deal", |deals| self.list(deals, ask))
-                .unwrap_or_else(not_found);
+        if let Some("" | "/") = path.strip_prefix("/v2/deals") {
+            return match ask.method.as_str() {
+                "GET" => self.deals.with("deal", |deals| self.list(deals, ask)),
+                "POST" => self.open_deal(store, ask),
+                _ => None,
+            }
+            .unwrap_or_else(not_found);
         }
         if path == "/v1/notes" {
             return self.notes(store, ask);

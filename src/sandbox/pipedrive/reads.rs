@@ -69,8 +69,12 @@ impl Pipedrive {
         if ids.as_ref().is_some_and(|ids| ids.len() > 100) {
             return invalid("at most 100 ids");
         }
+        let person = ask.get("person_id").and_then(|id| id.parse::<u64>().ok());
+        let is_of =
+            |object: &Object| person.is_none() || object.body.get("person_id").and_then(Value::as_u64) == person;
         let fits = |object: &Object| {
             self.shows(object)
+                && is_of(object)
                 && match &ids {
                     // `ids` sets the other filters aside (B2.4).
                     Some(ids) => ids.contains(&object.id),

@@ -1,4 +1,4 @@
-//! Writes the notes of handoffs, each exactly once: its words and the intent to send it are in the ledger before it goes out,
+//! Writes the notes of handoffs and opens what they open, each exactly once: its words and the intent to send it are in the ledger before it goes out,
 //! and one whose answer got lost is looked up by its marker before it is sent again. Where a tool cannot find notes, it is
 //! given up instead: rather no note than two.
 
@@ -73,7 +73,7 @@ impl Engine {
                 .settle_note(passage, given_up(note, "it was not wanted any more"))
                 .await;
         }
-        let stream = &record.stream.stream;
+        let stream = rule.opens.as_ref().map_or(&record.stream.stream, |opens| &opens.stream);
         let mark = marker(passage);
         if note.state == NoteState::Sent {
             let finds = connection.streams().get(stream).is_some_and(|spec| spec.finds_notes);

@@ -26,6 +26,24 @@ impl Engine {
         if self.rules.handoffs.is_empty() || !self.is_initial_read_done().await? {
             return Ok(0);
         }
+        let mut moved = self.tend_pending().await?;
+        let noted = self.write_notes().await?;
+        if noted > 0 && self.rules.handoffs.iter().any(|rule| rule.opens.is_some()) {
+            // Whoever waited for what was opened has arrived now.
+            moved += self.tend_pending().await?;
+        }
+        moved += noted;
+        loop {
+            let due = self.ledger.to_look_at(self.clock.now(), BATCH).await?;
+            if due.is_empty() {
+                return Ok(moved);
+            }
+            moved += self.reckon_again(&due, &BTreeMap::new(), true).await?;
+        }
+    }
+
+    /// Every passage that has not arrived, once.
+    async fn tend_pending(&self) -> Result<u64, LedgerError> {
         let pending = PassagesOf {
             states: vec![State::Open, State::Stopped],
             ..PassagesOf::default()
@@ -33,17 +51,9 @@ impl Engine {
         let (mut after, mut moved) = (None::<CompactString>, 0);
         loop {
             let page = self.ledger.passages(&pending, after.as_deref(), BATCH).await?;
-            let Some(last) = page.last() else { break };
+            let Some(last) = page.last() else { return Ok(moved) };
             after = Some(last.id.clone());
             moved += self.tend_some(&page).await?;
-        }
-        moved += self.write_notes().await?;
-        loop {
-            let due = self.ledger.to_look_at(self.clock.now(), BATCH).await?;
-            if due.is_empty() {
-                return Ok(moved);
-            }
-            moved += self.reckon_again(&due, &BTreeMap::new(), true).await?;
         }
     }
 

@@ -35,6 +35,25 @@ enum Held {
 impl Sight<'_> {
     /// What the target holds, seen from this rule.
     pub(super) fn standing(&self) -> Standing {
+        let standing = self.of_record();
+        match standing {
+            Standing::Proven(_) | Standing::Unread(_) => self.unopened().unwrap_or(standing),
+            Standing::Moving | Standing::Stuck(..) => standing,
+        }
+    }
+
+    /// Why she has not arrived although her record has: what is to be opened for her is not there yet.
+    fn unopened(&self) -> Option<Standing> {
+        let note = self.note.filter(|_| self.rule.opens.is_some())?;
+        match note.state {
+            NoteState::Written => None,
+            NoteState::Due | NoteState::Sent => Some(Standing::Moving),
+            NoteState::GivenUp => Some(Standing::Stuck(Reason::Note, note.problem.clone().unwrap_or_default())),
+        }
+    }
+
+    /// How far her record there is.
+    fn of_record(&self) -> Standing {
         if let Some(standing) = self.by_note() {
             return standing;
         }
@@ -84,8 +103,14 @@ impl Sight<'_> {
     fn proof(&self, record: &Record, at: UnixMillis) -> Proof {
         let carried = self.rule.carry.iter();
         let read = |field: &FieldName| Some((field.clone(), record.fields.value(field.as_str())?.clone()));
+        let opened = self
+            .rule
+            .opens
+            .as_ref()
+            .zip(self.note.and_then(|note| note.remote.as_ref()));
         Proof {
             record: record.id.clone(),
+            opened: opened.map(|(stream, remote)| stream.record(remote.clone())),
             fields: carried.filter_map(read).collect(),
             at,
         }

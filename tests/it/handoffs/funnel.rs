@@ -142,6 +142,11 @@ async fn customers_walk_the_funnel_through_faults_and_kills_and_the_tools_count_
             break;
         }
     }
+    let astray: Vec<_> = last
+        .iter()
+        .filter(|row| row[0] != "delivered" && row[0] != "accepted")
+        .collect();
+    assert!(astray.is_empty(), "{} passages, of which {astray:?}", last.len());
     let (handed_over, won) = count_in_the_tools(&trial);
     assert_eq!(handed_over, walkers);
     assert!(won > walkers / 3, "{won}");
