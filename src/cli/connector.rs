@@ -1,11 +1,14 @@
 //! `nivel connector`: which tools can be spoken to, and what each needs and maps.
 
+mod preview;
+
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
 use compact_str::CompactString;
 use serde::Serialize;
 
+use self::preview::Try;
 use super::Failed;
 use super::app::Context;
 use super::output::{Exit, Show, count, line, table};
@@ -21,6 +24,8 @@ pub(super) enum Connector {
     Show(One),
     /// Play a connector's canned exchanges; no tool is spoken to
     Test(Test),
+    /// Read a few objects and show what becomes of them; nothing is written
+    Try(Try),
 }
 
 /// List the connectors there are
@@ -74,6 +79,7 @@ impl Connector {
                     Exit::Problem
                 })
             }
+            Self::Try(args) => args.run(context).await,
         }
     }
 }

@@ -44,6 +44,7 @@ impl Plan {
         let summary = engine.plan().await?;
         let mut planned = planned(engine.ledger().as_ref(), self.details, summary).await?;
         planned.cost = cost(&engine, &planned);
+        planned.exports = engine.rules().exports.keys().cloned().collect();
         drop(engine);
         let exit = exit_of(&planned.read);
         context.output.show(&planned);
@@ -120,6 +121,9 @@ struct Planned {
     /// By system.
     cost: BTreeMap<CompactString, Cost>,
     details: Vec<Detail>,
+    /// Systems that get export files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    exports: Vec<CompactString>,
     read: Summary,
 }
 
@@ -224,6 +228,9 @@ impl Show for Planned {
         for (stream, figures) in self.streams.iter().filter(|(_, figures)| figures.removals > 0) {
             let removals = count(figures.removals, "removal");
             line(&mut text, format_args!("{stream}: {removals} after the quarantine"));
+        }
+        for system in &self.exports {
+            line(&mut text, format_args!("{system}: gets an export file"));
         }
         if !self.cost.is_empty() {
             let rows = self.cost.iter().map(|(system, cost)| cost.row(system));

@@ -109,6 +109,10 @@ impl Show for Summary {
         if self.needs_approval {
             line(&mut text, not_approved());
         }
+        for (name, figures) in self.systems.iter().filter(|(_, figures)| figures.exported > 0) {
+            let rows = count(figures.exported, "row");
+            line(&mut text, format_args!("{name}: an export file with {rows}"));
+        }
         for (name, figures) in &self.systems {
             for problem in &figures.problems {
                 line(&mut text, format_args!("{name}: {problem}"));

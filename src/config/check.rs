@@ -190,6 +190,13 @@ impl Check<'_> {
             used.push((vec!["identity", "external_ids"], field));
         }
         for (name, system) in &config.systems {
+            let exported = system.files.iter().flat_map(|files| &files.exported);
+            used.extend(exported.map(|field| {
+                (
+                    vec!["systems", name, "config", "export", "columns", field.as_str()],
+                    field,
+                )
+            }));
             if config.places.has(&["systems", name, "qualified_by"]) {
                 let fields = system.qualified_by.iter();
                 used.extend(fields.map(|field| (vec!["systems", name, "qualified_by"], field)));

@@ -222,14 +222,18 @@ pub struct StreamConfig {
 }
 
 /// A folder into which somebody drops files with records.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct FileConfig {
-    /// The watched folder.
-    pub folder: PathBuf,
+    /// The watched folder; `None` when it is behind SFTP, or nothing is read.
+    pub folder: Option<PathBuf>,
     /// The fields it maps.
     pub fields: BTreeSet<FieldName>,
-    /// All options of the file drop, `folder` resolved, in the words its own type reads.
+    /// The fields that are written for the partner.
+    pub exported: BTreeSet<FieldName>,
+    /// All options of the file drop but its secrets, folders resolved, in the words its own type reads.
     pub options: serde_json::Value,
+    /// Passwords and keys, by the option they belong to (`password`, `export.key`).
+    pub secrets: BTreeMap<CompactString, SecretString>,
 }
 
 /// How customers are told apart.

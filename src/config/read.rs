@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use super::deletes::{self, DELETES, ON_DELETE};
 use super::fields::{FIELD, fields};
-use super::files::{COLUMN, FILES, files};
+use super::files::{COLUMN, EXPORT, FILES, SFTP, files};
 use super::handoffs::{CALENDAR, HANDOFF, PRIORITY};
 use super::identity::IDENTITY;
 use super::layers::Merged;
@@ -91,6 +91,8 @@ pub const OPTIONS: &[(&str, &[&str])] = &[
     ("systems.*.limits.*", LIMIT),
     ("systems.*.config", FILES),
     ("systems.*.config.columns.*", COLUMN),
+    ("systems.*.config.sftp", SFTP),
+    ("systems.*.config.export", EXPORT),
     ("systems.*.config.*", SECRET_FILE),
     ("fields.*", FIELD),
     ("deletes", DELETES),

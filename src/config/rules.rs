@@ -38,7 +38,17 @@ pub fn rules(config: &Config, specs: &Specs) -> Rules {
         matching: config.identity.matching,
         priority: config.priority.clone(),
         handoffs: super::handoffs::handoff_rules(config, specs).0,
+        exports: exports(config),
     }
+}
+
+/// What each system's export says, as text.
+fn exports(config: &Config) -> BTreeMap<CompactString, String> {
+    let export = |(name, system): (&CompactString, &SystemConfig)| {
+        let export = system.files.as_ref()?.options.get("export")?;
+        Some((name.clone(), export.to_string()))
+    };
+    config.systems.iter().filter_map(export).collect()
 }
 
 fn of_stream(system: &SystemConfig, stream: &str, spec: &StreamSpec) -> StreamRules {

@@ -187,7 +187,7 @@ fn relative_paths_count_from_their_file() {
     let config = load_in(dir.path(), text, &[]).unwrap();
     assert_eq!(config.data_dir, dir.path().join("state"));
     let files = config.systems["drop"].files.as_ref().unwrap();
-    assert_eq!(files.folder, dir.path().join("in"));
+    assert_eq!(files.folder, Some(dir.path().join("in")));
     assert_eq!(files.fields, ["email".into(), "tags".into()].into());
     let folder = dir.path().join("in").display().to_string();
     let columns = serde_json::json!({"email": "E-mail", "tags": {"column": "Tags", "type": "set"}});
@@ -197,12 +197,52 @@ fn relative_paths_count_from_their_file() {
     check_wrong(
         "systems:\n  drop: {connector: csv, role: partner, config: {fodler: in, kind: cat, columns: {tags: {type: x}}}}\n",
         &[
-            "CFG002 2:41: `systems.drop.config` has no `folder` (the folder in which files are dropped)",
             "CFG002 2:41: `systems.drop.config` has no `id` (name the column that identifies a row, or the fields under \
              `identify:`)",
+            "CFG002 2:41: `systems.drop.config` has no `folder` (the folder in which files are dropped; or `sftp:`)",
             "CFG002 2:50: unknown option `fodler` in `systems.drop.config` (did you mean `folder`?)",
             "CFG002 2:68: `kind` cannot be `cat` (one of: person, organization, activity)",
             "CFG002 2:83: `systems.drop.config.columns.tags` has no `column` (write {column: Name, type: set})",
+        ],
+    );
+}
+
+#[test]
+fn a_folder_behind_sftp_and_export_files_are_read_strictly() {
+    let key = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let text = format!(
+        "systems:\n  p:\n    connector: csv\n    role: partner\n    config:\n      id: No\n      columns: {{email: E-mail}}\n      \
+         sftp: {{host: h, user: u, host_key: \"{key}\", folder: in, port: 2022, password: secret word}}\n      \
+         export: {{folder: out, every: 1h, rows: all, columns: {{email: Mail}}}}\n"
+    );
+    let config = load(&text, &[]).unwrap();
+    let files = config.systems["p"].files.as_ref().unwrap();
+    assert_eq!(files.exported, ["email".into()].into());
+    assert_eq!(files.secrets.keys().collect::<Vec<_>>(), ["password"]);
+    assert!(!format!("{config:?}").contains("secret word"));
+    let sftp = serde_json::json!({"host": "h", "user": "u", "host_key": key, "folder": "in", "port": 2022});
+    assert_eq!(files.options["sftp"], sftp);
+    let export = &files.options["export"];
+    assert!(export["folder"].as_str().unwrap().ends_with("/out"));
+    assert_eq!(
+        (&export["rows"], &export["every_seconds"]),
+        (&"all".into(), &3600.into())
+    );
+    assert_eq!(export["columns"], serde_json::json!({"email": "Mail"}));
+    check_wrong(
+        "systems:\n  p: {connector: csv, role: partner, write: false, config: {sftp: {host: h, host_key: none}, export: {name: a/b}}}\n",
+        &[
+            "CFG002 2:52: `systems.p.config` has no `columns` (canonical field: column, for example {email: E-mail})",
+            "CFG002 2:52: `systems.p.config` has no `id` (name the column that identifies a row, or the fields under \
+             `identify:`)",
+            "CFG002 2:61: `systems.p.config.sftp` has no `user` (the name to log in with)",
+            "CFG002 2:61: `systems.p.config.sftp` has no `folder` (the folder on the server)",
+            "CFG002 2:61: `systems.p.config.sftp` has no `key` (one of `password` and `key` proves who Nivel is)",
+            "CFG002 2:87: `host_key` is `none`, expected SHA256: and 43 letters ()",
+            "CFG002 2:94: `systems.p.config.export` has no `folder` (the folder into which the files go; or `sftp:`)",
+            "CFG002 2:94: `systems.p.config.export` has no `columns` (canonical field: column, for example {email: E-mail})",
+            "CFG002 2:102: an export is written, and `write: false` stands beside it ()",
+            "CFG002 2:109: `name` is `a/b`, expected letters, digits and dashes ()",
         ],
     );
 }
@@ -335,7 +375,9 @@ fn the_example_files_load_and_show_every_option() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("secrets")).unwrap();
     std::fs::write(dir.path().join("secrets/sales-token"), "x").unwrap();
-    std::fs::write(dir.path().join("secrets/token-key"), "x").unwrap();
+    for secret in ["token-key", "partner-key", "partner-password"] {
+        std::fs::write(dir.path().join("secrets").join(secret), "x").unwrap();
+    }
     std::fs::write(dir.path().join("secrets/slack-url"), "https://alerts.example.com/x").unwrap();
     std::fs::write(
         dir.path().join("secrets/alert-secret"),

@@ -17,6 +17,7 @@ pub mod breaker;
 pub mod classify;
 pub mod conformance;
 pub mod effort;
+mod export;
 pub mod file;
 mod from_answer;
 mod hook;
@@ -27,11 +28,14 @@ mod meter;
 mod native;
 pub mod oauth;
 mod render;
+mod sample;
 pub mod seal;
 pub mod settings;
 pub mod timer;
 
+pub use export::{ExportFormat, ExportRows, ExportSpec};
 pub use hook::Hook;
+pub use sample::Sample;
 pub use settings::{ConfigValue, ConnectionSettings};
 
 /// One configured system, ready to be spoken to.
@@ -46,6 +50,24 @@ pub trait Connection: Send + Sync {
     /// Reads the next page of a stream; `None` starts from the beginning. The same cursor gives the same page or a
     /// later state of it, so a page that was not committed is simply read again.
     async fn pull(&self, stream: &str, cursor: Option<&Cursor>) -> Result<Page, Failure>;
+
+    /// A few objects of a stream, raw and mapped. Changes nothing, here or there.
+    ///
+    /// # Errors
+    /// As [`Self::pull`].
+    async fn sample(&self, stream: &str, limit: usize) -> Result<Vec<Sample>, Failure> {
+        let page = self.pull(stream, None).await?;
+        Ok(page.records.into_iter().take(limit).map(Sample::of).collect())
+    }
+
+    /// Everything up to this cursor is in the ledger: who keeps its source tidy may do so now. Called at the beginning and
+    /// at the end of a run; doing it twice must do no harm.
+    ///
+    /// # Errors
+    /// When it was prevented; reading goes on.
+    async fn tidy(&self, _stream: &str, _committed: &Cursor) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// Reads objects by id. Missing ones are left out.
     async fn get(&self, stream: &str, remotes: &[CompactString]) -> Result<Vec<Incoming>, Failure>;
@@ -132,6 +154,20 @@ pub trait Connection: Send + Sync {
     /// As [`Self::subscriptions`].
     async fn unsubscribe(&self, _id: &str) -> Result<(), Failure> {
         Err(no_subscriptions())
+    }
+
+    /// The export files that the system gets; `None` when it gets none.
+    fn export(&self) -> Option<&ExportSpec> {
+        None
+    }
+
+    /// Puts an export file in its place: whole or not at all, instead of what stood there under that name.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    async fn put_export(&self, _name: &str, _content: std::fs::File) -> Result<(), Failure> {
+        let problem = Problem::new(Code::NotAllowed, "the connector writes no export files");
+        Err(Failure::new(Class::Forbidden, problem))
     }
 
     /// An object that came by itself, mapped to canonical fields.

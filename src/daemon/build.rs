@@ -289,15 +289,15 @@ fn connection(
     backing: &Backing,
 ) -> Result<Arc<dyn Connection>, Vec<Problem>> {
     if system.connector == FILE_CONNECTOR {
-        let options = system
+        let (options, secrets) = system
             .files
             .as_ref()
-            .map(|files| files.options.clone())
-            .unwrap_or_default();
+            .map_or_else(Default::default, |files| (files.options.clone(), files.secrets.clone()));
         let options = serde_json::from_value(options).map_err(|error| {
             vec![Problem::new(Code::ConfigInvalid, error.to_string()).about(format!("systems.{name}.config"))]
         })?;
-        return Ok(Arc::new(FileDrop::new(name, options, Arc::clone(&backing.clock))?));
+        let drop = FileDrop::new(name, options, &secrets, Arc::clone(&backing.clock))?;
+        return Ok(Arc::new(drop));
     }
     let Some(manifest) = manifests.get(&system.connector) else {
         let problem = Problem::new(

@@ -72,6 +72,7 @@ pub(super) async fn supervise(
         stop.clone(),
     ));
     pulls.spawn(erase(Arc::clone(&engine), stop.clone()));
+    pulls.spawn(export(Arc::clone(&engine), stop.clone()));
     pulls.spawn(retain(Arc::clone(&engine), keep(config), stop.clone()));
     for (system, settings) in &config.systems {
         let job = Job {
@@ -278,6 +279,22 @@ async fn erase(engine: Arc<Engine>, stop: CancellationToken) {
     loop {
         if let Err(error) = engine.pursue_erasures().await {
             tracing::warn!(%error, "erasures wait");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// Writes export files when they are due.
+async fn export(engine: Arc<Engine>, stop: CancellationToken) {
+    if engine.rules().exports.is_empty() {
+        return;
+    }
+    loop {
+        if let Err(error) = engine.export(false).await {
+            tracing::warn!(%error, "exports wait");
         }
         tokio::select! {
             () = stop.cancelled() => return,

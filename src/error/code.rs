@@ -132,6 +132,12 @@ codes! {
     FileUnreadable = "FIL001", Admin;
     /// A row of a dropped file cannot be used.
     FileRow = "FIL002", Team;
+    /// A file that was read cannot be moved to the archive.
+    FileArchive = "FIL003", Admin;
+    /// An SFTP server is not the one it is said to be.
+    HostKey = "FIL004", Admin;
+    /// An export file cannot be written.
+    ExportFailed = "FIL005", Admin;
     /// A run was due and did not start.
     RunLate = "SCH001", Admin;
     /// A full sweep misses more than the brake lets through.

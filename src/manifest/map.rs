@@ -3,6 +3,8 @@
 //! The hot path: paths and enumerations are compiled, no expression is evaluated for a field. A value that does not fit
 //! its field is left out and told in `Incoming::problem`; the other fields stand.
 
+use std::collections::BTreeMap;
+
 use compact_str::CompactString;
 use serde_json::Value as Json;
 
@@ -118,6 +120,19 @@ impl Mapper {
             problem,
             joined: joined_in(&self.merged, object),
         }
+    }
+
+    /// What stands at the place of each field, as text: for a person who checks the mapping.
+    #[must_use]
+    pub fn raw_in(&self, object: &Json) -> BTreeMap<FieldName, String> {
+        let raw = |(name, field): &(FieldName, Field)| {
+            let text = match field.to.find(object).value()?.into_owned() {
+                Json::String(text) => text,
+                other => other.to_string(),
+            };
+            Some((name.clone(), text))
+        };
+        self.fields.iter().filter_map(raw).collect()
     }
 
     /// What a value will read like after it was written and echoed: a tool that keeps whole seconds changes a time.

@@ -209,6 +209,8 @@ pub struct Rules {
     pub priority: Option<Priority>,
     /// The most records that a customer may have; see [`Rules::size_max`].
     pub size_max: Option<usize>,
+    /// Systems that get export files, and what the admin says about them, as text.
+    pub exports: BTreeMap<CompactString, String>,
 }
 
 /// Who is served before others: the writes of these customers count as due earlier.

@@ -67,6 +67,9 @@ pub(super) fn setup_of(rules: &Rules) -> String {
     for (field, roles) in &rules.share {
         line(&[field.to_string(), format!("share {roles:?}")]);
     }
+    for (system, export) in &rules.exports {
+        line(&[system.to_string(), format!("export {export}")]);
+    }
     if let Some(matching) = &rules.matching {
         line(&[format!("{matching:?}")]);
     }

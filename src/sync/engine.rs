@@ -125,8 +125,16 @@ pub struct SystemFigures {
     pub removed: u64,
     /// Writes given up.
     pub dead: u64,
+    /// Rows of the export file that was written.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub exported: u64,
     /// Why it stopped early; empty when it did not.
     pub problems: Vec<Problem>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Figures of one pass.
@@ -431,6 +439,11 @@ impl Engine {
                 figures.problems.extend(aftermath.held);
             }
             self.tend_handoffs().await?;
+            for (system, exported) in self.export(true).await? {
+                let figures = systems.entry(system).or_default();
+                figures.exported += exported.rows;
+                figures.problems.extend(exported.problem);
+            }
         }
         self.summary(systems, began).await
     }

@@ -3,6 +3,7 @@
 pub mod alert;
 pub mod consequence;
 pub mod erase;
+pub mod export;
 pub mod fold;
 pub mod matching;
 pub mod reconcile;

@@ -63,6 +63,7 @@ impl Engine {
         }
         let started_at = self.clock.now();
         let id = self.ledger.open_run(stream, started_at).await?;
+        tidy(connection, stream, state.cursor.as_ref()).await;
         let reading = state.initial_done_at.is_none().then(|| self.first_readings.begin());
         let result = self.pull_run(connection, stream, id, &state, report).await;
         drop(reading);
@@ -78,6 +79,9 @@ impl Engine {
             problem: problem.clone(),
         };
         self.ledger.close_run(run).await?;
+        if report.read > 0 {
+            tidy(connection, stream, self.ledger.stream(stream).await?.cursor.as_ref()).await;
+        }
         if problem.is_none() {
             self.note_presence(stream, &report.presence).await?;
         }
@@ -350,6 +354,14 @@ async fn ask_page(
             Class::Transient,
             Problem::new(Code::Bug, "the task that asks for a page ended without an answer").about(stream),
         )),
+    }
+}
+
+/// Lets the connection put away what the ledger holds; nothing depends on it.
+async fn tidy(connection: &Arc<dyn Connection>, stream: &StreamId, committed: Option<&Cursor>) {
+    let Some(cursor) = committed else { return };
+    if let Err(failure) = connection.tidy(&stream.stream, cursor).await {
+        tracing::warn!(%stream, problem = %failure.problem, "what was read could not be put away");
     }
 }
 

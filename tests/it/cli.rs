@@ -67,6 +67,7 @@ fn every_verb_has_help_with_an_example() {
         &["connector", "list"],
         &["connector", "show"],
         &["connector", "test"],
+        &["connector", "try"],
         &["identity"],
         &["identity", "eval"],
         &["identity", "train"],

@@ -13,6 +13,7 @@ mod crash;
 mod daemon;
 mod deletes;
 mod erase;
+mod files;
 mod first_reading;
 mod fold;
 mod handoffs;

@@ -9,22 +9,36 @@ use encoding_rs::Encoding;
 use regex::Regex;
 use serde::Deserialize;
 
+use crate::connector::{ExportFormat, ExportRows, ExportSpec};
 use crate::error::{Code, Problem};
 use crate::manifest::ObjectKind;
-use crate::model::{FieldName, FieldSpec, HolderBy, HolderSpec, StreamSpec, WriteMode};
+use crate::model::{FieldName, FieldSpec, HolderBy, HolderSpec, Kind, StreamSpec, WriteMode};
 
 /// The field in which an activity says on whom it hangs.
 const HOLDER: &str = "_of_email";
 
-/// A folder into which a partner drops CSV or JSON Lines files, and how their columns are read.
+/// A folder into which a partner drops CSV, TSV, XLSX or JSON Lines files, and how their columns are read.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileConfig {
     /// The folder that is watched. Sub-folders are not.
-    pub folder: PathBuf,
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
+    /// Or the folder behind SFTP.
+    #[serde(default)]
+    pub sftp: Option<SftpConfig>,
+    /// The files that are written for the partner.
+    #[serde(default)]
+    pub export: Option<ExportConfig>,
     /// Only files whose name matches this regular expression.
     #[serde(default)]
     pub files: Option<String>,
+    /// Where a file goes once all of it is in the ledger: a folder, counted from the watched one. Without it, files stay.
+    #[serde(default)]
+    pub archive: Option<String>,
+    /// The sheet of a spreadsheet; without it, the first one.
+    #[serde(default)]
+    pub sheet: Option<String>,
     /// The name of the stream the rows make up.
     #[serde(default = "default_stream")]
     pub stream: CompactString,
@@ -47,6 +61,7 @@ pub struct FileConfig {
     #[serde(default)]
     pub identify: Vec<FieldName>,
     /// Canonical field → column (or dotted path of a JSON line).
+    #[serde(default)]
     pub columns: BTreeMap<FieldName, Column>,
     /// How many rows make a page.
     #[serde(default = "default_page_rows")]
@@ -60,6 +75,79 @@ pub struct FileConfig {
     /// How long a file must not have changed before it is taken, in seconds.
     #[serde(default = "default_settle")]
     pub settle_seconds: u64,
+}
+
+/// A folder behind SFTP. Passwords and keys are handed over apart from it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SftpConfig {
+    /// The server's name.
+    pub host: String,
+    /// Its port.
+    #[serde(default = "default_port")]
+    pub port: u16,
+    /// The name to log in with.
+    pub user: String,
+    /// The fingerprint of the server's key: `SHA256:` and 43 letters. A server with another key is not spoken to.
+    pub host_key: String,
+    /// The folder on the server.
+    pub folder: String,
+}
+
+/// Files with customers, written for a partner who has no API.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportConfig {
+    /// The folder into which they go.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
+    /// Or the one behind SFTP.
+    #[serde(default)]
+    pub sftp: Option<SftpConfig>,
+    /// What their names begin with.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// How they are written.
+    #[serde(default)]
+    pub format: ExportFormat,
+    /// Who stands in them.
+    #[serde(default)]
+    pub rows: ExportRows,
+    /// Persons or organizations.
+    #[serde(default)]
+    pub kind: Kind,
+    /// Time between two files, in seconds.
+    #[serde(default = "default_every")]
+    pub every_seconds: u64,
+    /// Canonical field → column.
+    pub columns: BTreeMap<FieldName, String>,
+}
+
+impl ExportConfig {
+    /// What the rest of Nivel needs to know.
+    pub(super) fn spec(&self) -> ExportSpec {
+        let column = |(field, column): (&FieldName, &String)| (field.clone(), column.as_str().into());
+        ExportSpec {
+            name: self.name.as_str().into(),
+            format: self.format,
+            rows: self.rows,
+            kind: self.kind,
+            every: Duration::from_secs(self.every_seconds),
+            columns: self.columns.iter().map(column).collect(),
+        }
+    }
+}
+
+fn default_port() -> u16 {
+    22
+}
+
+fn default_name() -> String {
+    "customers".to_owned()
+}
+
+fn default_every() -> u64 {
+    24 * 3600
 }
 
 fn default_stream() -> CompactString {
@@ -114,7 +202,11 @@ pub enum ColumnType {
     Bool,
     /// A whole number.
     Int,
-    /// RFC 3339, or a date (midnight UTC).
+    /// A number with a point: `1234.5`, `1,234.50`. Kept as text, without separators: `1234.5`.
+    Decimal,
+    /// A number with a comma: `1234,5`, `1.234,50`. In a spreadsheet numbers are numbers, whatever it shows.
+    DecimalComma,
+    /// RFC 3339, a date (midnight UTC), or a date and a time (UTC).
     Time,
     /// Several texts, separated by `;`, `,` or `|`.
     Set,
@@ -150,11 +242,35 @@ pub(super) struct Checked {
     pub(super) settle: Duration,
 }
 
+impl Checked {
+    fn new(config: FileConfig) -> Self {
+        Self {
+            files: None,
+            encoding: None,
+            delimiter: None,
+            settle: Duration::from_secs(config.settle_seconds),
+            config,
+        }
+    }
+}
+
 impl FileConfig {
     /// Checks the config; every problem at once.
     pub(super) fn check(mut self, system: &str) -> Result<Checked, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut bad = |message: String| problems.push(Problem::new(Code::ConfigInvalid, message).about(system));
+        if self.folder.is_some() && self.sftp.is_some() {
+            bad("`folder` and `sftp` say two things".to_owned());
+        }
+        if !self.reads() {
+            return match self.export {
+                Some(_) => Ok(Checked::new(self)),
+                None => {
+                    bad("one of `folder`, `sftp` and `export` says what there is to do".to_owned());
+                    Err(problems)
+                }
+            };
+        }
         if self.columns.is_empty() {
             bad("`columns` is empty, so no field of a row would be read".to_owned());
         }
@@ -203,9 +319,13 @@ impl FileConfig {
             files: files.and_then(Result::ok),
             encoding: encoding.and_then(|(_, encoding)| encoding),
             delimiter: delimiter.and_then(Result::ok),
-            settle: Duration::from_secs(self.settle_seconds),
-            config: self,
+            ..Checked::new(self)
         })
+    }
+
+    /// True when files are read.
+    pub(super) fn reads(&self) -> bool {
+        self.folder.is_some() || self.sftp.is_some()
     }
 
     /// What the rest of Nivel needs to know: a stream that can only be read.

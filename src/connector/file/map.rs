@@ -1,11 +1,11 @@
 //! Turns the cells of one row into an [`Incoming`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::CompactString;
 use sha2::{Digest, Sha256};
 
-use super::config::{ColumnType, FileConfig};
+use super::config::{Column, ColumnType, FileConfig};
 use super::rows::cells;
 use crate::error::{Code, Problem};
 use crate::model::{FieldName, Fields, Incoming, UnixMillis, Value};
@@ -19,6 +19,8 @@ pub(super) enum Layout {
     Csv {
         /// Separates the cells.
         delimiter: u8,
+        /// It comes from a spreadsheet.
+        is_sheet: bool,
         /// How many cells a row has.
         width: usize,
         /// The position of the id column.
@@ -30,7 +32,7 @@ pub(super) enum Layout {
 
 impl Layout {
     /// The layout of a CSV file with this header line; an error names the columns that are missing.
-    pub(super) fn of_header(header: &str, delimiter: u8, config: &FileConfig) -> Result<Self, String> {
+    pub(super) fn of_header(header: &str, delimiter: u8, is_sheet: bool, config: &FileConfig) -> Result<Self, String> {
         let names = cells(header, delimiter).unwrap_or_default();
         let find = |wanted: &str| {
             let position = names
@@ -56,6 +58,7 @@ impl Layout {
         }
         Ok(Self::Csv {
             delimiter,
+            is_sheet,
             width: names.len(),
             id: id.unwrap_or_default(),
             columns: columns.into_iter().filter_map(Result::ok).collect(),
@@ -64,22 +67,9 @@ impl Layout {
 
     /// The record of one row; its problem says what is wrong with it. `place` stands in for an id that cannot be told.
     pub(super) fn map(&self, row: &str, place: &str, config: &FileConfig) -> Incoming {
-        let parsed = match self {
-            Self::Json => json_row(row, config),
-            Self::Csv {
-                delimiter,
-                width,
-                id,
-                columns,
-            } => csv_row(row, *delimiter, *width, *id, columns),
-        };
-        let (id, fields, mut wrong) = match parsed {
+        let (id, fields, mut wrong) = match self.parse(row, config) {
             Ok(parsed) => parsed,
             Err(why) => return bad_row(place, &why),
-        };
-        let id = match &config.id {
-            Some(_) => id,
-            None => identity(&fields, &config.identify),
         };
         if id.is_none() {
             wrong.insert(0, "has nothing that tells it apart: its id is empty".to_owned());
@@ -90,6 +80,81 @@ impl Layout {
             problem: (!wrong.is_empty()).then(|| Problem::new(Code::FileRow, wrong.join(", ")).about(place)),
             ..blank()
         }
+    }
+}
+
+impl Layout {
+    /// What tells a row apart; `None` when nothing does.
+    pub(super) fn id_of(&self, row: &str, config: &FileConfig) -> Option<CompactString> {
+        self.parse(row, config).ok()?.0
+    }
+
+    /// What stands at the place of each mapped field, as text.
+    pub(super) fn raw(&self, row: &str, config: &FileConfig) -> BTreeMap<FieldName, String> {
+        match self {
+            Self::Json => {
+                let object: serde_json::Value = serde_json::from_str(row).unwrap_or_default();
+                let raw = |(field, column): (&FieldName, &Column)| {
+                    let found = at_path(&object, column.name())?;
+                    Some((field.clone(), cell_text(found)))
+                };
+                config.columns.iter().filter_map(raw).collect()
+            }
+            Self::Csv { delimiter, columns, .. } => {
+                let cells = cells(row, *delimiter).unwrap_or_default();
+                let raw =
+                    |(field, _, at): &(FieldName, ColumnType, usize)| Some((field.clone(), cells.get(*at)?.to_owned()));
+                columns.iter().filter_map(raw).collect()
+            }
+        }
+    }
+
+    fn parse(&self, row: &str, config: &FileConfig) -> Result<Parsed, String> {
+        let (id, fields, wrong) = match self {
+            Self::Json => json_row(row, config),
+            Self::Csv { .. } => self.csv_row(row),
+        }?;
+        let id = match &config.id {
+            Some(_) => id,
+            None => identity(&fields, &config.identify),
+        };
+        Ok((id, fields, wrong))
+    }
+
+    fn csv_row(&self, row: &str) -> Result<Parsed, String> {
+        let Self::Csv {
+            delimiter,
+            is_sheet,
+            width,
+            id,
+            columns,
+        } = self
+        else {
+            return Err("is not a CSV row".to_owned());
+        };
+        let cells = cells(row, *delimiter).ok_or("is not a CSV row")?;
+        if cells.len() != *width {
+            return Err(format!("has {} cells where the header has {width}", cells.len()));
+        }
+        let mut fields = Fields::default();
+        let mut wrong = Vec::new();
+        for (field, kind, at) in columns {
+            let kind = match kind {
+                ColumnType::DecimalComma if *is_sheet => ColumnType::Decimal,
+                kind => *kind,
+            };
+            match convert(cells.get(*at).unwrap_or_default(), kind) {
+                Ok(value) => {
+                    fields.0.insert(field.clone(), value);
+                }
+                Err(what) => wrong.push(format!("`{field}` is not {what}")),
+            }
+        }
+        let id = id
+            .and_then(|at| cells.get(at))
+            .map(str::trim)
+            .filter(|id| !id.is_empty());
+        Ok((id.map(Into::into), fields, wrong))
     }
 }
 
@@ -117,34 +182,6 @@ fn blank() -> Incoming {
 
 /// Id, fields, and what is wrong with single cells.
 type Parsed = (Option<CompactString>, Fields, Vec<String>);
-
-fn csv_row(
-    row: &str,
-    delimiter: u8,
-    width: usize,
-    id: Option<usize>,
-    columns: &[(FieldName, ColumnType, usize)],
-) -> Result<Parsed, String> {
-    let cells = cells(row, delimiter).ok_or("is not a CSV row")?;
-    if cells.len() != width {
-        return Err(format!("has {} cells where the header has {width}", cells.len()));
-    }
-    let mut fields = Fields::default();
-    let mut wrong = Vec::new();
-    for (field, kind, at) in columns {
-        match convert(cells.get(*at).unwrap_or_default(), *kind) {
-            Ok(value) => {
-                fields.0.insert(field.clone(), value);
-            }
-            Err(what) => wrong.push(format!("`{field}` is not {what}")),
-        }
-    }
-    let id = id
-        .and_then(|at| cells.get(at))
-        .map(str::trim)
-        .filter(|id| !id.is_empty());
-    Ok((id.map(Into::into), fields, wrong))
-}
 
 fn json_row(row: &str, config: &FileConfig) -> Result<Parsed, String> {
     let object: serde_json::Value = serde_json::from_str(row).map_err(|_error| "is not a JSON object")?;
@@ -192,14 +229,46 @@ fn cell_text(value: &serde_json::Value) -> String {
     }
 }
 
+/// What spreadsheets write where a formula failed.
+const SHEET_ERRORS: [&str; 7] = ["#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"];
+
+/// A number as text, with a point and without separators of thousands; `None` when it is none, or could be another one.
+fn decimal(cell: &str, point: char, separator: char) -> Option<Value> {
+    let (sign, digits) = match cell.strip_prefix(['-', '\u{2212}']) {
+        Some(digits) => ("-", digits),
+        None => ("", cell.strip_prefix('+').unwrap_or(cell)),
+    };
+    let (whole, fraction) = digits.split_once(point).unwrap_or((digits, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    let spaces = [separator, ' ', '\'', '\u{a0}', '\u{202f}'];
+    let mut groups = whole.split(spaces);
+    let first = groups.next()?;
+    let mut rest = groups.clone();
+    let is_grouped = is_number(first) && rest.all(|group| group.len() == 3 && is_number(group));
+    if !is_grouped || !is_number(fraction) || (groups.next().is_some() && first.len() > 3) {
+        return None;
+    }
+    let whole = whole.replace(spaces, "");
+    let whole = whole.trim_start_matches('0');
+    let whole = if whole.is_empty() { "0" } else { whole };
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    Value::text(&format!("{sign}{whole}{point}{fraction}"))
+}
+
 /// Reads a cell; an empty one is no value. The error says what it is not.
 fn convert(cell: &str, kind: ColumnType) -> Result<Option<Value>, &'static str> {
     let cell = cell.trim();
     if cell.is_empty() {
         return Ok(None);
     }
+    if SHEET_ERRORS.contains(&cell) {
+        return Err("a value but an error of the spreadsheet");
+    }
     match kind {
         ColumnType::Text => Ok(Value::text(cell)),
+        ColumnType::Decimal => decimal(cell, '.', ',').map(Some).ok_or("a number with a point"),
+        ColumnType::DecimalComma => decimal(cell, ',', '.').map(Some).ok_or("a number with a comma"),
         ColumnType::Bool => match cell.to_ascii_lowercase().as_str() {
             "true" | "yes" | "y" | "1" | "x" => Ok(Some(Value::Bool(true))),
             "false" | "no" | "n" | "0" => Ok(Some(Value::Bool(false))),
@@ -212,6 +281,7 @@ fn convert(cell: &str, kind: ColumnType) -> Result<Option<Value>, &'static str> 
         ColumnType::Time => {
             let time = UnixMillis::from_rfc3339(cell);
             let time = time.or_else(|| UnixMillis::from_rfc3339(&format!("{cell}T00:00:00Z")));
+            let time = time.or_else(|| UnixMillis::from_rfc3339(&format!("{}Z", cell.replacen(' ', "T", 1))));
             time.map(|at| Some(Value::Time(at)))
                 .ok_or("a time such as 2026-01-31T08:00:00Z")
         }
@@ -261,7 +331,7 @@ mod tests {
     #[track_caller]
     fn check(row: &str, remote: &str, fields: &str, problem: Option<&str>) {
         let config = config(TYPED);
-        let layout = Layout::of_header("nr, Mail,VIP,Age,Tags,Since", b',', &config).unwrap();
+        let layout = Layout::of_header("nr, Mail,VIP,Age,Tags,Since", b',', false, &config).unwrap();
         let record = layout.map(row, "a.csv:2", &config);
         assert_eq!(record.remote, remote);
         assert_eq!(serde_json::to_string(&record.fields).unwrap(), fields);
@@ -308,9 +378,53 @@ mod tests {
     }
 
     #[test]
+    fn h1_18_numbers_are_read_with_the_point_they_are_said_to_have() {
+        let point = [
+            ("1234.50", "1234.5"),
+            ("1,234.5", "1234.5"),
+            ("-0.10", "-0.1"),
+            ("007", "7"),
+            ("1 000", "1000"),
+        ];
+        let comma = [
+            ("1234,50", "1234.5"),
+            ("1.234.567,5", "1234567.5"),
+            ("1\u{a0}234,5", "1234.5"),
+            ("1.234", "1234"),
+        ];
+        let cases = point.map(|case| (ColumnType::Decimal, case));
+        for (kind, (cell, expected)) in cases
+            .into_iter()
+            .chain(comma.map(|case| (ColumnType::DecimalComma, case)))
+        {
+            assert_eq!(convert(cell, kind), Ok(Value::text(expected)), "{cell}");
+        }
+        for cell in ["1,5", "1.2.3", "1,23,4", "1234,567", "abc", "1.", ".", "1e5", "--1"] {
+            assert_eq!(
+                convert(cell, ColumnType::Decimal),
+                Err("a number with a point"),
+                "{cell}"
+            );
+        }
+        assert!(convert("1.5", ColumnType::DecimalComma).is_err(), "not fifteen");
+        assert!(
+            convert("#N/A", ColumnType::Text).is_err(),
+            "a failed formula is no name"
+        );
+    }
+
+    #[test]
+    fn a_moment_may_lack_its_zone() {
+        for cell in ["2026-01-31 09:30:00", "2026-01-31T09:30:00", "2026-01-31T09:30:00Z"] {
+            let expected = UnixMillis::from_rfc3339("2026-01-31T09:30:00Z").map(Value::Time);
+            assert_eq!(convert(cell, ColumnType::Time), Ok(expected), "{cell}");
+        }
+    }
+
+    #[test]
     fn rows_without_an_id_are_told_apart_by_their_identifying_fields() {
         let config = config("{folder: /x, identify: [email, phone], columns: {email: Mail, phone: Tel, name: Name}}");
-        let layout = Layout::of_header("Mail;Tel;Name", b';', &config).unwrap();
+        let layout = Layout::of_header("Mail;Tel;Name", b';', false, &config).unwrap();
         let id = |row: &str| layout.map(row, "place", &config).remote;
         assert_eq!(id("A@b.c;1;x"), id(" a@B.C ;1;y"));
         assert_ne!(id("a@b.c;1;x"), id("a@b.c;2;x"));
@@ -320,7 +434,7 @@ mod tests {
     #[test]
     fn a_missing_column_is_named() {
         let wanted = config(TYPED);
-        let error = Layout::of_header("nr,mail,age,tags", b',', &wanted).unwrap_err();
+        let error = Layout::of_header("nr,mail,age,tags", b',', false, &wanted).unwrap_err();
         assert_eq!(error, "lacks the column `Since`, `VIP`");
     }
 

@@ -22,6 +22,20 @@ pub(super) struct Read {
     pub(super) stamp: Stamp,
     /// SHA-256 of the content, hex.
     pub(super) digest: String,
+    /// It is not there any more; the same content under its name is not read again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) gone: bool,
+}
+
+impl Read {
+    /// A file that is there and was read.
+    pub(super) fn of(stamp: Stamp, digest: String) -> Self {
+        Self {
+            stamp,
+            digest,
+            gone: false,
+        }
+    }
 }
 
 /// A file that was seen and may still grow.
@@ -78,6 +92,24 @@ impl Place {
         }
     }
 
+    /// Takes note of which files are there; of those that are gone, the `known_max` youngest stay known.
+    pub(super) fn forget(&mut self, is_there: impl Fn(&str) -> bool, known_max: usize) {
+        self.pending.retain(|name, _| is_there(name));
+        let mut gone = Vec::new();
+        for (name, read) in &mut self.read {
+            // Once gone it stays so until it is read again: what comes back may be another file of the same size and time.
+            read.gone |= !is_there(name);
+            if read.gone {
+                gone.push((read.stamp.mtime, name.clone()));
+            }
+        }
+        gone.sort_unstable();
+        let too_many = gone.len().saturating_sub(known_max);
+        for (_, name) in gone.into_iter().take(too_many) {
+            self.read.remove(&name);
+        }
+    }
+
     pub(super) fn cursor(&self) -> Cursor {
         Cursor(serde_json::to_string(self).unwrap_or_default())
     }
@@ -91,13 +123,7 @@ mod tests {
     fn a_place_reads_back_and_a_foreign_cursor_is_refused() {
         let mut place = Place::parse(None).unwrap();
         let stamp = Stamp { size: 1, mtime: 2 };
-        place.read.insert(
-            "a.csv".into(),
-            Read {
-                stamp: stamp.clone(),
-                digest: "d".into(),
-            },
-        );
+        place.read.insert("a.csv".into(), Read::of(stamp.clone(), "d".into()));
         place.open = Some(Open {
             name: "b.csv".into(),
             stamp,
@@ -107,5 +133,24 @@ mod tests {
         assert_eq!(Place::parse(Some(&place.cursor())).unwrap(), place);
         assert!(Place::parse(Some(&Cursor("{\"v\":9}".into()))).is_err());
         assert!(Place::parse(Some(&Cursor(String::new()))).is_err());
+    }
+
+    #[test]
+    fn files_that_are_gone_stay_known_for_a_while() {
+        let mut place = Place::default();
+        for (name, mtime) in [("old", 1), ("young", 3), ("middle", 2), ("here", 0)] {
+            place
+                .read
+                .insert(name.into(), Read::of(Stamp { size: 1, mtime }, "d".into()));
+        }
+        place.forget(|name| name == "here", 2);
+        let known: Vec<_> = place
+            .read
+            .iter()
+            .map(|(name, read)| (name.as_str(), read.gone))
+            .collect();
+        assert_eq!(known, [("here", false), ("middle", true), ("young", true)]);
+        place.forget(|_| true, 2);
+        assert!(place.read["young"].gone, "what comes back is looked at");
     }
 }

@@ -1,13 +1,13 @@
 //! `NAME.rejects.csv` beside a dropped file: every row that could not be used, with the reason, for the one who sent it.
 
-use std::fs;
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::io;
 
-use crate::fault;
+use super::store::Store;
 
 /// How many rejected rows of one file are written out.
 const REJECTS_MAX: usize = 10_000;
+/// How much of an earlier reject file is read.
+const BYTES_MAX: u64 = 64 << 20;
 
 /// The suffix by which reject files are told from dropped ones.
 pub(super) const SUFFIX: &str = ".rejects.csv";
@@ -25,14 +25,15 @@ pub(super) struct Reject {
 
 /// Writes the rejects of the rows from `first` on. Those of earlier rows stay; those of a page that is read again, or
 /// of an earlier file of the same name, are replaced.
-pub(super) fn write(file: &Path, first: u64, rejects: &[Reject]) -> io::Result<()> {
-    let path = path(file);
-    let mut all = if first > 1 { earlier(&path, first)? } else { Vec::new() };
+pub(super) fn write(store: &dyn Store, file: &str, first: u64, rejects: &[Reject]) -> io::Result<()> {
+    let name = format!("{file}{SUFFIX}");
+    let mut all = if first > 1 {
+        earlier(store, &name, first)?
+    } else {
+        Vec::new()
+    };
     if all.is_empty() && rejects.is_empty() {
-        return match fault::effect_blocking("file", || fs::remove_file(&path)).map_err(io::Error::other)? {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
+        return store.remove(&name);
     }
     all.extend_from_slice(rejects);
     all.truncate(REJECTS_MAX);
@@ -44,25 +45,12 @@ pub(super) fn write(file: &Path, first: u64, rejects: &[Reject]) -> io::Result<(
     let bytes = writer
         .into_inner()
         .map_err(|error| io::Error::other(error.to_string()))?;
-    let part = path.with_extension("csv.part");
-    fault::effect_blocking("file", || {
-        fs::write(&part, bytes)?;
-        fs::rename(&part, &path)
-    })
-    .map_err(io::Error::other)?
+    store.put(&name, &mut bytes.as_slice())
 }
 
-/// Where the rejects of `file` stand.
-pub(super) fn path(file: &Path) -> PathBuf {
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(SUFFIX);
-    file.with_file_name(name)
-}
-
-fn earlier(path: &Path, first: u64) -> io::Result<Vec<Reject>> {
-    let bytes = match fs::read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        bytes => bytes?,
+fn earlier(store: &dyn Store, name: &str, first: u64) -> io::Result<Vec<Reject>> {
+    let Some(bytes) = store.get(name, BYTES_MAX)? else {
+        return Ok(Vec::new());
     };
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes.as_slice());
     let mut rejects = Vec::new();
@@ -82,6 +70,7 @@ fn earlier(path: &Path, first: u64) -> io::Result<Vec<Reject>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::store::Local;
     use super::*;
 
     fn reject(row: u64) -> Reject {
@@ -95,13 +84,14 @@ mod tests {
     #[test]
     fn a_page_read_again_replaces_its_own_rejects_only() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a.csv");
-        write(&file, 1, &[reject(1)]).unwrap();
-        write(&file, 3, &[reject(3), reject(4)]).unwrap();
-        write(&file, 3, &[reject(4)]).unwrap();
-        let text = fs::read_to_string(path(&file)).unwrap();
+        let store = Local(folder.path().to_owned());
+        write(&store, "a.csv", 1, &[reject(1)]).unwrap();
+        write(&store, "a.csv", 3, &[reject(3), reject(4)]).unwrap();
+        write(&store, "a.csv", 3, &[reject(4)]).unwrap();
+        let path = folder.path().join("a.csv.rejects.csv");
+        let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text, "row,reason,line\n1,bad,\"line,1\"\n4,bad,\"line,4\"\n");
-        write(&file, 1, &[]).unwrap();
-        assert!(!path(&file).exists());
+        write(&store, "a.csv", 1, &[]).unwrap();
+        assert!(!path.exists());
     }
 }

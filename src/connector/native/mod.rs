@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `place` | what the opaque cursor holds |
 //! | `window`, `paging` | what is read next (pure) |
-//! | `read` | one page: request, answer, records, next cursor |
+//! | `read`, `sample` | one page: request, answer, records, next cursor; a few objects to look at |
 //! | `lookup` | objects by id or by a field |
 //! | `describe` | the tool's own fields and lists |
 //! | `effort` | how many calls writes take |
@@ -23,7 +23,7 @@ use super::effort::Effort;
 use super::link::{Link, Purpose};
 use super::render::{Draft, from_expression};
 use super::settings::ConnectionSettings;
-use super::{Connection, Hook, Subscription};
+use super::{Connection, Hook, Sample, Subscription};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{Context, Deletes, Manifest, Many, Mapper, Modified, Object, Path, Request};
 use crate::model::{
@@ -41,6 +41,7 @@ mod paging;
 mod place;
 mod plan;
 mod read;
+mod sample;
 mod subscribe;
 mod window;
 mod write;
@@ -226,6 +227,11 @@ impl Connection for Native {
             failure.problem.subject = self.system.to_string();
             failure
         })
+    }
+
+    async fn sample(&self, stream: &str, limit: usize) -> Result<Vec<Sample>, Failure> {
+        let sampled = self.first_of(self.stream(stream)?, limit).await;
+        sampled.map_err(|failure| self.about(stream, failure))
     }
 
     async fn pull(&self, stream: &str, cursor: Option<&Cursor>) -> Result<Page, Failure> {

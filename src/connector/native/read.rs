@@ -45,7 +45,17 @@ enum Turn {
 
 impl Native {
     /// The next page from `place` on.
-    pub(super) async fn pull_page(&self, stream: &Stream, mut place: Place) -> Result<Page, Failure> {
+    pub(super) async fn pull_page(&self, stream: &Stream, place: Place) -> Result<Page, Failure> {
+        self.page(stream, place, None).await
+    }
+
+    /// As [`Self::pull_page`]; `raw` gets the rows as they came.
+    pub(super) async fn page(
+        &self,
+        stream: &Stream,
+        mut place: Place,
+        raw: Option<&mut Vec<Json>>,
+    ) -> Result<Page, Failure> {
         let Some(read) = &stream.object.read else {
             return Err(stream.cannot("list these objects"));
         };
@@ -83,6 +93,9 @@ impl Native {
         self.believe_their_clock(stream, &mut place, &mut task);
         let rows = rows(read, task.aim, &good)?;
         let records = records(stream, &task, &rows);
+        if let Some(raw) = raw {
+            raw.extend(rows.iter().map(|row| row.clone().into_owned()));
+        }
         let turn = self.turn(stream, read, &mut place, &mut task, &good, &rows, &records)?;
         let is_over = matches!(turn, Turn::End) && !self.goes_on(stream, read, &mut task);
         task.is_flawed |= records.iter().any(|record| record.remote.starts_with(NO_ID));
