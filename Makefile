@@ -7,7 +7,9 @@
 #   make test-guests  real Singer taps and Airbyte sources as connectors, installed from PyPI (500 MB); needs Postgres
 #   make soak    random kills with every fault at once for SOAK_MINUTES (10); prints its seed, SEED plays it again
 #   make image   the container image; `make image-test` tries it as an admin would
+#   make test-clients   the vendors' own clients against the sandbox (part of `make test`)
 #
+# CLIENTS=none leaves the vendors' own clients out of `make test`
 # REAL=none    leaves the real tools out of `make test`
 # REAL=some    Request Tracker and Tryton (the default)
 # REAL=all     Ghost as well (its first install compiles for several minutes)
@@ -15,6 +17,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 REAL ?= some
+CLIENTS ?= all
 IMAGE ?= nivel
 DOCKER ?= docker
 ARGS ?=
@@ -24,7 +27,7 @@ SOAK_MINUTES ?= 10
 TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 
 .NOTPARALLEL:
-.PHONY: help demo test test-guests setup fmt lint unit real bench fuzz soak image image-test
+.PHONY: help demo test test-guests setup fmt lint unit real test-clients bench fuzz soak image image-test
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -33,7 +36,7 @@ demo:
 	@tests/setup.sh build
 	$(CARGO) run -- demo $(ARGS)
 
-test: setup fmt lint unit real
+test: setup fmt lint unit real test-clients
 
 setup:
 	@tests/setup.sh test
@@ -53,6 +56,11 @@ unit:
 real:
 	@if [ "$(REAL)" = none ]; then echo "== real tools: left out (REAL=none)"; else \
 	  echo "== real tools (REAL=$(REAL))" && $(CARGO) build && REAL=$(REAL) tests/real/run; fi
+
+# The vendors' own clients from npm and PyPI, installed once below target/ (half a minute), then a few seconds.
+test-clients:
+	@if [ "$(CLIENTS)" = none ]; then echo "== clients: left out (CLIENTS=none)"; else \
+	  echo "== the vendors' own clients against the sandbox" && $(CARGO) build && tests/clients/run; fi
 
 bench:
 	@tests/setup.sh build

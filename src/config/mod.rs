@@ -29,11 +29,12 @@ use std::time::Duration;
 use compact_str::CompactString;
 use secrecy::SecretString;
 
-pub use alerts::{AlertsConfig, Target as AlertTarget, key_of as alert_key};
+pub use alerts::{AlertsConfig, MailTarget, Target as AlertTarget, key_of as alert_key};
 pub use check::{Catalog, ConnectorFacts, Need, check};
 pub use handoffs::{HandoffConfig, handoff_rules};
 pub use read::OPTIONS;
 pub use rules::{Specs, rules};
+pub use share::share_problems;
 
 use self::place::Places;
 use crate::error::Problem;

@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 use sha2::Sha256;
 use tokio_util::sync::CancellationToken;
 
+use super::mail::Mailer;
 use super::supervise::late_runs;
 use crate::config::{AlertTarget, AlertsConfig, alert_key};
 use crate::connector::http::{Ask, Bounds, Http};
@@ -47,8 +48,13 @@ pub(super) fn routes(config: &AlertsConfig) -> Routes {
 
 /// The ways to the targets.
 pub struct Courier {
-    ways: BTreeMap<CompactString, (AlertTarget, Url, Http)>,
+    ways: BTreeMap<CompactString, Way>,
     clock: Arc<dyn Clock>,
+}
+
+enum Way {
+    Http(AlertTarget, Url, Http),
+    Mail(Mailer),
 }
 
 impl Courier {
@@ -68,11 +74,15 @@ impl Courier {
             let url = match target {
                 AlertTarget::Slack(url) => Url::parse(url.expose_secret()).ok(),
                 AlertTarget::Webhook { url, .. } => Some(url.clone()),
+                AlertTarget::Mail(target) => {
+                    ways.insert(name.clone(), Way::Mail(Mailer::new(target, PATIENCE)?));
+                    continue;
+                }
             };
             let url =
                 url.ok_or_else(|| Problem::new(Code::ConfigInvalid, "the address of an alert is none").about(name))?;
             let http = Http::new(&url, bounds, Arc::clone(clock))?;
-            ways.insert(name.clone(), (target.clone(), url, http));
+            ways.insert(name.clone(), Way::Http(target.clone(), url, http));
         }
         Ok(Self {
             ways,
@@ -86,7 +96,12 @@ impl Courier {
     /// When the target is not there, or does not take it.
     pub async fn deliver(&self, notice: &Notice, target: &str) -> Result<(), Problem> {
         let nowhere = || Problem::new(Code::AlertUndelivered, format!("`alerts.to` has no `{target}`"));
-        let (kind, url, http) = self.ways.get(target).ok_or_else(nowhere)?;
+        // The address may hold a secret: of what went wrong only the kind is told.
+        let undelivered = |why: String| Problem::new(Code::AlertUndelivered, why).about(target);
+        let (kind, url, http) = match self.ways.get(target).ok_or_else(nowhere)? {
+            Way::Mail(mailer) => return mailer.deliver(notice).await.map_err(undelivered),
+            Way::Http(kind, url, http) => (kind, url, http),
+        };
         let (headers, body) = message(kind, notice, self.clock.now())?;
         let ask = Ask {
             method: Method::POST,
@@ -95,8 +110,6 @@ impl Courier {
             body: Some(body),
             is_read: false,
         };
-        // The address may hold a secret: of what went wrong only the kind is told.
-        let undelivered = |why: String| Problem::new(Code::AlertUndelivered, why).about(target);
         match http.send(&ask).await {
             Ok(answer) if answer.is_success() => Ok(()),
             Ok(answer) => Err(undelivered(format!("the receiver answered with {}", answer.status))),
@@ -160,7 +173,7 @@ fn message(target: &AlertTarget, notice: &Notice, now: UnixMillis) -> Result<(He
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let body = match target {
-        AlertTarget::Slack(_) => serde_json::json!({"text": notice.text()}),
+        AlertTarget::Slack(_) | AlertTarget::Mail(_) => serde_json::json!({"text": notice.text()}),
         AlertTarget::Webhook { .. } => serde_json::json!({
             "type": "nivel.alert",
             "timestamp": notice.at,

@@ -69,7 +69,7 @@ fn rules_of(config: &Config, connections: &Connections) -> Rules {
     crate::config::rules(config, &specs_of(connections))
 }
 
-fn specs_of(connections: &Connections) -> crate::config::Specs {
+pub(super) fn specs_of(connections: &Connections) -> crate::config::Specs {
     let specs = connections.iter();
     specs
         .map(|(name, connection)| (name.clone(), connection.streams().clone()))

@@ -116,6 +116,10 @@ codes! {
     EraseByHand = "PER001", Admin;
     /// A tool took the request to erase an object and still has it.
     EraseUnconfirmed = "PER002", Admin;
+    /// A tool cannot be told that a person took a consent back.
+    ConsentUntold = "CNS001", Admin;
+    /// What people write about customers would reach marketing, and no line of the config says that it may.
+    ShareUnsaid = "CNS002", Admin;
     /// Only people can be erased.
     NotAPerson = "PER003", Admin;
     /// The ledger is in use by another process.

@@ -24,7 +24,7 @@ pub use inbox::{Dropped, Fate, Inbox, InboxState, Landed, NewEvent, Waiting};
 pub use keep::Keep;
 pub use matching::{Known, Matching, Review, ReviewChange};
 pub use privacy::{Erasure, Mark, Privacy, Proof, Step, StepState, Traces};
-pub use sqlite::Sqlite;
+pub use sqlite::{Sqlite, Staged};
 pub use sweep::{Sweep, SweepPage, SweepStage};
 pub use write::{FIRST_READING, Slot, Target, Write, WriteChange, WriteState};
 

@@ -230,6 +230,9 @@ impl<'a> Lint<'a> {
             self.request(&path, &describe.request, &[]);
             self.bodies(&format!("{path}.query"), &describe.query, &[]);
         }
+        for (name, consent) in &object.consent {
+            self.op(&format!("{path}.consent.{name}.deny"), &consent.deny);
+        }
         for (word, notes) in [("notes", &object.notes), ("open", &object.open)] {
             let Some(notes) = notes else { continue };
             let path = format!("{path}.{word}");

@@ -45,6 +45,7 @@ pub(super) fn check(lint: &mut Lint<'_>) {
     for (name, object) in &manifest.objects {
         merged(lint, name, object);
         super::activity::check(lint, name, object);
+        super::consent::check(lint, name, object);
         Checked {
             lint: &mut *lint,
             path: format!("objects.{name}"),

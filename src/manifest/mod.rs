@@ -6,6 +6,7 @@ mod body;
 #[cfg(test)]
 mod canned;
 mod cond;
+mod consent;
 mod decode;
 mod describe;
 mod dynamic;
@@ -44,6 +45,7 @@ pub use activity::{ObjectKind, Of};
 pub use body::Body;
 pub use cond::Cond;
 pub(crate) use decode::suggest;
+pub use consent::Consent;
 pub use describe::{Describe, Lists};
 pub use event::{Act, Hint, Subject};
 pub use expr::{BadExpression, Context, FUEL, Template};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use super::activity::{ObjectKind, Of};
 use super::body::Body;
 use super::cond::Cond;
+use super::consent::Consent;
 use super::describe::Describe;
 use super::field::{FieldMap, TimeFormat};
 use super::guest::GuestStream;
@@ -62,6 +63,10 @@ pub struct Object {
     /// How objects are made, changed and removed.
     #[serde(default)]
     pub write: Option<WriteOps>,
+    /// How the tool is told that a person took a consent back, where that is a call of its own (`email.marketing`); the
+    /// field `consent.….` has `write: after` then, and says how the consent is read.
+    #[serde(default)]
+    pub consent: BTreeMap<CompactString, Consent>,
     /// How notes are written on its objects.
     #[serde(default)]
     pub notes: Option<Notes>,

@@ -7,6 +7,7 @@ mod apply;
 mod arrival;
 mod brake;
 mod census;
+mod copy;
 mod handoff;
 mod inbox;
 mod matching;
@@ -36,6 +37,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
+pub use copy::Staged;
 use trouble::Trouble;
 use worker::{Desk, Workers, with_suffix};
 

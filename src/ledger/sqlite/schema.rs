@@ -76,6 +76,26 @@ pub(super) fn verify(conn: &Connection) -> Result<(), Trouble> {
     Err(unknown("the file was written by another version of Nivel"))
 }
 
+/// Makes sure that the file is a ledger that this program knows, of this schema or an older one.
+///
+/// # Errors
+/// `LedgerUnknown` when it is not.
+pub(super) fn known(conn: &Connection) -> Result<(), Trouble> {
+    let id: i64 = conn.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    if id != APPLICATION_ID {
+        return Err(unknown("the file is a database of another program"));
+    }
+    let applied = applied(conn)?;
+    let is_known = applied
+        .iter()
+        .zip(MIGRATIONS)
+        .all(|(found, (_, sql))| *found == checksum(sql));
+    if is_known && applied.len() <= MIGRATIONS.len() {
+        return Ok(());
+    }
+    Err(unknown("the file was written by a newer Nivel"))
+}
+
 /// Checksums of the migrations the file has had, in order.
 fn applied(conn: &Connection) -> Result<Vec<String>, Trouble> {
     let mut statement = conn.prepare("SELECT checksum FROM migration ORDER BY version")?;
