@@ -1,4 +1,4 @@
-//! Speaks to one system: a native manifest, a file drop, later an outside program. The rest of Nivel sees [`Connection`] only.
+//! Speaks to one system: a native manifest, a database, a file drop, later an outside program. The rest of Nivel sees [`Connection`] only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,6 +22,7 @@ pub mod file;
 mod from_answer;
 mod hook;
 pub mod http;
+pub mod inbound;
 pub mod limits;
 mod link;
 mod meter;
@@ -31,6 +32,7 @@ mod render;
 mod sample;
 pub mod seal;
 pub mod settings;
+pub mod sql;
 pub mod timer;
 
 pub use export::{ExportFormat, ExportRows, ExportSpec};

@@ -3,8 +3,10 @@
 
 mod alerts;
 mod build;
+mod connections;
 mod hooks;
 mod lint;
+mod posts;
 mod supervise;
 mod vault;
 
@@ -19,6 +21,7 @@ pub use build::{
     rules,
 };
 pub use lint::{lint_files, lint_shipped, test_connectors};
+pub use posts::Postman;
 pub use vault::{GrantLine, Vault};
 
 use crate::config::Config;
