@@ -6,7 +6,9 @@
 #   make fuzz    the property tests with CASES (20000) random cases each instead of a few hundred
 #   make soak    random kills with every fault at once for SOAK_MINUTES (10); prints its seed, SEED plays it again
 #   make image   the container image; `make image-test` tries it as an admin would
+#   make test-clients   the vendors' own clients against the sandbox (part of `make test`)
 #
+# CLIENTS=none leaves the vendors' own clients out of `make test`
 # REAL=none    leaves the real tools out of `make test`
 # REAL=some    Request Tracker and Tryton (the default)
 # REAL=all     Ghost as well (its first install compiles for several minutes)
@@ -14,6 +16,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 REAL ?= some
+CLIENTS ?= all
 IMAGE ?= nivel
 DOCKER ?= docker
 ARGS ?=
@@ -23,7 +26,7 @@ SOAK_MINUTES ?= 10
 TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 
 .NOTPARALLEL:
-.PHONY: help demo test setup fmt lint unit real bench fuzz soak image image-test
+.PHONY: help demo test setup fmt lint unit real test-clients bench fuzz soak image image-test
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -32,7 +35,7 @@ demo:
 	@tests/setup.sh build
 	$(CARGO) run -- demo $(ARGS)
 
-test: setup fmt lint unit real
+test: setup fmt lint unit real test-clients
 
 setup:
 	@tests/setup.sh test
@@ -52,6 +55,11 @@ unit:
 real:
 	@if [ "$(REAL)" = none ]; then echo "== real tools: left out (REAL=none)"; else \
 	  echo "== real tools (REAL=$(REAL))" && $(CARGO) build && REAL=$(REAL) tests/real/run; fi
+
+# The vendors' own clients from npm and PyPI, installed once below target/ (half a minute), then a few seconds.
+test-clients:
+	@if [ "$(CLIENTS)" = none ]; then echo "== clients: left out (CLIENTS=none)"; else \
+	  echo "== the vendors' own clients against the sandbox" && $(CARGO) build && tests/clients/run; fi
 
 bench:
 	@tests/setup.sh build

@@ -31,6 +31,7 @@ mod progress;
 mod reconcile;
 mod review;
 mod run;
+mod sandbox;
 mod status;
 mod story;
 mod sync;
@@ -149,6 +150,9 @@ enum Verb {
     Init(init::Init),
     /// Watch customers of three sandbox tools become one
     Demo(demo::Demo),
+    /// Serve the tools of the sandbox on loopback, and print where they are
+    #[command(hide = true)]
+    Sandbox(sandbox::Sandbox),
     /// Run as a daemon: pull, merge and push at the configured times
     Run(run::Run),
     /// Check the config, and whether each system answers
@@ -203,6 +207,7 @@ impl Verb {
         match self {
             Self::Init(verb) => verb.run(context),
             Self::Demo(verb) => verb.run(context).await,
+            Self::Sandbox(verb) => verb.run(context).await,
             Self::Run(verb) => verb.run(context).await,
             Self::Check(verb) => verb.run(context).await,
             Self::Auth(verb) => verb.run(context).await,

@@ -53,8 +53,9 @@ pub async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<(), Vec<Probl
     run_until(config, clock, Arc::new(Silent), stop).await
 }
 
+/// Waits until the process is asked to end.
 #[cfg(unix)]
-async fn end_asked() {
+pub async fn end_asked() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut term) => {
@@ -72,8 +73,9 @@ async fn end_asked() {
     }
 }
 
+/// Waits until the process is asked to end.
 #[cfg(not(unix))]
-async fn end_asked() {
+pub async fn end_asked() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -26,6 +26,7 @@ mod loss;
 mod matching;
 mod merges;
 mod neutral;
+mod others;
 mod reconcile;
 mod scars;
 mod scene;

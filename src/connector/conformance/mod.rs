@@ -19,6 +19,7 @@ use crate::model::{Cursor, CustomerKey, FieldName, Kind, Operation, TestClock, U
 mod compare;
 mod server;
 mod standard;
+mod ties;
 
 use compare::{Came, differences};
 use server::{Server, TOKEN_PATH};
