@@ -19,6 +19,7 @@ mod fields;
 mod frozen;
 mod handoffs;
 mod history;
+mod hook;
 mod identity;
 mod init;
 mod joined;
@@ -189,6 +190,9 @@ enum Verb {
     /// Try the ways on which people are told, and see what they were told
     #[command(subcommand)]
     Alert(alert::Alert),
+    /// See what programs under `hooks:` were not told yet, and tell it again
+    #[command(subcommand)]
+    Hook(hook::Hook),
     /// Look at the connectors there are
     #[command(subcommand)]
     Connector(connector::Connector),
@@ -225,6 +229,7 @@ impl Verb {
             Self::Reconcile(verb) => verb.run(context).await,
             Self::Dead(verb) => verb.run(context).await,
             Self::Alert(verb) => verb.run(context).await,
+            Self::Hook(verb) => verb.run(context).await,
             Self::Connector(verb) => verb.run(context).await,
             Self::Identity(verb) => verb.run(context),
             Self::Backup(verb) => verb.run(context),

@@ -404,6 +404,12 @@ fn the_example_files_load_and_show_every_option() {
     for secret in ["token-key", "mail-password", "partner-key", "partner-password"] {
         std::fs::write(dir.path().join("secrets").join(secret), "x").unwrap();
     }
+    std::fs::write(dir.path().join("secrets/shop-url"), "sqlite:shop.db").unwrap();
+    std::fs::write(
+        dir.path().join("secrets/forms-secret"),
+        "whsec_MDEyMzQ1Njc4OWFiY2RlZg==",
+    )
+    .unwrap();
     std::fs::write(dir.path().join("secrets/slack-url"), "https://alerts.example.com/x").unwrap();
     std::fs::write(
         dir.path().join("secrets/alert-secret"),

@@ -1,4 +1,5 @@
-//! Speaks to one system: a native manifest, a file drop, a program of its own. The rest of Nivel sees [`Connection`] only.
+//! Speaks to one system: a native manifest, a database, a file drop, a program of its own. The rest of Nivel sees
+//! [`Connection`] only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ mod from_answer;
 mod guest;
 mod hook;
 pub mod http;
+pub mod inbound;
 pub mod limits;
 mod link;
 mod meter;
@@ -32,6 +34,7 @@ mod render;
 mod sample;
 pub mod seal;
 pub mod settings;
+pub mod sql;
 pub mod timer;
 
 pub use export::{ExportFormat, ExportRows, ExportSpec};

@@ -7,15 +7,14 @@ use std::sync::{Arc, OnceLock};
 use compact_str::CompactString;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::vault;
+use super::{connections, vault};
 use crate::cache::{self, IdentityCache};
-use crate::config::{Config, ConnectorFacts, FILE_CONNECTOR, Need, SystemConfig};
+use crate::config::{Config, ConnectorFacts, Need, SystemConfig};
 use crate::connector::ConnectionSettings;
-use crate::connector::file::FileDrop;
+use crate::connector::Connections;
 use crate::connector::seal::KeyRing;
-use crate::connector::{self, Connection, Connections};
 use crate::error::{Code, Problem};
-use crate::ledger::{self, Ledger, Sqlite};
+use crate::ledger::{self, Ledger, Posts as _, Sqlite};
 use crate::manifest::{self, Manifest, SettingType};
 use crate::merge::Rules;
 use crate::model::{Clock, Late, QuotaStore, QuotaUse, SharedBudget, TokenStore, UnixMillis};
@@ -44,6 +43,8 @@ pub async fn parts(config: &Config, clock: Arc<dyn Clock>, progress: Arc<dyn Pro
     let cache = open_cache(config, ledger.as_ref())
         .await
         .map_err(|problem| vec![problem])?;
+    let watched = ledger.watch(super::posts::watches(&config.hooks)).await;
+    watched.map_err(|error| vec![problem_of(error)])?;
     backing.give_keys(config, &ledger).await?;
     backing.give(&ledger, &cache);
     Ok(Parts {
@@ -78,13 +79,13 @@ pub(super) fn specs_of(connections: &Connections) -> crate::config::Specs {
 
 /// What stands behind the connections. They are made first, so that a wrong config leaves no ledger behind.
 pub(super) struct Backing {
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     budget: Late<dyn SharedBudget>,
     quotas: Late<dyn QuotaStore>,
     pub(super) tokens: Late<dyn TokenStore>,
     pub(super) token_keys: Late<KeyRing>,
     /// Set when a system's program may change its own settings: they are sealed, so there must be a key.
-    keeps_settings: OnceLock<()>,
+    pub(super) keeps_settings: OnceLock<()>,
 }
 
 impl Backing {
@@ -168,7 +169,7 @@ fn connect_to(config: &Config, backing: &Backing) -> Result<Connections, Vec<Pro
     let mut problems = crate::config::check(config, &catalog);
     let mut connections = Connections::new();
     for (name, system) in &config.systems {
-        match connection(config, name, system, &manifests, backing) {
+        match connections::connection(config, name, system, &manifests, backing) {
             Ok(connection) => {
                 connections.insert(name.clone(), connection);
             }
@@ -288,41 +289,6 @@ pub fn facts(manifest: &Manifest) -> ConnectorFacts {
     }
 }
 
-/// One system, ready to be spoken to.
-///
-/// # Errors
-/// Everything that is wrong with its settings.
-fn connection(
-    config: &Config,
-    name: &str,
-    system: &SystemConfig,
-    manifests: &BTreeMap<CompactString, Manifest>,
-    backing: &Backing,
-) -> Result<Arc<dyn Connection>, Vec<Problem>> {
-    if system.connector == FILE_CONNECTOR {
-        let (options, secrets) = system
-            .files
-            .as_ref()
-            .map_or_else(Default::default, |files| (files.options.clone(), files.secrets.clone()));
-        let options = serde_json::from_value(options).map_err(|error| {
-            vec![Problem::new(Code::ConfigInvalid, error.to_string()).about(format!("systems.{name}.config"))]
-        })?;
-        let drop = FileDrop::new(name, options, &secrets, Arc::clone(&backing.clock))?;
-        return Ok(Arc::new(drop));
-    }
-    let Some(manifest) = manifests.get(&system.connector) else {
-        let problem = Problem::new(
-            Code::ConfigDangling,
-            format!("there is no connector `{}`", system.connector),
-        );
-        return Err(vec![problem.about(format!("systems.{name}.connector"))]);
-    };
-    if manifest.guest.as_ref().is_some_and(|guest| !guest.returns.is_empty()) {
-        backing.keeps_settings.get_or_init(|| ());
-    }
-    connector::build(manifest.clone(), settings(config, name, system, manifest, backing))
-}
-
 /// The manifest and the settings of one system.
 ///
 /// # Errors
@@ -349,7 +315,7 @@ pub(super) fn settings_of(
     Ok((manifest.clone(), settings))
 }
 
-fn settings(
+pub(super) fn settings(
     config: &Config,
     name: &str,
     system: &SystemConfig,

@@ -4,9 +4,11 @@
 mod alerts;
 mod backup;
 mod build;
+mod connections;
 mod hooks;
 mod lint;
 mod mail;
+mod posts;
 mod supervise;
 mod vault;
 
@@ -22,6 +24,7 @@ pub use build::{
     rules,
 };
 pub use lint::{lint_config, lint_files, lint_shipped, test_connectors};
+pub use posts::Postman;
 pub use vault::{GrantLine, Vault};
 
 use crate::config::Config;

@@ -154,6 +154,12 @@ codes! {
     GuestStream = "GST005", Admin;
     /// Settings that a program changed by itself cannot be kept.
     GuestSettings = "GST006", Admin;
+    /// The database has no such table or column.
+    SqlNoSuchName = "SQL001", Admin;
+    /// The database does not take a statement.
+    SqlStatement = "SQL002", Admin;
+    /// The key column does not tell rows apart.
+    SqlKey = "SQL003", Admin;
     /// A run was due and did not start.
     RunLate = "SCH001", Admin;
     /// A full sweep misses more than the brake lets through.
@@ -162,6 +168,8 @@ codes! {
     FieldVanished = "SCH003", Admin;
     /// A webhook that used to come does not come any more.
     WebhookSilent = "HOK001", Admin;
+    /// An event could not be told to a hook of the admin.
+    HookUndelivered = "HOK002", Admin;
     /// A handoff leads nowhere.
     HandoffRule = "HND001", Admin;
     /// An alert could not be delivered.

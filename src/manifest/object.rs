@@ -77,6 +77,32 @@ pub struct Object {
     pub fields: FieldMap,
 }
 
+impl Object {
+    /// An object that is nothing but its id and its fields: for connectors that are no manifests and map like one.
+    #[must_use]
+    pub fn of_fields(kind: ObjectKind, id: Path, fields: FieldMap) -> Self {
+        Self {
+            kind,
+            of: Many::default(),
+            id: Many(vec![id]),
+            match_by: Many::default(),
+            modified: None,
+            merged: Many::default(),
+            version: None,
+            guest: None,
+            read: None,
+            get: None,
+            find: BTreeMap::new(),
+            describe: None,
+            write: None,
+            consent: BTreeMap::new(),
+            notes: None,
+            open: None,
+            fields,
+        }
+    }
+}
+
 /// Where the time of the last change is; of several, the latest counts.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename = "$short/at")]

@@ -13,6 +13,7 @@ mod inbox;
 mod matching;
 mod note;
 mod outbox;
+mod posts;
 mod privacy;
 mod read;
 mod records;

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0013_privacy", include_str!("migrations/0013_privacy.sql")),
     ("0012_handoffs", include_str!("migrations/0012_handoffs.sql")),
     ("0023_sent", include_str!("migrations/0023_sent.sql")),
+    ("0017_posts", include_str!("migrations/0017_posts.sql")),
 ];
 
 /// Brings the schema up to date.
