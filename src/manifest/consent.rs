@@ -40,9 +40,11 @@ pub(super) fn check(lint: &mut Lint<'_>, name: &str, object: &Object) {
             );
         }
     }
+    // Other fields of that kind are written by the calls that follow a write.
+    let follows = object.write.as_ref().is_some_and(|write| !write.after.0.is_empty());
     for (field, rule) in &object.fields.by_name {
-        if matches!(rule.write, WriteRule::After) && object.denial(field.as_str()).is_none() {
-            let hint = "write the call under `consent`, or `write: never`";
+        if matches!(rule.write, WriteRule::After) && object.denial(field.as_str()).is_none() && !follows {
+            let hint = "write the call under `consent` or `write.after`, or `write: never`";
             lint.sense(&format!("objects.{name}.fields.{field}"), "no call writes it", hint);
         }
     }

@@ -67,7 +67,8 @@ systems:
         );
         for (role, name) in ["marketing", "sales", "support"].into_iter().zip(roles) {
             let tool = self.tool(name);
-            let config = serde_json::Value::from_iter(tool.config(options));
+            let config: Vec<String> = tool.config(options).into_iter().map(entry).collect();
+            let config = config.join(", ");
             // Writing to a String cannot fail.
             let written = write!(
                 text,
@@ -79,7 +80,7 @@ systems:
     every: 5s
     lag: 0s
     create: always
-    config: {config}
+    config: {{{config}}}
 ",
                 connector = name.connector(),
                 base = tool.api_base(),
@@ -92,4 +93,16 @@ systems:
         }
         text + "fields:\n  phone: {newest: []}\n"
     }
+}
+
+/// `key: value` as a person would write it.
+fn entry((key, value): (&str, String)) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "@._-:/".contains(letter);
+    let is_plain = value.chars().all(is_plain) && value.contains(|letter: char| letter.is_ascii_alphabetic());
+    let value = if is_plain {
+        value
+    } else {
+        serde_json::Value::from(value).to_string()
+    };
+    format!("{key}: {value}")
 }
