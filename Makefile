@@ -4,9 +4,12 @@
 #   make test    everything that can fail: format, lints, unit and integration tests, then real tools
 #   make bench   the figures of the README, measured here, ratios in one run
 #   make fuzz    the property tests with CASES (20000) random cases each instead of a few hundred
+#   make test-guests  real Singer taps and Airbyte sources as connectors, installed from PyPI (500 MB); needs Postgres
 #   make soak    random kills with every fault at once for SOAK_MINUTES (10); prints its seed, SEED plays it again
 #   make image   the container image; `make image-test` tries it as an admin would
+#   make test-clients   the vendors' own clients against the sandbox (part of `make test`)
 #
+# CLIENTS=none leaves the vendors' own clients out of `make test`
 # REAL=none    leaves the real tools out of `make test`
 # REAL=some    Request Tracker and Tryton (the default)
 # REAL=all     Ghost as well (its first install compiles for several minutes)
@@ -14,6 +17,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 REAL ?= some
+CLIENTS ?= all
 IMAGE ?= nivel
 DOCKER ?= docker
 ARGS ?=
@@ -23,7 +27,7 @@ SOAK_MINUTES ?= 10
 TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 
 .NOTPARALLEL:
-.PHONY: help demo test setup fmt lint unit real bench fuzz soak image image-test
+.PHONY: help demo test test-guests setup fmt lint unit real test-clients bench fuzz soak image image-test
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -32,7 +36,7 @@ demo:
 	@tests/setup.sh build
 	$(CARGO) run -- demo $(ARGS)
 
-test: setup fmt lint unit real
+test: setup fmt lint unit real test-clients
 
 setup:
 	@tests/setup.sh test
@@ -53,6 +57,11 @@ real:
 	@if [ "$(REAL)" = none ]; then echo "== real tools: left out (REAL=none)"; else \
 	  echo "== real tools (REAL=$(REAL))" && $(CARGO) build && REAL=$(REAL) tests/real/run; fi
 
+# The vendors' own clients from npm and PyPI, installed once below target/ (half a minute), then a few seconds.
+test-clients:
+	@if [ "$(CLIENTS)" = none ]; then echo "== clients: left out (CLIENTS=none)"; else \
+	  echo "== the vendors' own clients against the sandbox" && $(CARGO) build && tests/clients/run; fi
+
 bench:
 	@tests/setup.sh build
 	$(CARGO) bench --bench '*' $(if $(ARGS),-- $(ARGS))
@@ -65,6 +74,11 @@ fuzz:
 soak:
 	@tests/setup.sh build
 	SOAK_MINUTES=$(SOAK_MINUTES) $(CARGO) test --test it soak:: -- --nocapture
+
+# Not part of `make test`: what it installs takes half a gigabyte and minutes.
+test-guests:
+	@tests/setup.sh build
+	CARGO="$(CARGO)" tests/guests/run
 
 image:
 	$(DOCKER) build -t $(IMAGE) .

@@ -17,8 +17,8 @@ use nivel::handoff::Passage;
 use nivel::ledger::{
     Arrival, Ask, Census, ChangeRow, Commit, ContentHash, Counting, Decision, Dropped, DueWrites, Erasure, Error,
     Handoffs, Head, Inbox, InboxState, Keep, Known, Landed, Ledger, Mark, Matching, NewEvent, PassageCount, PassagesOf,
-    Privacy, Request, Review, Run, StreamState, SweepStage, Target, Totals, Traces, View, Waiting, Write, WriteChange,
-    WriteState,
+    Post, Posted, Posts, Privacy, Request, Review, Run, StreamState, SweepStage, Target, Totals, Traces, View, Waiting,
+    Watch, Write, WriteChange, WriteState,
 };
 use nivel::model::{Activity, Customer, CustomerKey, Record, RecordId, StreamId, SystemClock, UnixMillis};
 use nivel::sync::{Engine, Silent};
@@ -351,6 +351,29 @@ impl Matching for Seeded {
 
     async fn forget_parted(&self, records: &[RecordId]) -> Result<(), Error> {
         self.inner.forget_parted(records).await
+    }
+}
+
+#[async_trait]
+impl Posts for Seeded {
+    async fn watch(&self, watches: Vec<Watch>) -> Result<(), Error> {
+        self.inner.watch(watches).await
+    }
+
+    async fn due_posts(&self, now: UnixMillis, limit: usize) -> Result<Vec<Post>, Error> {
+        self.inner.due_posts(now, limit).await
+    }
+
+    async fn settle_post(&self, id: i64, posted: Posted) -> Result<(), Error> {
+        self.inner.settle_post(id, posted).await
+    }
+
+    async fn posts(&self, only_dead: bool, limit: usize) -> Result<Vec<Post>, Error> {
+        self.inner.posts(only_dead, limit).await
+    }
+
+    async fn replay_posts(&self, tokens: Vec<CompactString>, now: UnixMillis) -> Result<u64, Error> {
+        self.inner.replay_posts(tokens, now).await
     }
 }
 

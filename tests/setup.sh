@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Installs what this machine lacks, and says so. Debian and its children; as root, or through sudo without a password.
 #   tests/setup.sh build   what compiling needs
-#   tests/setup.sh test    that, and what the tests start for themselves (Redis, Python, sshd)
+#   tests/setup.sh test    that, and what the tests start for themselves (Redis, PostgreSQL, MariaDB, Python, Node, sshd)
 # Nothing it installs is started as a service: the tests start their own servers, on ports of their own.
 set -euo pipefail
 
 case "${1:-}" in
   build) wanted=(cc:gcc cc:libc6-dev) ;;
-  test) wanted=(cc:gcc cc:libc6-dev redis-server:redis-server python3:python3 curl:curl ss:iproute2 sshd:openssh-server ssh-keygen:openssh-client) ;;
+  test) wanted=(cc:gcc cc:libc6-dev redis-server:redis-server python3:python3 curl:curl ss:iproute2 node:nodejs npm:npm sshd:openssh-server ssh-keygen:openssh-client pg_ctlcluster:postgresql mariadbd:mariadb-server) ;;
   *) echo "usage: tests/setup.sh build|test" >&2; exit 2 ;;
 esac
 
@@ -22,6 +22,9 @@ missing=()
 for pair in "${wanted[@]}"; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
+if [ "$1" = test ] && ! python3 -c 'import ensurepip' 2>/dev/null; then
+  missing+=(python3-venv)
+fi
 if [ ${#missing[@]} -eq 0 ]; then
   echo "setup: nothing to install"
   exit 0

@@ -20,7 +20,7 @@ use super::app::Context;
 use super::output::{Exit, Show, count, line, table};
 use crate::config::{Config, ConnectorFacts, did_you_mean};
 use crate::error::{Code, Problem};
-use crate::manifest::{Manifest, Support};
+use crate::manifest::{Can, Manifest, Support};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Connector {
@@ -157,11 +157,17 @@ impl Show for Rows {
     }
 }
 
+/// What a program must be able to do to count as writing.
+const WRITES: [Can; 3] = [Can::Create, Can::Update, Can::Delete];
+
 /// Everything about one connector.
 #[derive(Serialize)]
 struct Sheet {
     #[serde(flatten)]
     row: Row,
+    /// The program that speaks to the tool, and its language.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    program: Option<String>,
     config: BTreeMap<String, Need>,
     objects: BTreeMap<String, ObjectSheet>,
     unverified: Vec<String>,
@@ -195,8 +201,8 @@ impl Sheet {
         let objects = manifest.objects.iter().map(|(name, object)| {
             let fields = facts.streams.get(name).into_iter().flatten();
             let sheet = ObjectSheet {
-                reads: object.read.is_some(),
-                writes: object.write.is_some(),
+                reads: object.read.is_some() || object.guest.is_some(),
+                writes: object.write.is_some() || WRITES.iter().any(|what| object.guest_can(*what)),
                 match_by: object.match_by.0.iter().map(ToString::to_string).collect(),
                 fields: fields.map(ToString::to_string).collect(),
             };
@@ -204,6 +210,10 @@ impl Sheet {
         });
         Self {
             row: Row::of(manifest),
+            program: manifest.guest.as_ref().map(|guest| {
+                let command: Vec<&str> = guest.command.iter().map(CompactString::as_str).collect();
+                format!("{} (speaks {})", command.join(" "), guest.speaks.word())
+            }),
             config: config.collect(),
             objects: objects.collect(),
             unverified: manifest.unverified.clone(),
@@ -218,6 +228,9 @@ impl Show for Sheet {
             &mut text,
             format_args!("{}  {}  {}\n", self.row.name, self.row.support, self.row.doc),
         );
+        if let Some(program) = &self.program {
+            line(&mut text, format_args!("program: {program}; `nivel check` starts it\n"));
+        }
         let need = |(key, need): (&String, &Need)| {
             let required = if need.required { "required" } else { "optional" };
             let secret = if need.secret { "secret" } else { "" };

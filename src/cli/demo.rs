@@ -47,7 +47,7 @@ impl Demo {
             .unwrap_or_else(|| PathBuf::from("nivel-demo"));
         let people = usize::try_from(self.people).unwrap_or(usize::MAX);
         let options = Options::default();
-        let served = sandbox::serve(options.clone(), self.seed, people)
+        let served = sandbox::serve(options.clone(), &ToolName::ALL, self.seed, people)
             .await
             .map_err(|error| Problem::new(Code::PortTaken, error.to_string()))?;
         // Relative paths count from the config file, which stands in the same folder.

@@ -152,6 +152,13 @@ impl Erase {
 
 impl Show for ErasePlan {
     fn text(&self) -> String {
+        if let Some(erasure) = self.erasure.as_ref().filter(|_| self.is_held) {
+            return format!(
+                "erasure {} is held: more than the brake lets through within a day. Nothing about the person is taken in any more;\n\
+                 the tools are asked to erase after `nivel approve`",
+                erasure.id
+            );
+        }
         if let Some(erasure) = &self.erasure {
             return format!(
                 "{}\n\nlater: nivel customer certificate {}",

@@ -1,4 +1,5 @@
-//! `nivel lint`: are connector manifests well-formed and sensible? Speaks to no tool.
+//! `nivel lint`: are connector manifests well-formed and sensible, and does nothing of the config flow where nobody said that it
+//! may? Speaks to no tool.
 
 use std::path::PathBuf;
 
@@ -10,11 +11,11 @@ use super::app::Context;
 use super::output::{Exit, Show, count, problems_text};
 use crate::error::Problem;
 
-/// Check connector manifests without speaking to a tool
+/// Check connector manifests, and the config that is there, without speaking to a tool
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  nivel lint connectors/acme/manifest.yaml\n  nivel lint")]
 pub(super) struct Lint {
-    /// Manifest files, or folders that hold a manifest.yaml; all shipped ones when left out
+    /// Manifest files, or folders that hold a manifest.yaml; all shipped ones and the config when left out
     paths: Vec<PathBuf>,
 }
 
@@ -25,6 +26,12 @@ impl Lint {
         } else {
             crate::daemon::lint_files(&self.paths)
         };
+        let mut problems = problems;
+        // The config beside, if there is one: who would be told what.
+        if self.paths.is_empty() && context.config_file().is_file() {
+            let config = context.config()?;
+            problems.extend(crate::daemon::lint_config(&config, &context.clock).map_err(Failed::usage)?);
+        }
         let report = Report { manifests, problems };
         context.output.show(&report);
         Ok(if report.problems.is_empty() {

@@ -6,6 +6,7 @@ mod alert;
 mod app;
 mod approve;
 mod auth;
+mod backup;
 mod check;
 mod connector;
 mod customer;
@@ -18,6 +19,7 @@ mod fields;
 mod frozen;
 mod handoffs;
 mod history;
+mod hook;
 mod identity;
 mod init;
 mod joined;
@@ -30,6 +32,7 @@ mod progress;
 mod reconcile;
 mod review;
 mod run;
+mod sandbox;
 mod status;
 mod story;
 mod sync;
@@ -148,13 +151,16 @@ enum Verb {
     Init(init::Init),
     /// Watch customers of three sandbox tools become one
     Demo(demo::Demo),
+    /// Serve the tools of the sandbox on loopback, and print where they are
+    #[command(hide = true)]
+    Sandbox(sandbox::Sandbox),
     /// Run as a daemon: pull, merge and push at the configured times
     Run(run::Run),
     /// Check the config, and whether each system answers
     Check(check::Check),
     /// Sign in to a tool that gives access by OAuth, and look after the grants
     Auth(auth::Auth),
-    /// Check connector manifests without speaking to a tool
+    /// Check connector manifests, and the config that is there, without speaking to a tool
     Lint(lint::Lint),
     /// Show what a sync would write, and write nothing
     Plan(plan::Plan),
@@ -184,12 +190,19 @@ enum Verb {
     /// Try the ways on which people are told, and see what they were told
     #[command(subcommand)]
     Alert(alert::Alert),
+    /// See what programs under `hooks:` were not told yet, and tell it again
+    #[command(subcommand)]
+    Hook(hook::Hook),
     /// Look at the connectors there are
     #[command(subcommand)]
     Connector(connector::Connector),
     /// Measure, train and try out the matching of records
     #[command(subcommand)]
     Identity(identity::Identity),
+    /// Copy the ledger to a new file, also beside a running daemon
+    Backup(backup::Backup),
+    /// Put a copy in the ledger's place; no daemon may run
+    Restore(backup::Restore),
     /// Explain an error code
     Explain(explain::Explain),
 }
@@ -199,6 +212,7 @@ impl Verb {
         match self {
             Self::Init(verb) => verb.run(context),
             Self::Demo(verb) => verb.run(context).await,
+            Self::Sandbox(verb) => verb.run(context).await,
             Self::Run(verb) => verb.run(context).await,
             Self::Check(verb) => verb.run(context).await,
             Self::Auth(verb) => verb.run(context).await,
@@ -215,8 +229,11 @@ impl Verb {
             Self::Reconcile(verb) => verb.run(context).await,
             Self::Dead(verb) => verb.run(context).await,
             Self::Alert(verb) => verb.run(context).await,
+            Self::Hook(verb) => verb.run(context).await,
             Self::Connector(verb) => verb.run(context).await,
             Self::Identity(verb) => verb.run(context),
+            Self::Backup(verb) => verb.run(context),
+            Self::Restore(verb) => verb.run(context).await,
             Self::Explain(verb) => verb.run(context),
         }
     }

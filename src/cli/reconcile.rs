@@ -127,6 +127,13 @@ impl Show for Report {
                 count(found.customers, "customer")
             ),
         );
+        if found.erased > 0 {
+            let erased = count(found.erased, "object");
+            line(
+                &mut text,
+                format_args!("{}: {erased} of erased people, which are nobody's here", found.here),
+            );
+        }
         line(&mut text, format_args!("{}: {} of them\n", found.there, found.matched));
         let mut reasons: Vec<[String; 3]> = Reason::WORDS
             .iter()
@@ -189,6 +196,7 @@ fn meaning(word: &str) -> &'static str {
             "wanted, and nothing waits: a dropped write; --repair asks again",
         ),
         ("review", "may be one with somebody there; `nivel review`"),
+        ("erased", "is being erased; `nivel customer erasures`"),
         (
             "too_large",
             "more records than a person can have; `nivel review`, `nivel customer split`",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use compact_str::CompactString;
+use lettre::message::Mailbox;
 use secrecy::SecretString;
 use url::Url;
 
@@ -15,7 +16,7 @@ use super::words::suggestion;
 
 /// The options of `alerts:`.
 pub(super) const ALERTS: &[&str] = &["to", "rules", "quiet", "repeat"];
-pub(super) const TARGET: &[&str] = &["slack", "webhook", "secret"];
+pub(super) const TARGET: &[&str] = &["slack", "webhook", "secret", "smtp", "from", "to", "user", "password"];
 /// What there is to be told of; the words of `sync::alert::Rule`.
 pub(super) const RULES: &[&str] = &[
     "late_handoff",
@@ -40,6 +41,21 @@ pub enum Target {
         /// The key that signs.
         key: SecretString,
     },
+    /// A mail.
+    Mail(MailTarget),
+}
+
+/// A mail server, and whom it shall tell.
+#[derive(Clone, Debug)]
+pub struct MailTarget {
+    /// `smtps://HOST` (TLS from the first byte) or `smtp://HOST` (TLS by STARTTLS; without it on this machine only).
+    pub server: Url,
+    /// Who writes.
+    pub from: Mailbox,
+    /// Who is written to.
+    pub to: Vec<Mailbox>,
+    /// Who signs in to the server; nobody when `None`.
+    pub user: Option<(String, SecretString)>,
 }
 
 /// Who is told what.
@@ -96,7 +112,10 @@ fn target(entry: &Entry<'_>) -> Option<Target> {
     let given = |key: &str| section.get(key).and_then(|entry| secret(&entry));
     let is_address =
         |text: &str| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    match (given("slack"), given("webhook")) {
+    if section.has("smtp") && !section.has("slack") && !section.has("webhook") {
+        return mail(&section).map(Target::Mail);
+    }
+    match (given("slack"), given("webhook").filter(|_| !section.has("smtp"))) {
         (Some(url), None) if is_address(&url) => Some(Target::Slack(SecretString::from(url))),
         (None, Some(url)) if is_address(&url) => {
             let key = given("secret").unwrap_or_default();
@@ -115,10 +134,55 @@ fn target(entry: &Entry<'_>) -> Option<Target> {
             None
         }
         _ => {
-            entry.wrong("a target needs exactly one of slack, webhook", "");
+            entry.wrong("a target needs exactly one of slack, webhook, smtp", "");
             None
         }
     }
+}
+
+/// Reads the options of a target that is told by mail; all that is wrong is told.
+fn mail(section: &Section<'_>) -> Option<MailTarget> {
+    const ADDRESS: &str = "an address, such as `Nivel <nivel@example.com>`";
+    let address = |text: &str| text.parse::<Mailbox>().ok();
+    let server = section.parse("smtp", "a mail server, such as `smtps://mail.example.com`", server);
+    let from = section.parse("from", ADDRESS, address);
+    if !section.has("from") {
+        section.missing("from", "say who writes");
+    }
+    let mut to = Vec::new();
+    for text in section.get("to").map(|entry| entry.words()).unwrap_or_default() {
+        match address(&text) {
+            Some(mailbox) => to.push(mailbox),
+            None => section.wrong("to", format!("`{text}` is no address"), ""),
+        }
+    }
+    if !section.has("to") {
+        section.missing("to", "say who is written to");
+    }
+    let password = section.get("password").and_then(|entry| secret(&entry));
+    let user = section.text("user").map(str::to_owned);
+    if user.is_some() != section.has("password") {
+        section.wrong(
+            "smtp",
+            "`user` and `password` belong together",
+            "leave both out where nobody signs in",
+        );
+    }
+    let is_good = !to.is_empty();
+    Some(MailTarget {
+        server: server?,
+        from: from?,
+        to,
+        user: user.zip(password.map(SecretString::from)),
+    })
+    .filter(|_| is_good)
+}
+
+fn server(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let is_server = matches!(url.scheme(), "smtp" | "smtps") && url.has_host();
+    // A credential in an address would be shown with it.
+    (is_server && url.username().is_empty() && url.password().is_none()).then_some(url)
 }
 
 /// The bytes of a Standard Webhooks secret.
@@ -146,6 +210,21 @@ mod tests {
         assert!(quiet("22:00-07:00").is_some());
         for wrong in ["", "22:00", "22:00-22:00", "25:00-07:00", "22:00-07:00 Nowhere/Town"] {
             assert!(quiet(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_mail_server_has_a_scheme_and_no_credential() {
+        for right in ["smtps://mail.example.com", "smtp://127.0.0.1:2525"] {
+            assert!(server(right).is_some(), "{right}");
+        }
+        for wrong in [
+            "mail.example.com",
+            "https://mail.example.com",
+            "smtp://",
+            "smtp://me:x@mail.example.com",
+        ] {
+            assert!(server(wrong).is_none(), "{wrong}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use compact_str::CompactString;
 
 use super::words::suggestion;
-use super::{Config, FILE_CONNECTOR, SystemConfig};
+use super::{Config, FILE_CONNECTOR, INBOUND_CONNECTOR, SQL_CONNECTOR, SystemConfig};
 use crate::error::{Code, Problem};
 use crate::merge::{OnDelete, Pick};
 use crate::model::FieldName;
@@ -78,10 +78,12 @@ impl Check<'_> {
             if system.connector == FILE_CONNECTOR {
                 continue;
             }
-            let Some(facts) = self.catalog.get(&system.connector) else {
+            let facts = system.facts().or_else(|| self.catalog.get(&system.connector));
+            let Some(facts) = facts else {
+                let built_in = [FILE_CONNECTOR, SQL_CONNECTOR, INBOUND_CONNECTOR];
                 let hint = suggestion(
                     &system.connector,
-                    self.catalog.keys().map(CompactString::as_str).chain([FILE_CONNECTOR]),
+                    self.catalog.keys().map(CompactString::as_str).chain(built_in),
                 );
                 let message = format!("there is no connector `{}`", system.connector);
                 self.tell(Code::ConfigDangling, &["systems", name, "connector"], message, hint);
@@ -161,9 +163,10 @@ impl Check<'_> {
     fn known_fields(&self) -> Option<BTreeSet<FieldName>> {
         let mut known = BTreeSet::new();
         for system in self.config.systems.values() {
-            match &system.files {
-                Some(files) => known.extend(files.fields.iter().cloned()),
-                None => {
+            match (&system.files, system.facts()) {
+                (Some(files), _) => known.extend(files.fields.iter().cloned()),
+                (None, Some(facts)) => known.extend(facts.streams.values().flatten().cloned()),
+                (None, None) => {
                     let facts = self.catalog.get(&system.connector)?;
                     known.extend(facts.streams.values().flatten().cloned());
                 }

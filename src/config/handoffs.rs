@@ -12,7 +12,7 @@ use super::rules::Specs;
 use super::words::{duration, suggestion};
 use crate::error::{Code, Problem};
 use crate::handoff::{Calendar, NoteKind, Rule, When, Within, Words};
-use crate::merge::{Create, Priority};
+use crate::merge::{Create, Priority, may_flow};
 use crate::model::{FieldName, StreamId, StreamSpec, WriteMode};
 
 /// The options of one handoff.
@@ -287,6 +287,18 @@ impl Read<'_> {
                 false => format!("{to} has no field `{field}`"),
             };
             self.tell(name, "carry", message, hint);
+        }
+        let role = self.config.systems.get(&to.system).map(|system| system.role);
+        let may = |field: &&FieldName| role.is_none_or(|role| may_flow(&self.config.share, field.as_str(), role));
+        let hidden: Vec<&FieldName> = handoff.carry.iter().filter(|field| !may(field)).collect();
+        for field in hidden {
+            let message = format!("`{field}` may not flow to {to}, so it could never arrive there");
+            self.tell(
+                name,
+                "carry",
+                message,
+                format!("name its role under `share: {field}`, or leave it out"),
+            );
         }
         if !spec.can_get {
             let message = format!("{to} cannot be read by id, so nothing could be proven to have arrived there");

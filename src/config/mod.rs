@@ -9,13 +9,16 @@ mod deletes;
 mod fields;
 mod files;
 mod handoffs;
+mod hooks;
 mod identity;
+mod inbound;
 mod layers;
 mod place;
 mod read;
 mod reader;
 mod rules;
 mod share;
+mod sql;
 mod substitute;
 mod webhooks;
 mod words;
@@ -29,11 +32,13 @@ use std::time::Duration;
 use compact_str::CompactString;
 use secrecy::SecretString;
 
-pub use alerts::{AlertsConfig, Target as AlertTarget, key_of as alert_key};
+pub use alerts::{AlertsConfig, MailTarget, Target as AlertTarget, key_of as alert_key};
 pub use check::{Catalog, ConnectorFacts, Need, check};
 pub use handoffs::{HandoffConfig, handoff_rules};
+pub use hooks::{EVENTS as HOOK_EVENTS, HookConfig};
 pub use read::OPTIONS;
 pub use rules::{Specs, rules};
+pub use share::share_problems;
 
 use self::place::Places;
 use crate::error::Problem;
@@ -44,6 +49,10 @@ use crate::model::{FieldName, Sweeps};
 
 /// The name of the connector that reads dropped files instead of speaking to a tool.
 pub const FILE_CONNECTOR: &str = "csv";
+/// The name of the connector that reads and writes the tables of a database.
+pub const SQL_CONNECTOR: &str = "sql";
+/// The name of the connector whose records come by themselves.
+pub const INBOUND_CONNECTOR: &str = "inbound";
 
 /// Everything the admin can set.
 #[derive(Clone, Debug)]
@@ -86,6 +95,8 @@ pub struct Config {
     pub retention: Retention,
     /// Who is told what without asking.
     pub alerts: AlertsConfig,
+    /// Programs that are told what happens to customers and handoffs.
+    pub hooks: BTreeMap<CompactString, HookConfig>,
     places: Places,
 }
 
@@ -166,6 +177,10 @@ pub struct SystemConfig {
     pub config: BTreeMap<CompactString, SecretString>,
     /// The dropped files, when the connector is [`FILE_CONNECTOR`].
     pub files: Option<FileConfig>,
+    /// The database, when the connector is [`SQL_CONNECTOR`].
+    pub sql: Option<SqlConfig>,
+    /// What is posted by itself, when the connector is [`INBOUND_CONNECTOR`].
+    pub inbound: Option<InboundConfig>,
     /// Another address than the manifest's.
     pub base: Option<url::Url>,
     /// Region for phone numbers without a country code.
@@ -236,6 +251,28 @@ pub struct FileConfig {
     pub secrets: BTreeMap<CompactString, SecretString>,
 }
 
+/// A database whose tables are read and written.
+#[derive(Clone, Debug)]
+pub struct SqlConfig {
+    /// Where it is, with the password.
+    pub url: SecretString,
+    /// All other options, each name of the database with its place in the config, in the words its own type reads.
+    pub options: serde_json::Value,
+    /// What other parts of the config may name.
+    pub facts: ConnectorFacts,
+}
+
+/// Records that come by themselves, signed.
+#[derive(Clone, Debug)]
+pub struct InboundConfig {
+    /// The keys that prove a delivery, in base64; several while the sender changes from one to another.
+    pub secrets: Vec<SecretString>,
+    /// All other options, in the words its own type reads.
+    pub options: serde_json::Value,
+    /// What other parts of the config may name.
+    pub facts: ConnectorFacts,
+}
+
 /// How customers are told apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdentityConfig {
@@ -256,6 +293,15 @@ pub struct Retention {
     pub runs: Duration,
     /// Events of webhooks after they were folded.
     pub inbox: Duration,
+}
+
+impl SystemConfig {
+    /// What other parts of the config may name, of a connector that no manifest describes.
+    #[must_use]
+    pub fn facts(&self) -> Option<&ConnectorFacts> {
+        let sql = self.sql.as_ref().map(|sql| &sql.facts);
+        sql.or_else(|| self.inbound.as_ref().map(|inbound| &inbound.facts))
+    }
 }
 
 impl Config {

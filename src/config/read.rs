@@ -19,7 +19,8 @@ use super::reader::{Entry, Reader, Section};
 use super::substitute::secret_from_file;
 use super::words::{duration, rate};
 use super::{
-    CacheConfig, Config, FILE_CONNECTOR, HttpConfig, LogConfig, LogFormat, Retention, StreamConfig, SystemConfig,
+    CacheConfig, Config, FILE_CONNECTOR, HttpConfig, INBOUND_CONNECTOR, LogConfig, LogFormat, Retention, SQL_CONNECTOR,
+    StreamConfig, SystemConfig,
 };
 use crate::error::Problem;
 use crate::manifest::{Limit, Pattern, Rate, RateLimit};
@@ -45,6 +46,7 @@ const ROOT: &[&str] = &[
     "priority",
     "retention",
     "alerts",
+    "hooks",
 ];
 const CACHE: &[&str] = &["url", "ttl"];
 const HTTP: &[&str] = &["listen", "public_url"];
@@ -93,6 +95,11 @@ pub const OPTIONS: &[(&str, &[&str])] = &[
     ("systems.*.config.columns.*", COLUMN),
     ("systems.*.config.sftp", SFTP),
     ("systems.*.config.export", EXPORT),
+    ("systems.*.config", super::inbound::INBOUND),
+    ("systems.*.config.fields.*", super::inbound::FIELD),
+    ("systems.*.config", super::sql::SQL),
+    ("systems.*.config.streams.*", super::sql::TABLE),
+    ("systems.*.config.streams.*.columns.*", super::sql::COLUMN),
     ("systems.*.config.*", SECRET_FILE),
     ("fields.*", FIELD),
     ("deletes", DELETES),
@@ -101,6 +108,7 @@ pub const OPTIONS: &[(&str, &[&str])] = &[
     ("calendars.*", CALENDAR),
     ("priority", PRIORITY),
     ("retention", RETENTION),
+    ("hooks.*", super::hooks::HOOK),
     ("alerts", super::alerts::ALERTS),
     ("alerts.to.*", super::alerts::TARGET),
     ("alerts.rules", super::alerts::RULES),
@@ -153,6 +161,7 @@ pub(super) fn config(merged: Merged) -> Result<Config, Vec<Problem>> {
         calendars: super::handoffs::calendars(&root),
         priority: super::handoffs::priority(&root),
         retention: retention(&root),
+        hooks: super::hooks::hooks(&root),
         alerts: super::alerts::alerts(&root.section("alerts", super::alerts::ALERTS)),
         places: merged.places.clone(),
     };
@@ -282,6 +291,8 @@ fn system(entry: &Entry<'_>) -> Option<SystemConfig> {
         section.wrong("every", "`every` must be at least 1s", "");
     }
     let is_files = connector == Some(FILE_CONNECTOR);
+    let is_sql = connector == Some(SQL_CONNECTOR);
+    let is_inbound = connector == Some(INBOUND_CONNECTOR);
     let allowed = deletes::allowed(&section);
     let base = section.parse("base", "an address such as https://api.example.com", |text| {
         let url = url::Url::parse(text).ok()?;
@@ -292,8 +303,18 @@ fn system(entry: &Entry<'_>) -> Option<SystemConfig> {
         role: role.unwrap_or(Role::Partner),
         every,
         cron: cron(&section),
-        config: if is_files { BTreeMap::new() } else { values(&section) },
+        config: if is_files || is_sql || is_inbound {
+            BTreeMap::new()
+        } else {
+            values(&section)
+        },
         files: if is_files { files(&section) } else { None },
+        sql: if is_sql { super::sql::sql(&section) } else { None },
+        inbound: if is_inbound {
+            super::inbound::inbound(&section)
+        } else {
+            None
+        },
         base,
         region: region(&section),
         create: section.word("create", CREATE).unwrap_or_default(),

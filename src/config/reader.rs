@@ -132,6 +132,11 @@ impl<'a> Section<'a> {
         self.reader.places.file(&self.at(key))
     }
 
+    /// Where the value of `key` is written, for problems that show only later.
+    pub(super) fn place(&self, key: &str) -> String {
+        self.reader.places.value(&self.at(key))
+    }
+
     /// Notes that the value of `key` is not what it should be.
     pub(super) fn wrong(&self, key: &str, message: impl Into<String>, hint: &str) {
         self.reader.wrong(&self.at(key), message, hint);
@@ -307,6 +312,11 @@ impl<'a> Entry<'a> {
             Tree::List(items) => items.iter().filter_map(one).collect(),
             tree => one(tree).into_iter().collect(),
         }
+    }
+
+    /// Where the value is written, for problems that show only later.
+    pub(super) fn place(&self) -> String {
+        self.reader.places.value(&self.path)
     }
 
     /// The text for a message.

@@ -355,6 +355,32 @@ fn rules_join_wishes_and_abilities() {
     assert_eq!(rules.fields["tags"].pick, Pick::Union);
 }
 
+#[test]
+fn what_support_writes_needs_a_line_before_marketing_gets_it() {
+    let told = |share: &str| {
+        let systems = "systems:\n  desk: {connector: acme, role: support}\n  hub: {connector: acme, role: marketing}\n";
+        let config = load(&format!("{systems}{share}"), &[]).unwrap();
+        let names = ["email", "internal_remark", "notes"];
+        let spec = StreamSpec {
+            fields: names.map(|name| (FieldName::from(name), FieldSpec::default())).into(),
+            ..StreamSpec::default()
+        };
+        let streams: BTreeMap<CompactString, StreamSpec> = [("person".into(), spec)].into();
+        let specs: Specs = [("desk".into(), streams.clone()), ("hub".into(), streams)].into();
+        let problems = share_problems(&config, &specs);
+        problems.iter().map(|problem| problem.code).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(""),
+        [Code::ShareUnsaid],
+        "`notes` is kept away by itself, the remark is not"
+    );
+    assert!(told("share: {internal_remark: [sales, support]}\n").is_empty());
+    assert!(told("share: {internal_remark: [marketing]}\n").is_empty());
+    let misspelled = told("share: {internal_remark: [support], emial: [sales]}\n");
+    assert_eq!(misspelled, [Code::ConfigDangling]);
+}
+
 /// True when `path` (with `*` for any name) leads to something in the tree.
 fn leads_somewhere(tree: &layers::Tree, path: &[&str]) -> bool {
     let Some((first, rest)) = path.split_first() else {
@@ -375,9 +401,15 @@ fn the_example_files_load_and_show_every_option() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("secrets")).unwrap();
     std::fs::write(dir.path().join("secrets/sales-token"), "x").unwrap();
-    for secret in ["token-key", "partner-key", "partner-password"] {
+    for secret in ["token-key", "mail-password", "partner-key", "partner-password"] {
         std::fs::write(dir.path().join("secrets").join(secret), "x").unwrap();
     }
+    std::fs::write(dir.path().join("secrets/shop-url"), "sqlite:shop.db").unwrap();
+    std::fs::write(
+        dir.path().join("secrets/forms-secret"),
+        "whsec_MDEyMzQ1Njc4OWFiY2RlZg==",
+    )
+    .unwrap();
     std::fs::write(dir.path().join("secrets/slack-url"), "https://alerts.example.com/x").unwrap();
     std::fs::write(
         dir.path().join("secrets/alert-secret"),

@@ -372,10 +372,12 @@ fn good(ask: &Ask, answer: Answer) -> Result<Good, Failure> {
 fn base(manifest: &Manifest, settings: &ConnectionSettings, names: &Context) -> Result<Url, Problem> {
     let text = match &settings.base {
         Some(base) => base.clone(),
-        None => manifest
-            .base
-            .render_text(names)
-            .map_err(|why| Problem::new(Code::ManifestExpression, format!("`base`: `{}`", why.text)))?,
+        None => match &manifest.base {
+            Some(base) => base
+                .render_text(names)
+                .map_err(|why| Problem::new(Code::ManifestExpression, format!("`base`: `{}`", why.text)))?,
+            None => return Err(Problem::new(Code::ManifestInvalid, "`base` is missing")),
+        },
     };
     let bad = || {
         Problem::new(

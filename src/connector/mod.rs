@@ -1,4 +1,5 @@
-//! Speaks to one system: a native manifest, a file drop, later an outside program. The rest of Nivel sees [`Connection`] only.
+//! Speaks to one system: a native manifest, a database, a file drop, a program of its own. The rest of Nivel sees
+//! [`Connection`] only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,8 +21,10 @@ pub mod effort;
 mod export;
 pub mod file;
 mod from_answer;
+mod guest;
 mod hook;
 pub mod http;
+pub mod inbound;
 pub mod limits;
 mod link;
 mod meter;
@@ -31,6 +34,7 @@ mod render;
 mod sample;
 pub mod seal;
 pub mod settings;
+pub mod sql;
 mod tape;
 pub mod timer;
 
@@ -207,12 +211,15 @@ fn no_subscriptions() -> Failure {
     )
 }
 
-/// The connection of a system that a native manifest describes.
+/// The connection of a system that a manifest describes: by requests, or by naming a program.
 ///
 /// # Errors
 /// Everything that is wrong with the settings, at once, without any value of a secret.
 pub fn build(manifest: Manifest, settings: ConnectionSettings) -> Result<Arc<dyn Connection>, Vec<Problem>> {
-    native::build(manifest, settings)
+    match manifest.guest.clone() {
+        Some(program) => guest::build(manifest, program, &settings),
+        None => native::build(manifest, settings),
+    }
 }
 
 /// Every configured system by name.

@@ -1,6 +1,7 @@
 //! What makes a manifest one configured system: the admin's values, overrides, and where time comes from.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,10 @@ pub struct ConnectionSettings {
     pub calls: usize,
     /// The bounds of every exchange; the manifest's `timeout` and `body_max` go before.
     pub bounds: Bounds,
+    /// Where programs get private folders.
+    pub home: PathBuf,
+    /// The variables of this process; programs get the few that they need.
+    pub environment: BTreeMap<String, String>,
     /// The calendar.
     pub clock: Arc<dyn Clock>,
     /// Waiting.
@@ -97,6 +102,8 @@ impl ConnectionSettings {
             removals_every: Duration::from_secs(15 * 60),
             calls: 4,
             bounds: Bounds::default(),
+            home: PathBuf::from("guests"),
+            environment: BTreeMap::new(),
             clock: Arc::new(SystemClock),
             timer: Arc::new(RealTimer::default()),
             tape: None,

@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use compact_str::CompactString;
-use hmac::{Hmac, KeyInit, Mac};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use secrecy::ExposeSecret;
-use sha2::Sha256;
 use tokio_util::sync::CancellationToken;
 
+use super::mail::Mailer;
 use super::supervise::late_runs;
 use crate::config::{AlertTarget, AlertsConfig, alert_key};
 use crate::connector::http::{Ask, Bounds, Http};
@@ -22,6 +19,7 @@ use crate::model::{Clock, UnixMillis};
 use crate::sync::Engine;
 use crate::sync::alert::{Extra, Kind, Notice, Quiet, Routes, Rule};
 use crate::sync::schedule::Board;
+use crate::webhook::signed;
 
 /// How often it is looked at what is so.
 const LOOK: Duration = Duration::from_secs(30);
@@ -47,8 +45,13 @@ pub(super) fn routes(config: &AlertsConfig) -> Routes {
 
 /// The ways to the targets.
 pub struct Courier {
-    ways: BTreeMap<CompactString, (AlertTarget, Url, Http)>,
+    ways: BTreeMap<CompactString, Way>,
     clock: Arc<dyn Clock>,
+}
+
+enum Way {
+    Http(AlertTarget, Url, Http),
+    Mail(Mailer),
 }
 
 impl Courier {
@@ -68,11 +71,15 @@ impl Courier {
             let url = match target {
                 AlertTarget::Slack(url) => Url::parse(url.expose_secret()).ok(),
                 AlertTarget::Webhook { url, .. } => Some(url.clone()),
+                AlertTarget::Mail(target) => {
+                    ways.insert(name.clone(), Way::Mail(Mailer::new(target, PATIENCE)?));
+                    continue;
+                }
             };
             let url =
                 url.ok_or_else(|| Problem::new(Code::ConfigInvalid, "the address of an alert is none").about(name))?;
             let http = Http::new(&url, bounds, Arc::clone(clock))?;
-            ways.insert(name.clone(), (target.clone(), url, http));
+            ways.insert(name.clone(), Way::Http(target.clone(), url, http));
         }
         Ok(Self {
             ways,
@@ -86,7 +93,12 @@ impl Courier {
     /// When the target is not there, or does not take it.
     pub async fn deliver(&self, notice: &Notice, target: &str) -> Result<(), Problem> {
         let nowhere = || Problem::new(Code::AlertUndelivered, format!("`alerts.to` has no `{target}`"));
-        let (kind, url, http) = self.ways.get(target).ok_or_else(nowhere)?;
+        // The address may hold a secret: of what went wrong only the kind is told.
+        let undelivered = |why: String| Problem::new(Code::AlertUndelivered, why).about(target);
+        let (kind, url, http) = match self.ways.get(target).ok_or_else(nowhere)? {
+            Way::Mail(mailer) => return mailer.deliver(notice).await.map_err(undelivered),
+            Way::Http(kind, url, http) => (kind, url, http),
+        };
         let (headers, body) = message(kind, notice, self.clock.now())?;
         let ask = Ask {
             method: Method::POST,
@@ -95,8 +107,6 @@ impl Courier {
             body: Some(body),
             is_read: false,
         };
-        // The address may hold a secret: of what went wrong only the kind is told.
-        let undelivered = |why: String| Problem::new(Code::AlertUndelivered, why).about(target);
         match http.send(&ask).await {
             Ok(answer) if answer.is_success() => Ok(()),
             Ok(answer) => Err(undelivered(format!("the receiver answered with {}", answer.status))),
@@ -157,10 +167,8 @@ impl Courier {
 
 /// A notice as its target wants it.
 fn message(target: &AlertTarget, notice: &Notice, now: UnixMillis) -> Result<(HeaderMap, Vec<u8>), Problem> {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let body = match target {
-        AlertTarget::Slack(_) => serde_json::json!({"text": notice.text()}),
+        AlertTarget::Slack(_) | AlertTarget::Mail(_) => serde_json::json!({"text": notice.text()}),
         AlertTarget::Webhook { .. } => serde_json::json!({
             "type": "nivel.alert",
             "timestamp": notice.at,
@@ -168,31 +176,17 @@ fn message(target: &AlertTarget, notice: &Notice, now: UnixMillis) -> Result<(He
         }),
     };
     let body = body.to_string().into_bytes();
-    if let AlertTarget::Webhook { key, .. } = target {
-        let id = format!("nivel-{}-{}", notice.at.0, notice.number);
-        let seconds = now.0.div_euclid(1000).to_string();
-        let key = alert_key(key.expose_secret()).unwrap_or_default();
-        let signature = sign(&key, &id, &seconds, &body)?;
-        for (name, value) in [
-            ("webhook-id", id),
-            ("webhook-timestamp", seconds),
-            ("webhook-signature", signature),
-        ] {
-            let value = HeaderValue::from_str(&value).map_err(|error| Problem::new(Code::Bug, error.to_string()))?;
-            headers.insert(name, value);
+    let headers = match target {
+        AlertTarget::Slack(_) | AlertTarget::Mail(_) => {
+            HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))])
         }
-    }
+        AlertTarget::Webhook { key, .. } => {
+            let id = format!("nivel-{}-{}", notice.at.0, notice.number);
+            let key = alert_key(key.expose_secret()).unwrap_or_default();
+            signed(&[key], &id, now, &body)?
+        }
+    };
     Ok((headers, body))
-}
-
-/// The signature of the Standard Webhooks scheme.
-fn sign(key: &[u8], id: &str, seconds: &str, body: &[u8]) -> Result<String, Problem> {
-    let mac = Hmac::<Sha256>::new_from_slice(key);
-    let mut mac = mac.map_err(|error| Problem::new(Code::Bug, error.to_string()))?;
-    for part in [id.as_bytes(), b".", seconds.as_bytes(), b".", body] {
-        mac.update(part);
-    }
-    Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
 }
 
 /// Looks and tells until `stop` is cancelled.
@@ -240,19 +234,5 @@ mod tests {
             .find(|(place, _)| *place == "alerts.rules");
         let words = Rule::ALL.map(Rule::word);
         assert_eq!(known.map(|(_, words)| *words), Some(words.as_slice()));
-    }
-
-    /// The example of the Standard Webhooks specification.
-    #[test]
-    fn the_signature_is_that_of_the_specification() {
-        let key = alert_key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-        let signature = sign(
-            &key,
-            "msg_p5jXN8AQM9LWM0D4loKWxJek",
-            "1614265330",
-            br#"{"test": 2432232314}"#,
-        )
-        .unwrap();
-        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 }

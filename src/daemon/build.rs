@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use compact_str::CompactString;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::vault;
+use super::{connections, vault};
 use crate::cache::{self, IdentityCache};
-use crate::config::{Config, ConnectorFacts, FILE_CONNECTOR, Need, SystemConfig};
+use crate::config::{Config, ConnectorFacts, Need, SystemConfig};
 use crate::connector::ConnectionSettings;
-use crate::connector::file::FileDrop;
+use crate::connector::Connections;
 use crate::connector::seal::KeyRing;
-use crate::connector::{self, Connection, Connections};
 use crate::error::{Code, Problem};
-use crate::ledger::{self, Ledger, Sqlite};
+use crate::ledger::{self, Ledger, Posts as _, Sqlite};
 use crate::manifest::{self, Manifest, SettingType};
 use crate::merge::Rules;
 use crate::model::{Clock, Late, QuotaStore, QuotaUse, SharedBudget, TokenStore, UnixMillis};
@@ -44,6 +43,8 @@ pub async fn parts(config: &Config, clock: Arc<dyn Clock>, progress: Arc<dyn Pro
     let cache = open_cache(config, ledger.as_ref())
         .await
         .map_err(|problem| vec![problem])?;
+    let watched = ledger.watch(super::posts::watches(&config.hooks)).await;
+    watched.map_err(|error| vec![problem_of(error)])?;
     backing.give_keys(config, &ledger).await?;
     backing.give(&ledger, &cache);
     Ok(Parts {
@@ -69,7 +70,7 @@ fn rules_of(config: &Config, connections: &Connections) -> Rules {
     crate::config::rules(config, &specs_of(connections))
 }
 
-fn specs_of(connections: &Connections) -> crate::config::Specs {
+pub(super) fn specs_of(connections: &Connections) -> crate::config::Specs {
     let specs = connections.iter();
     specs
         .map(|(name, connection)| (name.clone(), connection.streams().clone()))
@@ -78,11 +79,13 @@ fn specs_of(connections: &Connections) -> crate::config::Specs {
 
 /// What stands behind the connections. They are made first, so that a wrong config leaves no ledger behind.
 pub(super) struct Backing {
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     budget: Late<dyn SharedBudget>,
     quotas: Late<dyn QuotaStore>,
     pub(super) tokens: Late<dyn TokenStore>,
     pub(super) token_keys: Late<KeyRing>,
+    /// Set when a system's program may change its own settings: they are sealed, so there must be a key.
+    pub(super) keeps_settings: OnceLock<()>,
 }
 
 impl Backing {
@@ -93,6 +96,7 @@ impl Backing {
             quotas: Late::default(),
             tokens: Late::default(),
             token_keys: Late::default(),
+            keeps_settings: OnceLock::new(),
         }
     }
 
@@ -114,7 +118,15 @@ impl Backing {
 
     /// Proves that every stored token opens, and hands out the keys.
     async fn give_keys(&self, config: &Config, ledger: &Sqlite) -> Result<(), Vec<Problem>> {
-        if let Some(keys) = vault::keys(config, ledger).await? {
+        let mut keys = vault::keys(config, ledger).await?;
+        if keys.is_none() && self.keeps_settings.get().is_some() {
+            keys = Some(
+                vault::keys_or_new(config, ledger)
+                    .await
+                    .map_err(|problem| vec![problem])?,
+            );
+        }
+        if let Some(keys) = keys {
             self.token_keys.get_or_init(|| Arc::new(keys));
         }
         Ok(())
@@ -179,7 +191,7 @@ fn connect_to(config: &Config, backing: &Backing) -> Result<Connections, Vec<Pro
     let mut problems = crate::config::check(config, &catalog);
     let mut connections = Connections::new();
     for (name, system) in &config.systems {
-        match connection(config, name, system, &manifests, backing) {
+        match connections::connection(config, name, system, &manifests, backing) {
             Ok(connection) => {
                 connections.insert(name.clone(), connection);
             }
@@ -299,38 +311,6 @@ pub fn facts(manifest: &Manifest) -> ConnectorFacts {
     }
 }
 
-/// One system, ready to be spoken to.
-///
-/// # Errors
-/// Everything that is wrong with its settings.
-fn connection(
-    config: &Config,
-    name: &str,
-    system: &SystemConfig,
-    manifests: &BTreeMap<CompactString, Manifest>,
-    backing: &Backing,
-) -> Result<Arc<dyn Connection>, Vec<Problem>> {
-    if system.connector == FILE_CONNECTOR {
-        let (options, secrets) = system
-            .files
-            .as_ref()
-            .map_or_else(Default::default, |files| (files.options.clone(), files.secrets.clone()));
-        let options = serde_json::from_value(options).map_err(|error| {
-            vec![Problem::new(Code::ConfigInvalid, error.to_string()).about(format!("systems.{name}.config"))]
-        })?;
-        let drop = FileDrop::new(name, options, &secrets, Arc::clone(&backing.clock))?;
-        return Ok(Arc::new(drop));
-    }
-    let Some(manifest) = manifests.get(&system.connector) else {
-        let problem = Problem::new(
-            Code::ConfigDangling,
-            format!("there is no connector `{}`", system.connector),
-        );
-        return Err(vec![problem.about(format!("systems.{name}.connector"))]);
-    };
-    connector::build(manifest.clone(), settings(config, name, system, manifest, backing))
-}
-
 /// The manifest and the settings of one system.
 ///
 /// # Errors
@@ -357,7 +337,7 @@ pub(super) fn settings_of(
     Ok((manifest.clone(), settings))
 }
 
-fn settings(
+pub(super) fn settings(
     config: &Config,
     name: &str,
     system: &SystemConfig,
@@ -387,6 +367,8 @@ fn settings(
     settings.quotas = Arc::clone(&backing.quotas);
     settings.tokens = Arc::clone(&backing.tokens);
     settings.token_keys = Arc::clone(&backing.token_keys);
+    settings.home = config.data_dir.join("guests");
+    settings.environment = crate::config::environment();
     settings.clock = Arc::clone(&backing.clock);
     settings
 }

@@ -1,11 +1,14 @@
 //! Looks at connectors without speaking to a tool.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::build::manifests;
+use crate::config::{Config, share_problems};
 use crate::connector::conformance;
 use crate::error::{Code, Problem};
 use crate::manifest::{self, Manifest};
+use crate::model::Clock;
 
 /// Lints every shipped manifest: how many there are, and everything that is wrong with them.
 #[must_use]
@@ -29,6 +32,15 @@ pub fn lint_files(paths: &[PathBuf]) -> (u64, Vec<Problem>) {
         let text = std::fs::read_to_string(&file).map_err(|error| unreadable(&file, &error));
         (file.display().to_string(), text)
     }))
+}
+
+/// Lints a config with the connectors it names: what nobody would see in either alone.
+///
+/// # Errors
+/// Everything that keeps it from being used at all.
+pub fn lint_config(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vec<Problem>, Vec<Problem>> {
+    let connections = super::build::connect(config, clock)?;
+    Ok(share_problems(config, &super::build::specs_of(&connections)))
 }
 
 fn unreadable(file: &Path, error: &std::io::Error) -> Problem {
@@ -63,6 +75,15 @@ pub async fn test_connectors(dir: Option<&Path>, only: Option<&str>) -> (u64, Ve
         .iter()
         .filter(|(name, _)| only.is_none_or(|only| only == name.as_str()))
     {
+        if manifest.guest.is_some() {
+            // A program has no exchanges that could be played.
+            let problem = Problem::new(Code::ConnectorTest, "it is a program: there are no exchanges to play");
+            let problem = problem
+                .about(name)
+                .hint("`nivel check` starts it and asks whether it gets along with its tool");
+            problems.extend(only.map(|_| problem));
+            continue;
+        }
         match tests_of(name, dir) {
             Ok((place, text)) => {
                 let report = conformance::run(manifest, &place, &text).await;

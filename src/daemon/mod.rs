@@ -2,9 +2,13 @@
 //! ledger or cache.
 
 mod alerts;
+mod backup;
 mod build;
+mod connections;
 mod hooks;
 mod lint;
+mod mail;
+mod posts;
 mod record;
 mod supervise;
 mod vault;
@@ -15,11 +19,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use alerts::Courier;
+pub use backup::{Restored, back_up, restore};
 pub use build::{
     answer_to, connect, connect_to_check, facts, leave_request, ledger, ledger_to_read, manifests, open, parts, quotas,
     rules,
 };
-pub use lint::{lint_files, lint_shipped, test_connectors};
+pub use lint::{lint_config, lint_files, lint_shipped, test_connectors};
+pub use posts::Postman;
 pub use record::{Recorded, record};
 pub use vault::{GrantLine, Vault};
 
@@ -52,8 +58,9 @@ pub async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<(), Vec<Probl
     run_until(config, clock, Arc::new(Silent), stop).await
 }
 
+/// Waits until the process is asked to end.
 #[cfg(unix)]
-async fn end_asked() {
+pub async fn end_asked() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut term) => {
@@ -71,8 +78,9 @@ async fn end_asked() {
     }
 }
 
+/// Waits until the process is asked to end.
 #[cfg(not(unix))]
-async fn end_asked() {
+pub async fn end_asked() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }

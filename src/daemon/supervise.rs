@@ -71,6 +71,11 @@ pub(super) async fn supervise(
         Arc::clone(&board),
         stop.clone(),
     ));
+    pulls.spawn(super::posts::tell(
+        Arc::clone(&engine),
+        config.hooks.clone(),
+        stop.clone(),
+    ));
     pulls.spawn(erase(Arc::clone(&engine), stop.clone()));
     pulls.spawn(export(Arc::clone(&engine), stop.clone()));
     pulls.spawn(retain(Arc::clone(&engine), keep(config), stop.clone()));

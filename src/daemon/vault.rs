@@ -111,12 +111,32 @@ pub(super) async fn keys(config: &Config, store: &dyn TokenStore) -> Result<Opti
         };
     };
     let keys = KeyRing::parse(&text).map_err(alone)?;
-    let problems: Vec<Problem> = rows.iter().filter_map(|row| oauth::open(&keys, row).err()).collect();
+    let problems: Vec<Problem> = rows
+        .iter()
+        .filter_map(|row| keys.open(&row.system, &row.sealed).err())
+        .collect();
     if problems.is_empty() {
         Ok(Some(keys))
     } else {
         Err(problems)
     }
+}
+
+/// The keys there are or, when nothing is sealed yet and the config names none, a new one.
+///
+/// # Errors
+/// When something is sealed and its key is missing.
+pub(super) async fn keys_or_new(config: &Config, store: &dyn TokenStore) -> Result<KeyRing, Problem> {
+    if let Some(text) = key_text(config)? {
+        return KeyRing::parse(&text);
+    }
+    // Never a new key over old data: it would hide that the old one is lost.
+    if let Some(row) = store.tokens().await?.first() {
+        return Err(oauth::no_key().about(&row.system));
+    }
+    let key = new_key()?;
+    write_keys(&key_file(config), &format!("{}\n", key.expose_secret()))?;
+    KeyRing::parse(&key)
 }
 
 impl Vault {
@@ -156,11 +176,12 @@ impl Vault {
         let rows = self.ledger.tokens().await?;
         let line = |row: SealedToken| {
             let opened = match &keys {
-                Some(keys) => oauth::open(keys, &row),
+                Some(keys) => keys.open(&row.system, &row.sealed),
                 None => Err(oauth::no_key().about(&row.system)),
             };
+            // What a program keeps of its settings opens and is no grant.
             let (grant, problem) = match opened {
-                Ok(grant) => (Some(grant), None),
+                Ok(_) => (keys.as_ref().and_then(|keys| oauth::open(keys, &row).ok()), None),
                 Err(problem) => (None, Some(problem)),
             };
             GrantLine {
@@ -185,7 +206,7 @@ impl Vault {
         let backing = Backing::new(&self.clock);
         let store: Arc<dyn TokenStore> = Arc::<Sqlite>::clone(&self.ledger);
         backing.tokens.get_or_init(|| store);
-        let keys = self.keys_or_new().await.map_err(alone)?;
+        let keys = keys_or_new(&self.config, &*self.ledger).await.map_err(alone)?;
         backing.token_keys.get_or_init(|| Arc::new(keys));
         let (manifest, settings) = settings_of(&self.config, system, &backing)?;
         match OAuth::of(&manifest, &settings)? {
@@ -195,19 +216,6 @@ impl Vault {
                 Err(alone(Problem::new(Code::NotFound, message).about(system)))
             }
         }
-    }
-
-    async fn keys_or_new(&self) -> Result<KeyRing, Problem> {
-        if let Some(text) = key_text(&self.config)? {
-            return KeyRing::parse(&text);
-        }
-        // Never a new key over old data: it would hide that the old one is lost.
-        if let Some(row) = self.ledger.tokens().await?.first() {
-            return Err(oauth::no_key().about(&row.system));
-        }
-        let key = new_key()?;
-        write_keys(&key_file(&self.config), &format!("{}\n", key.expose_secret()))?;
-        KeyRing::parse(&key)
     }
 
     /// Seals every grant with the newest key: the first of `token_key`, or a new one in the file. How many were changed, and
@@ -224,7 +232,7 @@ impl Vault {
         let opens = KeyRing::parse(&old)?;
         let rows = self.ledger.tokens().await?;
         for row in &rows {
-            oauth::open(&opens, row)?;
+            opens.open(&row.system, &row.sealed)?;
         }
         if is_file {
             let key = new_key()?;
@@ -236,9 +244,12 @@ impl Vault {
         let keys = KeyRing::parse(&text)?;
         let mut changed = 0;
         for row in rows.iter().filter(|row| row.key_id != keys.current()) {
-            let grant = oauth::open(&keys, row)?;
-            let mut sealed = oauth::seal(&keys, &row.system, &grant, row.version)?;
-            sealed.updated_at = row.updated_at;
+            let text = keys.open(&row.system, &row.sealed)?;
+            let sealed = SealedToken {
+                key_id: keys.current(),
+                sealed: keys.seal(&row.system, text.expose_secret())?,
+                ..row.clone()
+            };
             if self.ledger.put_token(&sealed).await? {
                 changed += 1;
             }

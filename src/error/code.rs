@@ -116,6 +116,10 @@ codes! {
     EraseByHand = "PER001", Admin;
     /// A tool took the request to erase an object and still has it.
     EraseUnconfirmed = "PER002", Admin;
+    /// A tool cannot be told that a person took a consent back.
+    ConsentUntold = "CNS001", Admin;
+    /// What people write about customers would reach marketing, and no line of the config says that it may.
+    ShareUnsaid = "CNS002", Admin;
     /// Only people can be erased.
     NotAPerson = "PER003", Admin;
     /// The ledger is in use by another process.
@@ -142,6 +146,24 @@ codes! {
     DraftRefused = "NEW001", Admin;
     /// A recording would hold something of a real person.
     RecordLeaks = "NEW002", Vendor;
+    /// A program that speaks to a tool cannot be started.
+    GuestUnstartable = "GST001", Admin;
+    /// A program that speaks to a tool ended badly, or says that it failed.
+    GuestFailed = "GST002", Admin;
+    /// A program said something that is not in its language.
+    GuestSpeech = "GST003", Admin;
+    /// A program took too long and was killed.
+    GuestSlow = "GST004", Admin;
+    /// A program does not have the stream that is to be read.
+    GuestStream = "GST005", Admin;
+    /// Settings that a program changed by itself cannot be kept.
+    GuestSettings = "GST006", Admin;
+    /// The database has no such table or column.
+    SqlNoSuchName = "SQL001", Admin;
+    /// The database does not take a statement.
+    SqlStatement = "SQL002", Admin;
+    /// The key column does not tell rows apart.
+    SqlKey = "SQL003", Admin;
     /// A run was due and did not start.
     RunLate = "SCH001", Admin;
     /// A full sweep misses more than the brake lets through.
@@ -150,6 +172,8 @@ codes! {
     FieldVanished = "SCH003", Admin;
     /// A webhook that used to come does not come any more.
     WebhookSilent = "HOK001", Admin;
+    /// An event could not be told to a hook of the admin.
+    HookUndelivered = "HOK002", Admin;
     /// A handoff leads nowhere.
     HandoffRule = "HND001", Admin;
     /// An alert could not be delivered.

@@ -63,6 +63,10 @@ pub enum Reason {
     DeadWrite,
     /// The write is held until somebody has looked at it.
     Held,
+    /// She has more records than a person can have: nothing is written because of her.
+    TooLarge,
+    /// The config keeps a field that has to be carried away from there.
+    NotShared,
     /// Nivel may not make objects there.
     NoCreate,
     /// Nivel may not write there.
@@ -116,6 +120,8 @@ impl Reason {
         match self {
             Self::DeadWrite => "dead_write",
             Self::Held => "held",
+            Self::TooLarge => "too_large",
+            Self::NotShared => "not_shared",
             Self::NoCreate => "no_create",
             Self::ReadOnly => "read_only",
             Self::NoIdentifier => "no_identifier",
@@ -135,6 +141,8 @@ impl Reason {
         match self {
             Self::DeadWrite
             | Self::Held
+            | Self::TooLarge
+            | Self::NotShared
             | Self::NoCreate
             | Self::ReadOnly
             | Self::Frozen

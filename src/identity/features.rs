@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use super::matcher::{Features, Field, Ties};
 use crate::model::{FieldName, Identifier, IdentifierKind, Kind, Record, Value};
 
-/// Canonical fields that are compared. The first ten tell who somebody is; a record without any of them has no voice.
+/// Canonical fields that are compared. The first eleven tell who somebody is; a record without any of them has no voice.
 const FIELDS: &[(&str, Field)] = &[
     ("email", Field::Email),
     ("emails", Field::Email),
     ("phone", Field::Phone),
     ("mobile", Field::Phone),
+    ("phones", Field::Phone),
     ("given_name", Field::Given),
     ("family_name", Field::Family),
     ("full_name", Field::Full),
@@ -34,7 +35,7 @@ const FIELDS: &[(&str, Field)] = &[
 ];
 
 /// How many of [`FIELDS`] tell who a person is; a company's name tells of an organization alone.
-const TELLING: usize = 9;
+const TELLING: usize = 10;
 
 /// True when a record says of its own who it is. Others go along with somebody and bring nobody together.
 #[must_use]

@@ -35,8 +35,8 @@ pub struct IdentityRules<'a> {
 /// | `PhoneName` | `number/name` | there is a name, and the number is no stand-in |
 /// | `Domain` | the domain | an organization's own |
 ///
-/// Canonical fields that are read: `email`, `emails`, `phone`, `mobile`, `given_name`, `family_name`, `full_name`,
-/// `company`, `tax_id`, `domain`, and `country` (two letters, for national phone formats).
+/// Canonical fields that are read: `email`, `emails`, `phone`, `mobile`, `phones`, `given_name`, `family_name`,
+/// `full_name`, `company`, `tax_id`, `domain`, and `country` (two letters, for national phone formats).
 #[must_use]
 pub fn identifiers(
     fields: &Fields,
@@ -65,7 +65,7 @@ pub fn identifiers(
     }
     if let Some(name) = name {
         let region = country.or(rules.region);
-        for field in ["phone", "mobile"] {
+        for field in ["phone", "mobile", "phones"] {
             each(fields, field, |text| found.extend(phone_name(text, region, name)));
         }
     }
@@ -278,6 +278,20 @@ mod tests {
             Identifier::new(IdentifierKind::Email, "a.b@acme.com"),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn further_numbers_count_like_the_first() {
+        let mut fields = Fields::from([("full_name", Value::Text("Anna Müller".into()))]);
+        let further = ["030 901820".into(), "n/a".into()];
+        fields.set("phones", Value::Set(further.into()));
+        let rules = IdentityRules {
+            external_ids: &[],
+            region: Some("DE"),
+        };
+        let found: Vec<_> = identifiers(&fields, None, rules, Kind::Person).into_iter().collect();
+        let number = Identifier::new(IdentifierKind::PhoneName, "+4930901820/anna muller");
+        assert_eq!(found, [number]);
     }
 
     #[test]

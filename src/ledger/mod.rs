@@ -10,6 +10,7 @@ mod hash;
 mod inbox;
 mod keep;
 mod matching;
+mod posts;
 mod privacy;
 mod sqlite;
 mod sweep;
@@ -23,8 +24,9 @@ pub use hash::{content_hash, content_hash_of};
 pub use inbox::{Dropped, Fate, Inbox, InboxState, Landed, NewEvent, Waiting};
 pub use keep::Keep;
 pub use matching::{Known, Matching, Review, ReviewChange};
+pub use posts::{EVENTS, Post, Posted, Posts, Watch};
 pub use privacy::{Erasure, Mark, Privacy, Proof, Step, StepState, Traces};
-pub use sqlite::Sqlite;
+pub use sqlite::{Sqlite, Staged};
 pub use sweep::{Sweep, SweepPage, SweepStage};
 pub use write::{FIRST_READING, Slot, Target, Write, WriteChange, WriteState};
 
@@ -207,7 +209,7 @@ pub struct Totals {
 
 /// The durable store. Every implementation passes the same contract suite (`tests/it/ledger.rs`).
 #[async_trait]
-pub trait Ledger: Inbox + Matching + Counting + Privacy + Handoffs {
+pub trait Ledger: Inbox + Matching + Counting + Privacy + Handoffs + Posts {
     /// Digest and customer of each record, in the order asked; `None` for unknown ones.
     async fn heads(&self, records: &[RecordId]) -> Result<Vec<Option<Head>>, Error>;
 

@@ -151,7 +151,11 @@ fn check_write(object: &Object, write: &WriteOps, case: &Case, config: &Json) {
     let alone = calls.iter().map(std::slice::from_ref);
     let groups = [calls.as_slice(), sent.as_slice()].into_iter().chain(alone);
     let made: Vec<_> = groups
-        .flat_map(|calls| write.ops().filter_map(|op| body_of(op, calls)).collect::<Vec<_>>())
+        .flat_map(|calls| {
+            let denials = object.consent.values().map(|consent| &consent.deny);
+            let bodies = write.ops().chain(denials).filter_map(|op| body_of(op, calls));
+            bodies.collect::<Vec<_>>()
+        })
         .collect();
     let is_search = |path: &str| path.ends_with("search") || path.ends_with("/users");
     for exchange in &case.http {

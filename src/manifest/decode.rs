@@ -140,7 +140,7 @@ impl serde::de::Error for Mistake {
 }
 
 /// The nearest right name, or all of them.
-pub(super) fn suggest<T: AsRef<str>>(given: &str, names: &[T]) -> String {
+pub(crate) fn suggest<T: AsRef<str>>(given: &str, names: &[T]) -> String {
     let near = names
         .iter()
         .map(|name| {

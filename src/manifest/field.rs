@@ -123,7 +123,7 @@ pub struct Pairs(pub Vec<(CompactString, Json)>);
 pub enum WriteRule {
     /// The canonical value, mapped, to where it was read.
     Mode(WriteMode),
-    /// By a request of its own after the write.
+    /// By a request of its own after the write: `consent` of the object.
     After,
     /// A canonical value computed from `value`, `was` and the other fields, mapped, to where it was read.
     Value(Template),

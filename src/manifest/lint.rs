@@ -175,7 +175,12 @@ impl<'a> Lint<'a> {
 
     fn head(&mut self) {
         let manifest = self.manifest;
-        self.template("base", &manifest.base, &[]);
+        if let Some(base) = &manifest.base {
+            self.template("base", base, &[]);
+        }
+        if let Some(config) = manifest.guest.as_ref().and_then(|guest| guest.config.as_ref()) {
+            self.body("guest.config", config, &[]);
+        }
         for (name, value) in &manifest.headers {
             self.template(&format!("headers.{name}"), value, &[]);
         }
@@ -198,6 +203,9 @@ impl<'a> Lint<'a> {
     }
 
     fn object(&mut self, path: &str, object: &Object) {
+        if let Some(guest) = &object.guest {
+            self.cond(&format!("{path}.guest.deleted"), guest.deleted.as_ref(), &["record"]);
+        }
         if let Some(read) = &object.read {
             self.read(&format!("{path}.read"), read);
         }
@@ -221,6 +229,9 @@ impl<'a> Lint<'a> {
             let path = format!("{path}.describe");
             self.request(&path, &describe.request, &[]);
             self.bodies(&format!("{path}.query"), &describe.query, &[]);
+        }
+        for (name, consent) in &object.consent {
+            self.op(&format!("{path}.consent.{name}.deny"), &consent.deny);
         }
         for (word, notes) in [("notes", &object.notes), ("open", &object.open)] {
             let Some(notes) = notes else { continue };

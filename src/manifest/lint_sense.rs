@@ -18,6 +18,16 @@ use crate::model::WriteMode;
 
 pub(super) fn check(lint: &mut Lint<'_>) {
     let manifest: &Manifest = lint.manifest;
+    if manifest.objects.is_empty() {
+        lint.sense("objects", "there is no object", "");
+    }
+    if manifest.guest.is_some() {
+        for (name, object) in &manifest.objects {
+            merged(lint, name, object);
+            super::activity::check(lint, name, object);
+        }
+        return;
+    }
     if !manifest.errors.iter().any(|rule| rule.class == Class::Auth) {
         lint.sense(
             "errors",
@@ -32,12 +42,10 @@ pub(super) fn check(lint: &mut Lint<'_>) {
             "name a cheap request that proves address and credential",
         );
     }
-    if manifest.objects.is_empty() {
-        lint.sense("objects", "there is no object", "");
-    }
     for (name, object) in &manifest.objects {
         merged(lint, name, object);
         super::activity::check(lint, name, object);
+        super::consent::check(lint, name, object);
         Checked {
             lint: &mut *lint,
             path: format!("objects.{name}"),

@@ -48,7 +48,7 @@ impl Mapper {
             modified_format,
             version: object.version.clone(),
             merged: object.merged.clone(),
-            deleted: object.read.as_ref().and_then(|read| read.deleted.clone()),
+            deleted: deleted_of(object).cloned(),
             fields: object
                 .fields
                 .by_name
@@ -143,6 +143,11 @@ impl Mapper {
             .ok()
             .flatten()
     }
+}
+
+fn deleted_of(object: &Object) -> Option<&Cond> {
+    let guest = object.guest.as_ref().and_then(|guest| guest.deleted.as_ref());
+    guest.or_else(|| object.read.as_ref()?.deleted.as_ref())
 }
 
 /// Text (or a number) at a path, never empty.

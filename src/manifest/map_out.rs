@@ -181,7 +181,7 @@ impl WriteRule {
             Self::Mode(mode) => *mode,
             Self::Raw(raw) => raw.mode,
             Self::Value(_) => WriteMode::Always,
-            Self::After => WriteMode::Never,
+            Self::After => WriteMode::Call,
         }
     }
 
@@ -190,7 +190,7 @@ impl WriteRule {
             // Whether the object has a value already was decided before the write was queued.
             WriteMode::Always | WriteMode::ForwardOnly | WriteMode::FillOnly => true,
             WriteMode::CreateOnly => is_new,
-            WriteMode::Never => false,
+            WriteMode::Call | WriteMode::Never => false,
         }
     }
 }

@@ -144,7 +144,12 @@ impl Mask {
         }
         if let Some((name, host)) = text.split_once('@').filter(|(_, host)| host.contains('.')) {
             let host = host.rsplit_once('.').map_or(host, |(host, _)| host);
-            let fake = format!("{}@{}.example", self.shaped(name), self.shaped(host));
+            // `example` is nobody's (RFC 2606), and every made-up address ends in it.
+            let host = match host {
+                "example" => host.to_owned(),
+                host => self.shaped(host),
+            };
+            let fake = format!("{}@{host}.example", self.shaped(name));
             self.fakes.insert(text.to_owned(), fake.clone());
             return fake;
         }

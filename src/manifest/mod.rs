@@ -6,6 +6,7 @@ mod body;
 #[cfg(test)]
 mod canned;
 mod cond;
+mod consent;
 mod decode;
 mod describe;
 pub mod draft;
@@ -15,6 +16,7 @@ mod expr;
 mod field;
 mod filters;
 mod from_answer;
+mod guest;
 mod hook;
 mod joined;
 mod lint;
@@ -44,11 +46,14 @@ mod yaml;
 pub use activity::{ObjectKind, Of};
 pub use body::Body;
 pub use cond::Cond;
+pub use consent::Consent;
+pub(crate) use decode::suggest;
 pub use describe::{Describe, Lists};
 pub use event::{Act, Hint, Subject};
 pub use expr::{BadExpression, Context, FUEL, Template};
 pub use field::{Field, FieldMap, FieldType, KeyRole, Pairs, RawWrite, TimeFormat, WriteRule};
 pub use from_answer::FromAnswer;
+pub use guest::{Absent, Can, Guest, GuestStream, Speaks};
 pub use hook::{
     Call, Decode, Encoding, EventKind, EventOp, EventTime, Events, Handshake, Hash, Merge, Rekey, SignedAt, Split,
     Subscriptions, Verify, Webhook, Zone,

@@ -9,8 +9,10 @@ use serde::{Deserialize, Deserializer};
 use super::activity::{ObjectKind, Of};
 use super::body::Body;
 use super::cond::Cond;
+use super::consent::Consent;
 use super::describe::Describe;
 use super::field::{FieldMap, TimeFormat};
+use super::guest::GuestStream;
 use super::joined::Merged;
 use super::notes::Notes;
 use super::paging::Paging;
@@ -43,6 +45,9 @@ pub struct Object {
     /// The tool's version or etag of the object.
     #[serde(default)]
     pub version: Option<Path>,
+    /// Where its objects come from, when a program speaks to the tool.
+    #[serde(default)]
+    pub guest: Option<GuestStream>,
     /// How all objects are read.
     #[serde(default)]
     pub read: Option<Read>,
@@ -58,6 +63,10 @@ pub struct Object {
     /// How objects are made, changed and removed.
     #[serde(default)]
     pub write: Option<WriteOps>,
+    /// How the tool is told that a person took a consent back, where that is a call of its own (`email.marketing`); the
+    /// field `consent.….` has `write: after` then, and says how the consent is read.
+    #[serde(default)]
+    pub consent: BTreeMap<CompactString, Consent>,
     /// How notes are written on its objects.
     #[serde(default)]
     pub notes: Option<Notes>,
@@ -66,6 +75,32 @@ pub struct Object {
     pub open: Option<Notes>,
     /// The mapping between canonical and remote fields.
     pub fields: FieldMap,
+}
+
+impl Object {
+    /// An object that is nothing but its id and its fields: for connectors that are no manifests and map like one.
+    #[must_use]
+    pub fn of_fields(kind: ObjectKind, id: Path, fields: FieldMap) -> Self {
+        Self {
+            kind,
+            of: Many::default(),
+            id: Many(vec![id]),
+            match_by: Many::default(),
+            modified: None,
+            merged: Many::default(),
+            version: None,
+            guest: None,
+            read: None,
+            get: None,
+            find: BTreeMap::new(),
+            describe: None,
+            write: None,
+            consent: BTreeMap::new(),
+            notes: None,
+            open: None,
+            fields,
+        }
+    }
 }
 
 /// Where the time of the last change is; of several, the latest counts.

@@ -23,6 +23,10 @@ impl Manifest {
             return Err(vec![problem.hint(format!("this version reads format {FORMAT}"))]);
         }
         manifest.places = places;
+        let problems = super::guest::check(&manifest);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         manifest.objects.values_mut().for_each(super::activity::map_holders);
         Ok(manifest)
     }
@@ -208,7 +212,10 @@ objects:
 
     #[test]
     fn what_is_missing_and_what_is_not_yaml() {
-        check("connector: x\nformat: 1\n", &["MAN001 m.yaml:1:1: `base` is missing"]);
+        check(
+            "connector: x\nformat: 1\n",
+            &["MAN001 m.yaml:1:1: `objects` is missing"],
+        );
         check(
             &SMALL.replace("format: 1", "format: 2"),
             &["MAN001 m.yaml:3:9: format 2 is not known (hint: this version reads format 1)"],

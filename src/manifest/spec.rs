@@ -3,12 +3,16 @@
 use compact_str::CompactString;
 
 use super::field::{Field, FieldType};
+use super::guest::Can;
 use super::joined::Merged;
 use super::object::Object;
 use super::path::Path;
 use super::value;
 use super::write::{Before, Op, WriteOps};
 use crate::model::{FieldName, FieldSpec, StreamSpec, WriteMode};
+
+/// The most operations that a program is handed at once.
+const GUEST_BATCH: usize = 100;
 
 impl Object {
     /// What the rest of Nivel needs to know. Names that begin with `_` are left out: they serve writing only.
@@ -28,13 +32,17 @@ impl Object {
             finds_notes: self.texts().is_some_and(|notes| notes.find.is_some()),
             fields: fields.map(|(name, field)| (name.clone(), field.spec())).collect(),
             match_by: self.match_by.iter().map(|name| self.match_name(name)).collect(),
-            can_get: self.get.is_some(),
-            can_create: write.is_some_and(|write| !write.create.is_empty() || !write.upsert.is_empty()),
-            can_update: write.is_some_and(|write| !write.update.is_empty()),
-            can_delete: write.is_some_and(|write| !write.delete.is_empty()),
+            can_get: self.get.is_some() || self.guest_can(Can::Get),
+            can_create: write.is_some_and(|write| !write.create.is_empty() || !write.upsert.is_empty())
+                || self.guest_can(Can::Create),
+            can_update: write.is_some_and(|write| !write.update.is_empty()) || self.guest_can(Can::Update),
+            can_delete: write.is_some_and(|write| !write.delete.is_empty()) || self.guest_can(Can::Delete),
             delete_is_final: write.is_some_and(|write| write.delete.iter().any(|op| op.is_final)),
             can_erase: write.is_some_and(|write| !write.erase.is_empty()),
-            batch_max: ops.map(|op| op.max).max().unwrap_or(1),
+            batch_max: ops
+                .map(|op| op.max)
+                .max()
+                .unwrap_or_else(|| if self.guest.is_some() { GUEST_BATCH } else { 1 }),
             reads_before: self.before() == Before::Read,
             reads_back: write.is_some_and(|write| write.read_back),
         }
@@ -43,10 +51,10 @@ impl Object {
     /// How a change by somebody else is noticed before it is overwritten.
     #[must_use]
     pub fn before(&self) -> Before {
-        match (self.write.as_ref().and_then(|write| write.before), &self.get) {
-            (Some(said), _) => said,
-            (None, Some(_)) => Before::Read,
-            (None, None) => Before::Nothing,
+        match self.write.as_ref().and_then(|write| write.before) {
+            Some(said) => said,
+            None if self.get.is_some() || self.guest_can(Can::Get) => Before::Read,
+            None => Before::Nothing,
         }
     }
 

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 
 use super::cond::Cond;
 use super::expr::Template;
+use super::guest::Guest;
 use super::hook::Webhook;
 use super::oauth::OAuth2;
 use super::object::Object;
@@ -39,8 +40,12 @@ pub struct Manifest {
     /// What the admin has to (or may) set for a system of this kind.
     #[serde(default)]
     pub config: BTreeMap<CompactString, Setting>,
+    /// The program that speaks to the tool in our place; then nothing here is about requests.
+    #[serde(default)]
+    pub guest: Option<Guest>,
     /// The address before every request path.
-    pub base: Template,
+    #[serde(default)]
+    pub base: Option<Template>,
     /// Sent with every request.
     #[serde(default)]
     pub headers: BTreeMap<CompactString, Template>,

@@ -32,6 +32,12 @@ pub fn is_consent(field: &str) -> bool {
     field.starts_with(PREFIX)
 }
 
+/// True for a value that takes a consent back. Such a value is never taken away again by Nivel itself.
+#[must_use]
+pub fn is_denial(field: &str, value: Option<&Value>) -> bool {
+    is_word(field) && value.and_then(Value::as_text) == Some(DENIED)
+}
+
 /// True for the consent itself.
 fn is_word(field: &str) -> bool {
     is_consent(field) && ![AT, FROM, PROOF].iter().any(|end| field.ends_with(end))
@@ -165,12 +171,13 @@ pub(super) fn may_write(field: &str, golden: &Fields, stream: &StreamRules) -> b
     is_word(field) && golden.text(field) == Some(DENIED) && stream.allows_unsubscribing
 }
 
-/// True when nobody may be made there: she does not want to hear of us, and the tool cannot be told.
+/// True when nobody may be made there: she does not want to hear of us, and the tool cannot be told in the same breath.
 #[must_use]
 pub(super) fn bars(golden: &Fields, system: &SystemRules, stream: &StreamRules) -> bool {
     let can_say = |field: &FieldName| {
         let spec = stream.spec.fields.get(field);
-        stream.allows_unsubscribing && spec.is_some_and(|spec| spec.write != WriteMode::Never)
+        stream.allows_unsubscribing
+            && spec.is_some_and(|spec| !matches!(spec.write, WriteMode::Never | WriteMode::Call))
     };
     let mut denied = golden
         .0

@@ -86,7 +86,10 @@ pub(super) fn creation(
 fn fields(golden: &Fields, rules: &StreamRules, has_own_email: bool) -> BTreeMap<FieldName, Wanted> {
     let spec = &rules.spec;
     let is_shared = |field: &FieldName| field.as_str() == EMAIL && spec.match_by.contains(field) && !has_own_email;
-    let writable = spec.fields.iter().filter(|(_, spec)| spec.write != WriteMode::Never);
+    let writable = spec
+        .fields
+        .iter()
+        .filter(|(_, spec)| !matches!(spec.write, WriteMode::Never | WriteMode::Call));
     let value = |field: &FieldName, spec: &FieldSpec| match golden.value(field.as_str()) {
         Some(value) if fits(value, spec) => Some(Wanted {
             value: Some(value.clone()),

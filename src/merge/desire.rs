@@ -145,7 +145,7 @@ fn difference(
         let may = match spec.write {
             WriteMode::Never | WriteMode::CreateOnly => false,
             WriteMode::FillOnly => !has_value,
-            WriteMode::Always | WriteMode::ForwardOnly => true,
+            WriteMode::Always | WriteMode::ForwardOnly | WriteMode::Call => true,
         };
         if !may || (identifies && !may_identify(field)) {
             continue;

@@ -2,6 +2,7 @@
 //! as that tool is concerned.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::consent::{is_consent, may_write};
 use super::rules::{Role, Rules, StreamRules, SystemRules};
@@ -10,14 +11,49 @@ use crate::model::{FieldName, Fields};
 /// What people write about customers for each other. It never reaches marketing unless a line of `share:` says so.
 const NOTES: [&str; 6] = ["note", "notes", "comment", "comments", "support_note", "support_notes"];
 
+/// What `share:` says: the roles that each named field may flow to.
+pub type Share = BTreeMap<FieldName, BTreeSet<Role>>;
+
+/// True when a field may flow to systems of a role.
+#[must_use]
+pub fn may_flow(share: &Share, field: &str, role: Role) -> bool {
+    match share.get(field) {
+        Some(roles) => roles.contains(&role),
+        None => role != Role::Marketing || !NOTES.contains(&field),
+    }
+}
+
+/// True for a field that may hold what people write about customers, by its name: one that should not reach marketing
+/// without anybody having said so.
+#[must_use]
+pub fn may_be_a_note(field: &str) -> bool {
+    const WORDS: [&str; 9] = [
+        "note",
+        "comment",
+        "remark",
+        "memo",
+        "description",
+        "message",
+        "internal",
+        "complaint",
+        "reason",
+    ];
+    WORDS.iter().any(|word| field.contains(word))
+}
+
 impl Rules {
     /// True when a field may flow to systems of a role.
     #[must_use]
     pub fn may_flow(&self, field: &str, role: Role) -> bool {
-        match self.share.get(field) {
-            Some(roles) => roles.contains(&role),
-            None => role != Role::Marketing || !NOTES.contains(&field),
-        }
+        may_flow(&self.share, field, role)
+    }
+
+    /// True when a note for a system of a role may tell of what happened in another system: what support writes in its
+    /// tickets is a note about the customer.
+    #[must_use]
+    pub fn may_tell_of(&self, from: &str, role: Role) -> bool {
+        let from = self.systems.get(from).map(|system| system.role);
+        from == Some(role) || self.may_flow("notes", role)
     }
 
     /// What of a golden record a stream may be told.
@@ -87,11 +123,25 @@ mod tests {
         check(&rules, Role::Support, false, &["email", "notes"]);
         check(&rules, Role::Marketing, false, &["email"]);
         check(&rules, Role::Marketing, true, &["consent.email.marketing", "email"]);
+        let with_desk = |rules: &Rules| Rules {
+            systems: [
+                ("desk".into(), system(Role::Support)),
+                ("hub".into(), system(Role::Marketing)),
+            ]
+            .into(),
+            ..rules.clone()
+        };
+        let told =
+            |rules: &Rules, from| [Role::Marketing, Role::Sales].map(|role| with_desk(rules).may_tell_of(from, role));
+        assert_eq!(told(&rules, "desk"), [false, true], "a ticket is a note about her");
+        assert_eq!(told(&rules, "hub"), [true, true]);
+        assert!(may_be_a_note("internal_remark") && !may_be_a_note("phone"));
         let open = Rules {
             share: [("notes".into(), [Role::Marketing].into())].into(),
             ..Rules::default()
         };
         check(&open, Role::Marketing, false, &["email", "notes", "salary"]);
         check(&open, Role::Sales, false, &["email", "salary"]);
+        assert_eq!(told(&open, "desk"), [true, false]);
     }
 }

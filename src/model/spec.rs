@@ -21,6 +21,8 @@ pub enum WriteMode {
     FillOnly,
     /// Only towards later values of its list (life-cycle stages); the order is that of [`FieldSpec::order`].
     ForwardOnly,
+    /// By a call of its own, on an object that is there: only consents are, and only their denial.
+    Call,
     /// Read only.
     Never,
 }

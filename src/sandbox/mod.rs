@@ -1,8 +1,8 @@
-//! Tools to try things on: in-process HTTP servers that speak the shapes of three vendors.
+//! Tools to try things on: in-process HTTP servers that speak the shapes of six vendors.
 //!
 //! The demo, the crash sweep and a user's own rehearsal run against these instead of real accounts. They hold invented
 //! people, keep a history of every write, and play every fault of the nemesis list on demand. What they know about the
-//! vendors stands in VENDORS.md (parts A1, B2, C1, G, H1); where the sheet is silent the doc comment says what was chosen.
+//! vendors stands in VENDORS.md (parts A1, A2, B1, B2, C1, C3, G, H1); where the sheet is silent the doc comment says what was chosen.
 //!
 //! This module never reads Nivel's ledger: the checker judges by what the tools saw.
 
@@ -13,15 +13,21 @@ use serde::Serialize;
 
 pub mod checker;
 pub mod clock;
+mod control;
 pub mod faults;
 pub mod history;
 pub mod hooks;
 mod hubspot;
+mod intercom;
+mod mailchimp;
 pub mod oauth;
 pub mod people;
 mod pipedrive;
 mod play;
 pub mod practice;
+mod salesforce;
+mod serve;
+mod served;
 mod settings;
 mod sides;
 mod store;
@@ -35,6 +41,7 @@ pub use clock::Clock;
 pub use faults::{Fault, Kind, Retry, When};
 pub use history::{By, Event, Op, RequestLog};
 pub use hooks::{Delivered, HookFault};
+pub use served::{Served, Summary, ToolSummary, serve};
 pub use tool::{Person, Tool};
 
 /// Which vendor's shape a tool speaks.
@@ -47,11 +54,28 @@ pub enum ToolName {
     Pipedrive,
     /// Support.
     Zendesk,
+    /// Marketing, another one.
+    Mailchimp,
+    /// Sales, another one.
+    Salesforce,
+    /// Support, another one.
+    Intercom,
 }
 
 impl ToolName {
-    /// All three, in the order of the customer's way.
+    /// The three of the demo, in the order of the customer's way.
     pub const ALL: [Self; 3] = [Self::Hubspot, Self::Pipedrive, Self::Zendesk];
+    /// Three others, in the same order: without webhooks, and less deep.
+    pub const OTHERS: [Self; 3] = [Self::Mailchimp, Self::Salesforce, Self::Intercom];
+    /// Every tool of the sandbox.
+    pub const EVERY: [Self; 6] = [
+        Self::Hubspot,
+        Self::Pipedrive,
+        Self::Zendesk,
+        Self::Mailchimp,
+        Self::Salesforce,
+        Self::Intercom,
+    ];
 }
 
 impl fmt::Display for ToolName {
@@ -60,6 +84,9 @@ impl fmt::Display for ToolName {
             Self::Hubspot => "HubSpot",
             Self::Pipedrive => "Pipedrive",
             Self::Zendesk => "Zendesk",
+            Self::Mailchimp => "Mailchimp",
+            Self::Salesforce => "Salesforce",
+            Self::Intercom => "Intercom",
         })
     }
 }
@@ -87,7 +114,7 @@ pub enum Error {
     },
 }
 
-/// How the three tools behave. [`Options::default`] is a friendly account.
+/// How the tools behave. [`Options::default`] is a friendly account.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Port of the HubSpot shape; 0 takes a free one.
@@ -114,6 +141,16 @@ pub struct Options {
     pub pipedrive_list_deleted: bool,
     /// Zendesk: Support has enabled bulk imports; without it `create_or_update_many` is 403 (VENDORS.md C1.6).
     pub zendesk_bulk_import: bool,
+    /// API key of the Mailchimp shape; it ends with a data centre.
+    pub mailchimp_key: String,
+    /// The one audience of the Mailchimp shape.
+    pub mailchimp_list: String,
+    /// Consumer key of the Salesforce shape.
+    pub salesforce_client_id: String,
+    /// Its secret.
+    pub salesforce_client_secret: String,
+    /// Bearer token of the Intercom shape.
+    pub intercom_token: String,
     /// How many requests each tool remembers.
     pub log_rows_max: usize,
     /// Where the tools' clocks start; `None` follows real time. Each tool has a clock of its own.
@@ -135,13 +172,29 @@ impl Default for Options {
             hubspot_properties: vec!["nivel_key".to_owned()],
             pipedrive_list_deleted: false,
             zendesk_bulk_import: false,
+            mailchimp_key: "sandboxsandboxsandbox-us19".to_owned(),
+            mailchimp_list: "a6b5da1054".to_owned(),
+            salesforce_client_id: "3MVG9sandbox".to_owned(),
+            salesforce_client_secret: "salesforce-sandbox".to_owned(),
+            intercom_token: "intercom-sandbox".to_owned(),
             log_rows_max: 10_000,
             clock_ms: None,
         }
     }
 }
 
-/// The three running tools.
+impl Options {
+    /// An account with everything switched on that the vendors switch on by request.
+    #[must_use]
+    pub fn generous() -> Self {
+        Self {
+            zendesk_bulk_import: true,
+            ..Self::default()
+        }
+    }
+}
+
+/// The running tools.
 pub struct Sandbox {
     /// Marketing.
     pub hubspot: Tool,
@@ -149,28 +202,36 @@ pub struct Sandbox {
     pub pipedrive: Tool,
     /// Support.
     pub zendesk: Tool,
+    /// Marketing, another one.
+    pub mailchimp: Tool,
+    /// Sales, another one.
+    pub salesforce: Tool,
+    /// Support, another one.
+    pub intercom: Tool,
 }
 
 impl Sandbox {
-    /// Starts three servers on 127.0.0.1.
+    /// Starts the servers on 127.0.0.1.
     ///
     /// # Errors
     /// When a port is taken.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let clock = || Arc::new(options.clock_ms.map_or_else(Clock::real, Clock::fixed));
-        let rows = options.log_rows_max;
-        let hubspot = tool::Service::new(
-            Box::new(hubspot::Hubspot::new(&options)),
-            clock(),
-            rows,
-            options.index_lag_ms,
-        );
-        let pipedrive = tool::Service::new(Box::new(pipedrive::Pipedrive::new(&options)), clock(), rows, 0);
-        let zendesk = tool::Service::new(Box::new(zendesk::Zendesk::new(&options)), clock(), rows, 0);
+        let service =
+            |vendor: Box<dyn tool::Vendor>, lag_ms| tool::Service::new(vendor, clock(), options.log_rows_max, lag_ms);
+        let hubspot = service(Box::new(hubspot::Hubspot::new(&options)), options.index_lag_ms);
+        let pipedrive = service(Box::new(pipedrive::Pipedrive::new(&options)), 0);
+        let zendesk = service(Box::new(zendesk::Zendesk::new(&options)), 0);
+        let mailchimp = service(Box::new(mailchimp::Mailchimp::new(&options)), 0);
+        let salesforce = service(Box::new(salesforce::Salesforce::new(&options)), 0);
+        let intercom = service(Box::new(intercom::Intercom::new(&options)), 0);
         Ok(Self {
             hubspot: Tool::start(hubspot, options.hubspot_port).await?,
             pipedrive: Tool::start(pipedrive, options.pipedrive_port).await?,
             zendesk: Tool::start(zendesk, options.zendesk_port).await?,
+            mailchimp: Tool::start(mailchimp, 0).await?,
+            salesforce: Tool::start(salesforce, 0).await?,
+            intercom: Tool::start(intercom, 0).await?,
         })
     }
 
@@ -181,12 +242,15 @@ impl Sandbox {
             ToolName::Hubspot => &self.hubspot,
             ToolName::Pipedrive => &self.pipedrive,
             ToolName::Zendesk => &self.zendesk,
+            ToolName::Mailchimp => &self.mailchimp,
+            ToolName::Salesforce => &self.salesforce,
+            ToolName::Intercom => &self.intercom,
         }
     }
 
-    /// Moves all three clocks by `ms`.
+    /// Moves all clocks by `ms`.
     pub fn advance(&self, ms: i64) {
-        for name in ToolName::ALL {
+        for name in ToolName::EVERY {
             self.tool(name).clock.advance(ms);
         }
     }
@@ -212,71 +276,8 @@ impl Sandbox {
         self.hubspot.shutdown().await;
         self.pipedrive.shutdown().await;
         self.zendesk.shutdown().await;
+        self.mailchimp.shutdown().await;
+        self.salesforce.shutdown().await;
+        self.intercom.shutdown().await;
     }
-}
-
-/// What [`serve`] put up.
-#[derive(Debug, Clone, Serialize)]
-pub struct Summary {
-    /// Name, base address and number of objects of each tool.
-    pub tools: Vec<ToolSummary>,
-    /// How many people stand behind the objects.
-    pub people: usize,
-    /// The seed that makes them again.
-    pub seed: u64,
-}
-
-/// One line of a [`Summary`].
-#[derive(Debug, Clone, Serialize)]
-pub struct ToolSummary {
-    /// Which tool.
-    pub name: ToolName,
-    /// `http://127.0.0.1:port`
-    pub base_url: String,
-    /// Live objects.
-    pub objects: usize,
-}
-
-/// A seeded sandbox, ready for the command line.
-pub struct Served {
-    /// The running tools; dropping them stops the servers.
-    pub sandbox: Sandbox,
-    /// What a caller may print.
-    pub summary: Summary,
-    /// The people behind the objects.
-    pub people: people::People,
-    /// Which object belongs to whom.
-    pub truth: people::Truth,
-}
-
-/// Starts the tools and fills them with `count` people made from `seed`. Prints nothing.
-///
-/// # Errors
-/// When a port is taken.
-pub async fn serve(options: Options, seed: u64, count: usize) -> Result<Served, Error> {
-    let sandbox = Sandbox::start(options).await?;
-    let people = people::generate(seed, count);
-    let truth = sandbox.seed(&people);
-    let tools = ToolName::ALL
-        .iter()
-        .map(|name| {
-            let tool = sandbox.tool(*name);
-            ToolSummary {
-                name: *name,
-                base_url: tool.base_url.clone(),
-                objects: tool.people().len(),
-            }
-        })
-        .collect();
-    let summary = Summary {
-        tools,
-        people: people.personas.len(),
-        seed,
-    };
-    Ok(Served {
-        sandbox,
-        summary,
-        people,
-        truth,
-    })
 }

@@ -215,6 +215,14 @@ impl Store {
         is_changed
     }
 
+    /// Takes an object out of the bin, with a new body.
+    pub(super) fn restore(&mut self, act: Act, id: u64, body: Value) {
+        if let Some(object) = self.objects.get_mut(&id) {
+            object.deleted_ms = None;
+        }
+        self.revise(act, id, body, true);
+    }
+
     /// Puts an object in the bin; false when it is not there (any more).
     pub(super) fn delete(&mut self, act: Act, id: u64) -> bool {
         let Some(object) = self.objects.get(&id).filter(|object| object.is_live()) else {

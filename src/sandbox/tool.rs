@@ -1,40 +1,32 @@
 //! One running tool: its server, its store, and the handles a test or the demo holds.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
-use futures::{StreamExt, stream};
+use axum::body::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::clock::{Clock, http_date};
+use super::clock::Clock;
 use super::faults::{Fault, Kind, Nemesis};
 use super::history::{By, Event, RequestLog, Ring};
 use super::hooks::{Hooks, Posting};
-use super::play::{Delivery, Outcome};
+use super::serve::serve_one;
 use super::sides::Sides;
 use super::store::{Act, Shape, Stamps, Store};
 pub(super) use super::wire::Wrong;
 use super::wire::{Ask, Door, Line, Reply};
 use super::{Error, ToolName};
 
-/// The largest request body a tool reads.
-const BODY_MAX: usize = 16 * 1024 * 1024;
-
 /// A person as any of the tools shows one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Person {
-    /// The vendor's id.
+    /// The vendor's id; the sandbox's number of it where the vendor spells ids otherwise (then it stands in `raw`).
     pub id: String,
     /// The main address, as stored.
     pub email: Option<String>,
@@ -130,6 +122,30 @@ impl Service {
         lock(&self.last_pages)
     }
 
+    fn settled(&self) -> MutexGuard<'_, Store> {
+        let mut store = self.store();
+        self.vendor.catch_up(&mut store, self.clock.now_ms());
+        store
+    }
+
+    /// Live objects in a common shape, by id.
+    pub(super) fn people(&self) -> Vec<Person> {
+        let store = self.settled();
+        let live = store.objects.values().filter(|object| object.is_live());
+        live.map(|object| self.vendor.person(&object.body, &object.stamps()))
+            .collect()
+    }
+
+    /// The newest requests, oldest first.
+    pub(super) fn requests(&self) -> Vec<RequestLog> {
+        lock(&self.log).rows()
+    }
+
+    /// Replaces the armed faults.
+    pub(super) fn arm(&self, faults: Vec<Fault>) {
+        lock(&self.nemesis).arm(faults);
+    }
+
     /// Authorisation and the vendor's own answer, without any fault.
     pub(super) fn dispatch(&self, ask: &Ask) -> Reply {
         if !self.vendor.authorized(ask) {
@@ -139,7 +155,12 @@ impl Service {
         about_hooks.unwrap_or_else(|| self.vendor.answer(&mut self.store(), ask))
     }
 
-    fn note(&self, ask: &Ask, status: u16, fault: Option<Kind>) {
+    /// The armed fault that meets this request.
+    pub(super) fn fault(&self, ask: &Ask) -> Option<Kind> {
+        lock(&self.nemesis).pick(ask)
+    }
+
+    pub(super) fn note(&self, ask: &Ask, status: u16, fault: Option<Kind>) {
         lock(&self.log).push(RequestLog {
             seq: 0,
             at_ms: ask.now_ms,
@@ -151,7 +172,7 @@ impl Service {
         });
     }
 
-    fn ask(&self, parts: &axum::http::request::Parts, body: Bytes) -> Ask {
+    pub(super) fn ask(&self, parts: &axum::http::request::Parts, body: Bytes) -> Ask {
         let raw_query = parts.uri.query().unwrap_or_default().to_owned();
         let query = url::form_urlencoded::parse(raw_query.as_bytes()).into_owned().collect();
         let path = percent_encoding::percent_decode_str(parts.uri.path())
@@ -168,121 +189,6 @@ impl Service {
             lag_ms: self.index_lag_ms,
         }
     }
-}
-
-async fn serve_one(
-    State(service): State<Arc<Service>>,
-    ConnectInfo(line): ConnectInfo<Line>,
-    request: Request,
-) -> Response {
-    let (parts, body) = request.into_parts();
-    if parts.uri.path() == "/" {
-        return hello(service.vendor.name());
-    }
-    let Ok(body) = to_bytes(body, BODY_MAX).await else {
-        return plain(StatusCode::PAYLOAD_TOO_LARGE, "the sandbox reads bodies up to 16 MiB\n");
-    };
-    let mut ask = service.ask(&parts, body);
-    let fault = lock(&service.nemesis).pick(&ask);
-    if let Some(Kind::Hold { ms, applied: false }) = fault {
-        tokio::time::sleep(Duration::from_millis(ms)).await;
-    }
-    let outcome = super::play::play(&service, &mut ask, fault);
-    service.note(&ask, outcome.reply.status, fault);
-    deliver(outcome, &ask, &line).await
-}
-
-async fn deliver(outcome: Outcome, ask: &Ask, line: &Line) -> Response {
-    let Outcome { reply, delivery } = outcome;
-    let (kind, bytes) = reply.bytes();
-    let mut promised = None;
-    let body = match delivery {
-        Delivery::Plain => Body::from(bytes),
-        Delivery::Reset => {
-            line.cut();
-            Body::empty()
-        }
-        Delivery::Hold { ms } => {
-            tokio::time::sleep(Duration::from_millis(ms)).await;
-            Body::from(bytes)
-        }
-        Delivery::CutJson => Body::from(first_half(&bytes)),
-        Delivery::ResetMidBody => {
-            promised = Some(bytes.len());
-            broken(first_half(&bytes))
-        }
-        Delivery::Drip { bytes: size, pause_ms } => drip(bytes, size, pause_ms),
-        Delivery::Pad { bytes: size } => pad(bytes, size),
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    if let Ok(date) = HeaderValue::from_str(&http_date(ask.now_ms)) {
-        headers.insert(header::DATE, date);
-    }
-    if let Some(length) = promised {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    for (name, value) in reply.headers {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(name, value);
-        }
-    }
-    response
-}
-
-fn first_half(bytes: &[u8]) -> Vec<u8> {
-    bytes.iter().take(bytes.len() / 2).copied().collect()
-}
-
-/// Some bytes and then a dead socket. The pause lets the head and the bytes out first; without it nothing is sent at all.
-fn broken(bytes: Vec<u8>) -> Body {
-    let rest = stream::once(async {
-        tokio::task::yield_now().await;
-        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
-    });
-    Body::from_stream(stream::iter([Ok(Bytes::from(bytes))]).chain(rest))
-}
-
-fn drip(bytes: Vec<u8>, size: usize, pause_ms: u64) -> Body {
-    let drops: Vec<Bytes> = bytes.chunks(size.max(1)).map(Bytes::copy_from_slice).collect();
-    Body::from_stream(stream::iter(drops).then(move |drop| async move {
-        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-        Ok::<Bytes, Infallible>(drop)
-    }))
-}
-
-/// `{…}` becomes `{"padding":"xxx…",…}`; the padding is made while it is sent.
-fn pad(bytes: Vec<u8>, size: usize) -> Body {
-    const BLOCK: usize = 64 * 1024;
-    let block = Bytes::from(vec![b'x'; BLOCK]);
-    let tail = bytes.get(1..).unwrap_or_default().to_vec();
-    let ending = if tail.first() == Some(&b'}') { "\"" } else { "\"," };
-    let blocks = (0..size.div_ceil(BLOCK)).map(move |index| block.slice(..BLOCK.min(size - index * BLOCK)));
-    let parts = std::iter::once(Bytes::from_static(b"{\"padding\":\""))
-        .chain(blocks)
-        .chain([Bytes::from_static(ending.as_bytes()), Bytes::from(tail)]);
-    Body::from_stream(stream::iter(parts.map(Ok::<Bytes, Infallible>)))
-}
-
-fn plain(status: StatusCode, text: &str) -> Response {
-    let mut response = Response::new(Body::from(text.to_owned()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    response
-}
-
-fn hello(name: ToolName) -> Response {
-    plain(
-        StatusCode::OK,
-        &format!(
-            "This is Nivel's sandbox: it speaks the shape of {name}, holds invented people, and forgets them when it stops.\n"
-        ),
-    )
 }
 
 /// A running tool. Dropping it stops the server.
@@ -331,7 +237,9 @@ impl Tool {
     #[must_use]
     pub fn api_base(&self) -> String {
         match self.name {
-            ToolName::Hubspot => self.base_url.clone(),
+            ToolName::Hubspot | ToolName::Intercom => self.base_url.clone(),
+            ToolName::Mailchimp => format!("{}/3.0", self.base_url),
+            ToolName::Salesforce => format!("{}/services/data/v60.0", self.base_url),
             ToolName::Pipedrive | ToolName::Zendesk => format!("{}/api/v2", self.base_url),
         }
     }
@@ -339,13 +247,7 @@ impl Tool {
     /// Live objects in a common shape, by id.
     #[must_use]
     pub fn people(&self) -> Vec<Person> {
-        let store = self.settled();
-        store
-            .objects
-            .values()
-            .filter(|object| object.is_live())
-            .map(|object| self.service.vendor.person(&object.body, &object.stamps()))
-            .collect()
+        self.service.people()
     }
 
     /// One object, also a deleted one.
@@ -372,13 +274,13 @@ impl Tool {
     /// Every write since the start, in order.
     #[must_use]
     pub fn history(&self) -> Vec<Event> {
-        self.settled().history.clone()
+        self.service.settled().history.clone()
     }
 
     /// The newest requests, oldest first.
     #[must_use]
     pub fn requests(&self) -> Vec<RequestLog> {
-        lock(&self.service.log).rows()
+        self.service.requests()
     }
 
     /// How many requests came in all, also those the ring has dropped.
@@ -461,7 +363,7 @@ impl Tool {
 
     /// Replaces the armed faults; an empty list makes the tool well again.
     pub fn set_faults(&self, faults: Vec<Fault>) {
-        lock(&self.service.nemesis).arm(faults);
+        self.service.arm(faults);
     }
 
     /// Stops the server and waits until its port is free.
@@ -473,12 +375,6 @@ impl Tool {
                 server.abort();
             }
         }
-    }
-
-    fn settled(&self) -> MutexGuard<'_, Store> {
-        let mut store = self.service.store();
-        self.service.vendor.catch_up(&mut store, self.clock.now_ms());
-        store
     }
 
     fn number(&self, id: &str) -> Result<u64, Error> {

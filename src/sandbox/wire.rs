@@ -43,14 +43,18 @@ impl Ask {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// A comma-separated parameter.
+    /// A parameter that is a list: with commas, or given several times (as the vendors' own clients do).
     pub(super) fn list(&self, name: &str) -> Option<Vec<String>> {
-        self.get(name).map(|text| {
-            text.split(',')
-                .map(|part| part.trim().to_owned())
-                .filter(|part| !part.is_empty())
-                .collect()
-        })
+        self.get(name)?;
+        let given = self.query.iter().filter(|(key, _)| key == name);
+        let parts = given.flat_map(|(_, value)| value.split(','));
+        let parts = parts.map(|part| part.trim().to_owned());
+        Some(parts.filter(|part| !part.is_empty()).collect())
+    }
+
+    /// The tool's own address, as the client spells it.
+    pub(super) fn origin(&self) -> String {
+        format!("http://{}", self.header("host").unwrap_or("127.0.0.1"))
     }
 
     pub(super) fn json(&self) -> Option<Value> {

@@ -13,7 +13,7 @@ use crate::error::{Class, Code, Failure, Problem};
 use crate::ledger::{Cause, Error as LedgerError, View, Write};
 use crate::merge::observe;
 use crate::model::{
-    FieldName, Incoming, Operation, Outcome, Record, StreamId, StreamSpec, UnixMillis, Value, WriteAction,
+    FieldName, Incoming, Operation, Outcome, Record, StreamId, StreamSpec, UnixMillis, Value, WriteAction, WriteMode,
 };
 
 /// Who wants to change the objects that are looked at.
@@ -151,8 +151,15 @@ impl Engine {
                 continue;
             }
             done.unkept = unkept(operation, now);
+            // What was told by a call of its own may show in the object later.
+            done.unkept.retain(|field, _| !is_called(connection, stream, field));
         }
     }
+}
+
+fn is_called(connection: &Arc<dyn Connection>, stream: &StreamId, field: &FieldName) -> bool {
+    let spec = spec_of(connection, stream).and_then(|spec| spec.fields.get(field));
+    spec.is_some_and(|spec| spec.write == WriteMode::Call)
 }
 
 fn spec_of<'a>(connection: &'a Arc<dyn Connection>, stream: &StreamId) -> Option<&'a StreamSpec> {

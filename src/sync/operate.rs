@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
@@ -67,6 +68,11 @@ pub enum Act {
         /// Where they are missing.
         there: Place,
     },
+    /// Dead events of hooks are told again.
+    Replay {
+        /// Which, by the ids they have for their receivers; all when empty.
+        events: Vec<CompactString>,
+    },
     /// See [`Engine::why_apart`].
     WhyApart {
         /// One record.
@@ -117,6 +123,10 @@ impl Engine {
             Act::Decide(word) => Ok(json!(self.decide(word, by).await?)),
             Act::Repair { here, there } => Ok(json!(self.repair(here, there, by).await?)),
             Act::Why { records } => Ok(json!(self.why(records).await?)),
+            Act::Replay { events } => {
+                let now = self.clock.now();
+                Ok(json!(self.ledger.replay_posts(events.clone(), now).await?))
+            }
             Act::WhyApart { left, right } => Ok(json!(self.why_apart(left, right).await?)),
         }
     }

@@ -15,7 +15,7 @@ use super::look::For;
 use crate::connector::limits::Lane;
 use crate::error::Class;
 use crate::ledger::{Ask, Cause, Change, ChangeRow, Commit, Error as LedgerError, View, What, Wrote};
-use crate::merge::FieldChange;
+use crate::merge::{FieldChange, is_denial};
 use crate::model::{
     Bounce, CustomerKey, FieldName, Fields, Freeze, Operation, Ours, Outcome, Record, RecordId, StreamId, UnixMillis,
     WriteAction,
@@ -135,6 +135,11 @@ fn decide(undo: &mut Undo, record: Option<&Record>, id: &RecordId, written: &Wri
     for (field, (before, ours)) in &written.fields {
         if record.fields.value(field.as_str()) != ours.as_ref() || record.asserts(field.as_str()) {
             leave(Some(field), "it was changed since");
+        } else if is_denial(field.as_str(), ours.as_ref()) {
+            leave(
+                Some(field),
+                "nobody's refusal is taken back: a tool may prove a new consent itself",
+            );
         } else if before != ours {
             back.insert(field.clone(), (ours.clone(), before.clone()));
         }

@@ -2,7 +2,9 @@
 
 mod intake;
 mod pace;
+mod sign;
 pub mod verify;
 
 pub use intake::{Answer, Intake, Limits, Request};
+pub use sign::signed;
 pub use verify::{Delivery, Refusal, address, unprovable, verify};

@@ -1,5 +1,7 @@
 //! People are told: by message, signed where that is wanted, once.
 
+mod mail;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -11,6 +11,7 @@
 )]
 
 mod budget;
+mod erased;
 mod server;
 mod whole;
 

@@ -34,9 +34,10 @@ struct Scene {
 
 fn stream(name: ToolName) -> &'static str {
     match name {
-        ToolName::Hubspot => "contact",
+        ToolName::Hubspot | ToolName::Salesforce | ToolName::Intercom => "contact",
         ToolName::Pipedrive => "person",
         ToolName::Zendesk => "user",
+        ToolName::Mailchimp => "member",
     }
 }
 
@@ -45,6 +46,9 @@ fn connector(name: ToolName) -> &'static str {
         ToolName::Hubspot => "hubspot",
         ToolName::Pipedrive => "pipedrive",
         ToolName::Zendesk => "zendesk",
+        ToolName::Mailchimp => "mailchimp",
+        ToolName::Salesforce => "salesforce",
+        ToolName::Intercom => "intercom",
     }
 }
 
@@ -110,6 +114,14 @@ impl Scene {
                 .with("subdomain", "sandbox")
                 .with("email", options.zendesk_email)
                 .with_secret("token", options.zendesk_token),
+            ToolName::Mailchimp => settings
+                .with("list", options.mailchimp_list)
+                .with_secret("key", options.mailchimp_key),
+            ToolName::Salesforce => settings
+                .with("url", self.tool(name).base_url.clone())
+                .with("client_id", options.salesforce_client_id)
+                .with_secret("client_secret", options.salesforce_client_secret),
+            ToolName::Intercom => settings.with_secret("token", options.intercom_token),
         };
         settings.base = Some(self.base(name));
         settings.clock = self.clock.clone();
@@ -126,11 +138,7 @@ impl Scene {
 
     /// Where the shipped manifest's paths begin.
     fn base(&self, name: ToolName) -> String {
-        let base = &self.tool(name).base_url;
-        match name {
-            ToolName::Hubspot => base.clone(),
-            ToolName::Pipedrive | ToolName::Zendesk => format!("{base}/api/v2"),
-        }
+        self.tool(name).api_base()
     }
 
     fn ids(&self, name: ToolName) -> BTreeSet<String> {

@@ -231,3 +231,74 @@ async fn what_nivel_cannot_erase_is_left_to_a_person_and_not_read_again() {
     let text = serde_json::to_string(&certified(&done)).unwrap();
     assert!(!text.contains("p1@") && !text.contains("per_"), "{text}");
 }
+
+/// What hangs on an erased person alone is not read again either, and reconcile says whose objects are left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn deals_of_an_erased_person_do_not_come_back() {
+    let (trial, her) = known_everywhere(2).await;
+    let tools = &trial.sandbox;
+    // A rule reads activities with everything around them.
+    let id_of = |email: &str| {
+        let people = tools.pipedrive.people();
+        let found = people
+            .iter()
+            .find(|one| !one.deleted && one.email.as_deref() == Some(email));
+        found.map(|one| one.id.parse::<u64>().unwrap())
+    };
+    let hers = id_of(&her.email).unwrap();
+    let deal = json!({"title": "Quillfeather deal", "person_id": hers});
+    let number = tools.pipedrive.add_activity("deal", &deal);
+    let until_known = async |wanted: bool| {
+        for _ in 0..6 {
+            trial.sync().await;
+            if holds(trial.dir.path(), "quillfeather deal").is_empty() != wanted {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(400)).await;
+        }
+        false
+    };
+    assert!(until_known(true).await, "the deal was never read");
+    let done = trial.nivel(&["customer", "erase", &her.email, "--yes"], None).await;
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stdout));
+    assert_eq!(holds(trial.dir.path(), "quillfeather deal"), Vec::<String>::new());
+    // The deal itself stays in the tool, and is changed there: it is read again.
+    assert!(
+        tools
+            .pipedrive
+            .edit_activity("deal", &number, &json!({"title": "Quillfeather deal, again"}))
+    );
+    for _ in 0..3 {
+        trial.sync().await;
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    assert_eq!(holds(trial.dir.path(), "quillfeather deal"), Vec::<String>::new());
+}
+
+/// More erasures within a day than the brake lets through wait for a yes; who is to be erased is kept out meanwhile.
+#[tokio::test]
+async fn a_mass_of_erasures_is_held_until_somebody_says_yes() {
+    let scene = Scene::new(&["crm", "desk"]).await;
+    scene.tool("crm").set_all(people(0..9));
+    let engine = &scene.engine;
+    engine.sync(Some("test")).await.unwrap();
+    scene.clock.advance(Duration::from_secs(60));
+    let mut held = Vec::new();
+    for number in 0..7 {
+        let key = engine
+            .ledger()
+            .search(&format!("p{number}@example.com"), 2)
+            .await
+            .unwrap()[0];
+        let plan = engine.erase(key, "test").await.unwrap();
+        held.push(plan.is_held);
+    }
+    assert_eq!(held, [false, false, false, false, false, true, true]);
+    let waits = engine.held_erasures().await.unwrap();
+    assert_eq!(waits.len(), 2, "those that were begun before are done");
+    let purged = |all: Vec<nivel::ledger::Erasure>| all.iter().filter(|one| one.purged_at.is_some()).count();
+    assert_eq!(purged(engine.ledger().erasures(false).await.unwrap()), 5);
+    engine.approve("test").await.unwrap();
+    engine.pursue_erasures().await.unwrap();
+    assert_eq!(purged(engine.ledger().erasures(false).await.unwrap()), 7);
+}

@@ -328,6 +328,7 @@ async fn p50_a_deletion_in_any_tool_is_found_by_asking() {
             ToolName::Hubspot => ("marketing", "contact"),
             ToolName::Pipedrive => ("sales", "person"),
             ToolName::Zendesk => ("support", "user"),
+            other => unreachable!("{other} is not asked here"),
         };
         let id = |remote: &str| nivel::model::StreamId::new(system, stream).record(remote);
         let ask = nivel::ledger::Ask {

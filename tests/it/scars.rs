@@ -29,7 +29,11 @@ const SCARS: &[(u16, &[&str])] = &[
     ),
     (
         14,
-        &["p14_a_run_that_fails_leaves_its_state_and_a_new_stream_gets_one_of_its_own"],
+        &[
+            "p14_a_run_that_fails_leaves_its_state_and_a_new_stream_gets_one_of_its_own",
+            "p14_an_empty_state_never_replaces_one_that_is_there",
+            "p14_a_tap_that_lies_about_its_state_loses_nothing",
+        ],
     ),
     (16, &["p16_a_changed_email_makes_no_second_person"]),
     (
@@ -44,6 +48,7 @@ const SCARS: &[(u16, &[&str])] = &[
         &[
             "p18_a_made_object_is_in_the_crosswalk_with_its_acknowledgement",
             "p18_a_create_whose_answer_is_lost_is_looked_up_before_it_is_repeated",
+            "p18_a_program_that_dies_between_a_change_and_its_answer_doubles_nobody",
         ],
     ),
     (19, &["p19_two_imports_of_one_object_at_once_make_one_customer"]),
@@ -56,7 +61,10 @@ const SCARS: &[(u16, &[&str])] = &[
     ),
     (
         21,
-        &["p21_an_object_that_was_never_read_is_not_overwritten_by_a_create"],
+        &[
+            "p21_an_object_that_was_never_read_is_not_overwritten_by_a_create",
+            "p21_somebody_who_was_never_read_is_found_and_not_made",
+        ],
     ),
     (22, &["p22_nothing_is_made_where_nobody_wants_it"]),
     (
@@ -252,6 +260,7 @@ const SCARS: &[(u16, &[&str])] = &[
         53,
         &[
             "p53_what_cannot_be_taken_back_needs_to_be_allowed",
+            "p53_a_refusal_in_one_tool_is_told_to_the_others_by_their_own_calls",
             "p53_notes_stay_away_from_marketing_and_denials_need_a_yes",
             "p51_p53_a_mass_of_removals_is_held_and_everything_else_goes_on",
         ],
@@ -282,6 +291,8 @@ const SCARS: &[(u16, &[&str])] = &[
             "p66_a_failed_refresh_never_deletes_the_grant",
             "p66_a_token_is_changed_only_on_top_of_the_version_that_was_seen",
             "p66_one_at_a_time_renews_a_token",
+            "p66_a_setting_that_a_tap_changes_is_sealed_and_used_next_time",
+            "p66_a_new_token_is_durable_before_the_program_uses_it",
             "p66_a_renewal_killed_anywhere_loses_the_grant_only_between_the_tool_and_the_disk",
         ],
     ),
@@ -308,7 +319,8 @@ const REASONS: &[(u16, &str)] = &[
     ),
     (
         65,
-        "there are no jobs to launch: a connector is data that the process itself runs (64 tries one)",
+        "there are no jobs to launch: a connector is data that the process itself runs (64 tries one); only a program (GUESTS.md) is \
+         started, once for each reading",
     ),
 ];
 

@@ -113,7 +113,7 @@ fn edit(trial: &Trial, rng: &mut ChaCha8Rng) {
     let Some(person) = people.choose(rng) else { return };
     let patch = match name {
         ToolName::Pipedrive => json!({"phones": [{"value": phone, "primary": true}]}),
-        ToolName::Hubspot | ToolName::Zendesk => json!({"phone": phone}),
+        _ => json!({"phone": phone}),
     };
     drop(tool.edit(&person.id, &patch));
 }

@@ -19,6 +19,7 @@ pub(crate) struct Trial {
     pub(crate) people: People,
     pub(crate) truth: Truth,
     pub(crate) dir: TempDir,
+    pub(crate) roles: [ToolName; 3],
 }
 
 /// In memory where there is such a place: the page cache survives a killed process, so nothing is lost by it.
@@ -37,13 +38,18 @@ impl Trial {
     }
 
     pub(crate) async fn with(options: Options, seed: u64, count: usize) -> Self {
+        Self::of(ToolName::ALL, options, seed, count).await
+    }
+
+    /// With these tools for marketing, sales and support.
+    pub(crate) async fn of(roles: [ToolName; 3], options: Options, seed: u64, count: usize) -> Self {
         let sandbox = Sandbox::start(options.clone()).await.unwrap();
-        let people = people::generate(seed, count);
+        let people = people::generate_in(seed, count, roles);
         let truth = sandbox.seed(&people);
         let dir = scratch();
         std::fs::write(
             dir.path().join("nivel.yaml"),
-            sandbox.settings(&options, &dir.path().join("data")),
+            sandbox.settings_of(roles, &options, &dir.path().join("data")),
         )
         .unwrap();
         Self {
@@ -51,6 +57,7 @@ impl Trial {
             people,
             truth,
             dir,
+            roles,
         }
     }
 
@@ -114,7 +121,7 @@ impl Trial {
             fields: fields.clone(),
         };
         let expectation = Expectation {
-            targets: ToolName::ALL.map(target).to_vec(),
+            targets: self.roles.map(target).to_vec(),
             rules: BTreeMap::from([
                 (Field::Email, Rule::Any),
                 (Field::FullName, Rule::Any),

@@ -36,6 +36,7 @@ fn stream(name: ToolName) -> StreamId {
         ToolName::Hubspot => StreamId::new("marketing", "contact"),
         ToolName::Pipedrive => StreamId::new("sales", "person"),
         ToolName::Zendesk => StreamId::new("support", "user"),
+        other => unreachable!("{other} sends nothing"),
     }
 }
 

@@ -20,6 +20,7 @@ mod compare;
 mod record;
 mod server;
 mod standard;
+mod ties;
 
 use compare::{Came, differences};
 use server::{Server, TOKEN_PATH};

@@ -75,6 +75,10 @@ pub(super) async fn run(runner: &Runner<'_>) -> Vec<CaseReport> {
     ] {
         reports.push(report(name, not_the_answer(runner, read, answer).await));
     }
+    reports.push(report(
+        "rows of one time are read over the edge of a page",
+        super::ties::check(runner).await,
+    ));
     reports.push(report("a secret is never repeated", secrets(runner, read).await));
     reports.push(report("a secret is in no log", logged(runner, read).await));
     reports.push(report(

@@ -32,6 +32,7 @@ use crate::model::{
 };
 
 mod account;
+mod consent;
 mod describe;
 mod effort;
 mod erase;

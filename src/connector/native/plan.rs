@@ -142,6 +142,7 @@ pub(super) enum Verb {
     Upsert,
     Delete,
     Erase,
+    Consent,
 }
 
 impl Verb {
@@ -153,6 +154,7 @@ impl Verb {
             Self::Upsert => "upsert",
             Self::Delete => "delete",
             Self::Erase => "erase",
+            Self::Consent => "consent",
         }
     }
 }

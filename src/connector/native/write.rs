@@ -66,6 +66,7 @@ impl Native {
                 put(index, outcome);
             }
         }
+        self.tell_denials(stream, write, operations, &mut outcomes).await;
         let veiled = |outcome: Option<Outcome>| match outcome {
             Some(Ok(done)) => Ok(done),
             Some(Err(failure)) => Err(self.link.veil(failure)),

@@ -12,13 +12,13 @@ use super::streams::Streams;
 use super::trouble::Trouble;
 use super::view::ALIAS_HOPS_MAX;
 use super::worker::Desk;
-use super::{arrival, handoff, inbox, matching, outbox, sweep, turns};
+use super::{arrival, handoff, inbox, matching, outbox, posts, sweep, turns};
 use crate::ledger::{Advance, Cause, Commit, WriteChange};
 use crate::model::{Customer, CustomerKey, RecordId, UnixMillis};
 
 /// Applies a commit inside the running transaction.
 pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, watches } = desk;
     if let Some(advance) = &commit.advance {
         advance_stream(conn, streams, commit, advance)?;
     }
@@ -48,6 +48,7 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
     matching::put_reviews(conn, streams, &commit.reviews)?;
     matching::put_joints(conn, &mut owners, &commit.joints)?;
     handoff::put_activities(conn, streams, &commit.activities)?;
+    posts::note_passages(conn, watches, commit)?;
     handoff::put(conn, &mut owners, &commit.passages, &commit.looks)?;
     turns::put(conn, &mut owners, &commit.head_starts)?;
     matching::put_parted(conn, streams, &commit.parted)?;
@@ -61,6 +62,7 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
         conn.prepare_cached("UPDATE tally SET count = count + ?1 WHERE name = 'merges'")?
             .execute([signed(commit.merges)])?;
     }
+    posts::note_customers(conn, watches, commit)?;
     put_changes(conn, &mut owners, commit)
 }
 

@@ -56,7 +56,7 @@ pub(super) fn links(desk: &Desk, after: i64, limit: usize) -> Result<Vec<(i64, V
 
 /// The arrivals of these numbers.
 pub(super) fn list(desk: &mut Desk, numbers: &[i64]) -> Result<Vec<Arrival>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut statement = conn.prepare_cached("SELECT stream, asked_at, identifiers, body FROM arrival WHERE id = ?1")?;
     let mut found = Vec::with_capacity(numbers.len());
     for number in numbers {

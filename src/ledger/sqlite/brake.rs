@@ -15,7 +15,7 @@ const DUE: &str = "SELECT typeof(slot) = 'blob', removes_at IS NOT NULL, count(*
 
 /// How much came due after `since` and was not tried yet; of removals, also what is held.
 pub(super) fn due(desk: &mut Desk, stream: &StreamId, since: UnixMillis) -> Result<DueWrites, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut due = DueWrites::default();
     let Some(number) = streams.find(conn, stream)? else {
         return Ok(due);
@@ -55,7 +55,7 @@ fn hold_some(
     problem: &Problem,
     deletes: bool,
 ) -> Result<u64, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let Some(number) = streams.find(conn, stream)? else {
         return Ok(0);
     };
@@ -85,7 +85,7 @@ pub(super) fn release(desk: &Desk, now: UnixMillis) -> Result<u64, Trouble> {
 
 /// Records of a stream that are not deleted.
 pub(super) fn count_records(desk: &mut Desk, stream: &StreamId) -> Result<u64, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let Some(number) = streams.find(conn, stream)? else {
         return Ok(0);
     };

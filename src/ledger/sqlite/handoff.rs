@@ -27,7 +27,7 @@ impl Handoffs for Sqlite {
     async fn activities_of(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<Activity>, Error> {
         let key = *customer;
         let look = move |desk: &mut Desk| {
-            let Desk { conn, streams } = desk;
+            let Desk { conn, streams, .. } = desk;
             let Some(id) = customer_id(conn, &key)? else {
                 return Ok(Vec::new());
             };
@@ -109,7 +109,7 @@ impl Handoffs for Sqlite {
 }
 
 fn heads(desk: &mut Desk, ids: &[RecordId]) -> Result<Vec<Option<ContentHash>>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut statement = conn.prepare_cached("SELECT hash FROM activity WHERE stream = ?1 AND remote = ?2")?;
     let mut heads = Vec::with_capacity(ids.len());
     for id in ids {
@@ -336,7 +336,7 @@ fn note_number(state: NoteState) -> i64 {
     }
 }
 
-fn state_number(state: State) -> i64 {
+pub(super) fn state_number(state: State) -> i64 {
     match state {
         State::Open => 0,
         State::Stopped => 1,

@@ -75,7 +75,7 @@ impl Matching for Sqlite {
     async fn forget_parted(&self, records: &[RecordId]) -> Result<(), Error> {
         let records = records.to_vec();
         let forget = move |desk: &mut Desk| {
-            let Desk { conn, streams } = desk;
+            let Desk { conn, streams, .. } = desk;
             for id in &records {
                 let number = streams.record(conn, id)?;
                 conn.prepare_cached("DELETE FROM parted WHERE record = ?1")?
@@ -88,7 +88,7 @@ impl Matching for Sqlite {
 }
 
 fn unmatched(desk: &mut Desk, limit: usize) -> Result<Option<(i64, Vec<Known>)>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut statement = conn.prepare_cached("SELECT id, record, refold FROM rematch ORDER BY id LIMIT ?1")?;
     let found: Vec<(i64, i64, bool)> = statement
         .query_map([limit_of(limit)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
@@ -119,7 +119,7 @@ fn unmatched(desk: &mut Desk, limit: usize) -> Result<Option<(i64, Vec<Known>)>,
 }
 
 fn known(desk: &mut Desk, after: i64, limit: usize) -> Result<Vec<(i64, Known)>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut statement = conn.prepare_cached(concat!(
         "SELECT ",
         record_columns!(),
@@ -166,7 +166,7 @@ fn key_of(conn: &Connection, customer: i64) -> Result<CustomerKey, Trouble> {
 }
 
 fn former(desk: &mut Desk, records: &[RecordId]) -> Result<BTreeMap<RecordId, Customer>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut statement = conn.prepare_cached(
         "SELECT c.key, c.kind, c.version FROM former f JOIN customer c ON c.id = f.customer \
          WHERE f.record = ?1 AND c.merged_into IS NOT NULL",
@@ -198,7 +198,7 @@ macro_rules! review_columns {
 }
 
 fn reviews(desk: &mut Desk, limit: usize) -> Result<Vec<Review>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut statement = conn.prepare_cached(concat!(
         "SELECT ",
         review_columns!(),
@@ -213,14 +213,14 @@ fn reviews(desk: &mut Desk, limit: usize) -> Result<Vec<Review>, Trouble> {
 }
 
 fn review(desk: &mut Desk, id: i64) -> Result<Option<Review>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut statement = conn.prepare_cached(concat!("SELECT ", review_columns!(), " FROM review v WHERE v.id = ?1"))?;
     let mut rows = statement.query([id])?;
     rows.next()?.map(|row| read_review(conn, streams, row)).transpose()
 }
 
 fn reviews_of(desk: &mut Desk, records: &[RecordId]) -> Result<Vec<Review>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut statement = conn.prepare_cached(concat!(
         "SELECT ",
         review_columns!(),
@@ -287,7 +287,7 @@ fn oversized(desk: &mut Desk, size_max: usize, limit: usize) -> Result<Vec<(Cust
 }
 
 fn parted(desk: &mut Desk) -> Result<Vec<RecordId>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut statement =
         conn.prepare_cached("SELECT r.stream, r.remote FROM parted p JOIN record r ON r.id = p.record ORDER BY r.id")?;
     let mut rows = statement.query([])?;

@@ -7,11 +7,13 @@ mod apply;
 mod arrival;
 mod brake;
 mod census;
+mod copy;
 mod handoff;
 mod inbox;
 mod matching;
 mod note;
 mod outbox;
+mod posts;
 mod privacy;
 mod read;
 mod records;
@@ -36,6 +38,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
+pub use copy::Staged;
 use trouble::Trouble;
 use worker::{Desk, Workers, with_suffix};
 

@@ -37,7 +37,7 @@ pub(super) fn note_stream(
     problem: Option<&Problem>,
     parked_until: Option<UnixMillis>,
 ) -> Result<(), Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let number = streams.make(conn, stream)?;
     conn.prepare_cached(
         "INSERT INTO stream_state (stream, problem, parked_until) VALUES (?1, ?2, ?3) \
@@ -48,7 +48,7 @@ pub(super) fn note_stream(
 }
 
 pub(super) fn open_run(desk: &mut Desk, stream: &StreamId, at: UnixMillis) -> Result<i64, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let number = streams.make(conn, stream)?;
     conn.prepare_cached("INSERT INTO run (stream, started_at) VALUES (?1, ?2)")?
         .execute((number, at.0))?;

@@ -329,7 +329,7 @@ pub(super) fn acknowledge(
 
 /// Hands out due writes; see [`crate::ledger::Ledger::claim`].
 pub(super) fn claim(desk: &mut Desk, stream: &StreamId, now: UnixMillis, limit: usize) -> Result<Vec<Write>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let Some(number) = streams.find(conn, stream)? else {
         return Ok(Vec::new());
     };
@@ -390,7 +390,7 @@ pub(super) fn list(
     after: Option<&Target>,
     limit: usize,
 ) -> Result<Vec<Write>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let after = match after {
         Some(target) => place(conn, streams, target)?,
         None => None,
@@ -433,7 +433,7 @@ fn place(conn: &Connection, streams: &mut Streams, target: &Target) -> Result<Op
 
 /// Earliest due time among due writes of a stream.
 pub(super) fn next_due(desk: &mut Desk, stream: &StreamId) -> Result<Option<UnixMillis>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let Some(number) = streams.find(conn, stream)? else {
         return Ok(None);
     };

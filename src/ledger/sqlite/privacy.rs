@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
-use super::Sqlite;
 use super::row::{self, to_json, unsigned};
 use super::trouble::Trouble;
 use super::view::{customer_id, live_customer};
 use super::worker::Desk;
+use super::{Sqlite, posts};
 use crate::ledger::hash::identifier_kind_of;
 use crate::ledger::{Erasure, Error, Mark, Privacy, Traces};
 use crate::model::{CustomerKey, Identifier, RecordId, StreamId, UnixMillis};
@@ -62,7 +62,7 @@ impl Privacy for Sqlite {
 
     async fn purge(&self, erasure: Erasure, traces: Traces, values: Vec<String>) -> Result<(), Error> {
         self.writer
-            .run(move |desk| purge(&desk.conn, &erasure, &traces, &values))
+            .run(move |desk| purge(desk, &erasure, &traces, &values))
             .await
     }
 
@@ -79,7 +79,7 @@ fn live_id(conn: &Connection, key: &CustomerKey) -> Result<Option<i64>, Trouble>
 }
 
 fn traces(desk: &mut Desk, key: &CustomerKey) -> Result<Traces, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut traces = Traces::default();
     let Some(live) = live_id(conn, key)? else {
         return Ok(traces);
@@ -154,7 +154,7 @@ fn suppression(conn: &Connection) -> Result<BTreeSet<Mark>, Trouble> {
 }
 
 fn note_suppressed(desk: &mut Desk, met: &[(StreamId, Mark)], at: UnixMillis) -> Result<(), Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut statement =
         conn.prepare_cached("INSERT OR REPLACE INTO suppressed (stream, mark, at) VALUES (?1, ?2, ?3)")?;
     for (stream, mark) in met {
@@ -184,7 +184,10 @@ fn blank(conn: &Connection, events: &[i64]) -> Result<(), Trouble> {
 }
 
 /// Everything that hangs on a customer's keys or records, then everything that holds one of her values.
-fn purge(conn: &Connection, erasure: &Erasure, traces: &Traces, values: &[String]) -> Result<(), Trouble> {
+fn purge(desk: &Desk, erasure: &Erasure, traces: &Traces, values: &[String]) -> Result<(), Trouble> {
+    let conn = &desk.conn;
+    let at = erasure.purged_at.unwrap_or(erasure.asked_at);
+    posts::erase(conn, &desk.watches, &traces.keys, at)?;
     let live = match &erasure.customer {
         Some(key) => live_id(conn, key)?,
         None => None,

@@ -107,7 +107,7 @@ fn holders(conn: &Connection, value: &str) -> Result<BTreeSet<i64>, Trouble> {
 
 /// In the order of record ids: stream by stream, as streams are named.
 pub(super) fn rejected(desk: &mut Desk, after: Option<&RecordId>, limit: usize) -> Result<Vec<Record>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut found = Vec::new();
     let mut statement = conn.prepare_cached(concat!(
         "SELECT ",
@@ -135,7 +135,7 @@ pub(super) fn frozen(
     after: Option<&RecordId>,
     limit: usize,
 ) -> Result<Vec<(Record, CustomerKey)>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut found = Vec::new();
     let mut statement = conn.prepare_cached(concat!(
         "SELECT ",
@@ -262,7 +262,7 @@ macro_rules! state_columns {
 }
 
 pub(super) fn stream(desk: &mut Desk, stream: &StreamId) -> Result<StreamState, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let Some(number) = streams.find(conn, stream)? else {
         return Ok(StreamState::default());
     };
@@ -276,7 +276,7 @@ pub(super) fn stream(desk: &mut Desk, stream: &StreamId) -> Result<StreamState, 
 }
 
 pub(super) fn streams(desk: &mut Desk) -> Result<BTreeMap<StreamId, StreamState>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut statement = conn.prepare_cached(concat!("SELECT ", state_columns!(), " FROM stream_state"))?;
     let mut rows = statement.query([])?;
     let mut found = BTreeMap::new();
@@ -287,7 +287,7 @@ pub(super) fn streams(desk: &mut Desk) -> Result<BTreeMap<StreamId, StreamState>
 }
 
 pub(super) fn runs(desk: &mut Desk, limit: usize) -> Result<Vec<Run>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut statement = conn.prepare_cached(
         "SELECT id, stream, started_at, ended_at, read, changed, rejected, problem FROM run ORDER BY id DESC LIMIT ?1",
     )?;

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0013_privacy", include_str!("migrations/0013_privacy.sql")),
     ("0012_handoffs", include_str!("migrations/0012_handoffs.sql")),
     ("0023_sent", include_str!("migrations/0023_sent.sql")),
+    ("0017_posts", include_str!("migrations/0017_posts.sql")),
 ];
 
 /// Brings the schema up to date.
@@ -74,6 +75,26 @@ pub(super) fn verify(conn: &Connection) -> Result<(), Trouble> {
         return Ok(());
     }
     Err(unknown("the file was written by another version of Nivel"))
+}
+
+/// Makes sure that the file is a ledger that this program knows, of this schema or an older one.
+///
+/// # Errors
+/// `LedgerUnknown` when it is not.
+pub(super) fn known(conn: &Connection) -> Result<(), Trouble> {
+    let id: i64 = conn.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    if id != APPLICATION_ID {
+        return Err(unknown("the file is a database of another program"));
+    }
+    let applied = applied(conn)?;
+    let is_known = applied
+        .iter()
+        .zip(MIGRATIONS)
+        .all(|(found, (_, sql))| *found == checksum(sql));
+    if is_known && applied.len() <= MIGRATIONS.len() {
+        return Ok(());
+    }
+    Err(unknown("the file was written by a newer Nivel"))
 }
 
 /// Checksums of the migrations the file has had, in order.

@@ -107,7 +107,7 @@ pub(super) fn note(
     stage: SweepStage,
     problem: Option<&Problem>,
 ) -> Result<(), Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let number = streams.make(conn, stream)?;
     conn.prepare_cached(
         "UPDATE stream_state SET sweep_stage = ?3, sweep_problem = ?4 WHERE stream = ?1 AND sweep_epoch = ?2",
@@ -126,7 +126,7 @@ pub(super) fn unmet(
     after: &str,
     limit: usize,
 ) -> Result<Vec<RecordId>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let Some(number) = streams.find(conn, stream)? else {
         return Ok(Vec::new());
     };
@@ -141,7 +141,7 @@ pub(super) fn unmet(
 
 /// How many [`unmet`] would list.
 pub(super) fn count_unmet(desk: &mut Desk, stream: &StreamId, epoch: u64) -> Result<u64, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let Some(number) = streams.find(conn, stream)? else {
         return Ok(0);
     };

@@ -18,7 +18,7 @@ pub(super) const ALIAS_HOPS_MAX: usize = 1000;
 
 /// Digest and customer of each record. Decodes nothing.
 pub(super) fn heads(desk: &mut Desk, records: &[RecordId]) -> Result<Vec<Option<Head>>, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut statement = conn.prepare_cached(
         "SELECT r.hash, c.key, c.kind FROM record r JOIN customer c ON c.id = r.customer \
          WHERE r.stream = ?1 AND r.remote = ?2",
@@ -44,7 +44,7 @@ pub(super) fn heads(desk: &mut Desk, records: &[RecordId]) -> Result<Vec<Option<
 
 /// The closure described at [`View`].
 pub(super) fn view(desk: &mut Desk, ask: &Ask) -> Result<View, Trouble> {
-    let Desk { conn, streams } = desk;
+    let Desk { conn, streams, .. } = desk;
     let mut wanted = BTreeSet::new();
     asked_records(conn, streams, ask, &mut wanted)?;
     let holders = asked_holders(conn, ask, &mut wanted)?;

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::streams::Streams;
 use super::trouble::Trouble;
 use crate::fault;
-use crate::ledger::Error;
+use crate::ledger::{Error, Watch};
 
 /// Most jobs of one transaction.
 const GROUP_MAX: usize = 32;
@@ -28,6 +28,8 @@ const GROUPS_PER_LOOK: u32 = 64;
 pub(super) struct Desk {
     pub(super) conn: Connection,
     pub(super) streams: Streams,
+    /// The hooks that are told of what is written.
+    pub(super) watches: Vec<Watch>,
 }
 
 impl Desk {
@@ -36,6 +38,7 @@ impl Desk {
         Self {
             conn,
             streams: Streams::default(),
+            watches: Vec::new(),
         }
     }
 

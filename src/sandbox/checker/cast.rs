@@ -90,7 +90,7 @@ pub(super) struct Cast {
 
 impl Cast {
     pub(super) fn gather(sandbox: &Sandbox, people: &People, truth: &Truth) -> Self {
-        let mut tracks: Vec<Track> = ToolName::ALL
+        let mut tracks: Vec<Track> = ToolName::EVERY
             .iter()
             .flat_map(|name| tracks(sandbox.tool(*name)))
             .collect();

@@ -39,7 +39,7 @@ impl Field {
     pub(super) fn is_in(self, tool: ToolName) -> bool {
         match self {
             Self::Email | Self::Phone | Self::FullName => true,
-            Self::GivenName | Self::FamilyName => tool != ToolName::Zendesk,
+            Self::GivenName | Self::FamilyName => !matches!(tool, ToolName::Zendesk | ToolName::Intercom),
             Self::Company => tool == ToolName::Hubspot,
         }
     }

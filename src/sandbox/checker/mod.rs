@@ -338,7 +338,7 @@ fn golden(cast: &Cast, persona: usize, field: Field, expectation: &Expectation) 
 }
 
 fn doubles(cast: &Cast, persona: usize, findings: &mut Vec<Finding>) {
-    for tool in ToolName::ALL {
+    for tool in ToolName::EVERY {
         let tracks: Vec<&Track> = cast.of(persona).filter(|track| track.tool == tool).collect();
         for track in tracks.iter().filter(|track| track.made_by == By::Api) {
             let others = tracks

@@ -3,6 +3,7 @@
 //! An object's body is its `properties` map; every value is a string (A1.3). Where the sheet is silent: a backward move
 //! of `lifecyclestage` is answered 200 and left undone, and batch rows come in reverse order, because none is promised.
 
+mod account;
 mod batch;
 mod body;
 mod hooks;
@@ -338,10 +339,13 @@ impl Vendor for Hubspot {
 
     fn answer(&self, store: &mut Store, ask: &Ask) -> Reply {
         if ask.path.trim_end_matches('/') == "/crm/v3/owners" {
-            return owners();
+            return account::owners();
         }
         if ask.method == "GET" && ask.path.trim_end_matches('/') == "/crm/v3/properties/contacts" {
             return self.properties();
+        }
+        if let Some(rest) = ask.path.strip_prefix("/communication-preferences/v4/statuses/") {
+            return self.unsubscribe(store, ask, rest);
         }
         let Some(rest) = ask.path.strip_prefix(CONTACTS) else {
             return self.wrong(Wrong::NotFound);
@@ -467,16 +471,6 @@ fn rate_limit(policy: &str) -> Reply {
         "requestId": "3d3e35b7-0dae-4b9f-a6e3-9c230cbcf8dd",
     });
     Reply::json(429, body)
-}
-
-/// One owner, so that `hubspot_owner_id` can be resolved (A1.5).
-fn owners() -> Reply {
-    let stamp = rfc3339_ms(1_704_067_200_000);
-    let owner = json!({
-        "id": "101", "email": "owner@example.com", "firstName": "Olli", "lastName": "Owner", "userId": 1,
-        "createdAt": stamp, "updatedAt": stamp, "archived": false,
-    });
-    Reply::json(200, json!({"results": [owner]}))
 }
 
 fn stamp(body: &mut Value, stamps: &Stamps) {

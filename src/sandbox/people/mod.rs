@@ -109,15 +109,21 @@ impl Truth {
     }
 }
 
-/// Makes `count` people and what one to three tools know of each.
+/// Makes `count` people and what one to three tools of the demo know of each.
 #[must_use]
 pub fn generate(seed: u64, count: usize) -> People {
+    generate_in(seed, count, ToolName::ALL)
+}
+
+/// The same people, as three other tools know them: marketing, sales, support.
+#[must_use]
+pub fn generate_in(seed: u64, count: usize, roles: [ToolName; 3]) -> People {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut personas = Vec::with_capacity(count);
     let mut objects = Vec::new();
     for id in 0..count {
         let (persona, phone) = persona(&mut rng, id);
-        let tools = tools(&mut rng, persona.link);
+        let tools = tools(&mut rng, persona.link, roles);
         // A burst is an import: many records of one second.
         let burst = rng
             .random_bool(0.15)
@@ -126,12 +132,13 @@ pub fn generate(seed: u64, count: usize) -> People {
             let body = messy(&mut rng, &persona, &phone, *tool, index);
             objects.push(aged(&mut rng, *tool, id, body, burst));
         }
-        // Only Pipedrive takes one address twice (VENDORS.md B2.12).
-        if persona.link == Link::Email && tools.contains(&ToolName::Pipedrive) && rng.random_bool(0.04) {
-            let body = messy(&mut rng, &persona, &phone, ToolName::Pipedrive, 0);
+        // The sales tools take one address twice (VENDORS.md B1.12, B2.12).
+        let [_, sales, _] = roles;
+        if persona.link == Link::Email && tools.contains(&sales) && rng.random_bool(0.04) {
+            let body = messy(&mut rng, &persona, &phone, sales, 0);
             objects.push(Seeded {
                 duplicate: true,
-                ..aged(&mut rng, ToolName::Pipedrive, id, body, None)
+                ..aged(&mut rng, sales, id, body, None)
             });
         }
         personas.push(persona);
@@ -142,16 +149,15 @@ pub fn generate(seed: u64, count: usize) -> People {
     }
 }
 
-/// HubSpot and Zendesk take an address once: of two personas with one shared mailbox the second stays out of those tools.
+/// Most tools take an address once: of two personas with one shared mailbox the second stays out of those. Mailchimp takes
+/// nobody without one.
 fn unique(objects: Vec<Seeded>) -> Vec<Seeded> {
     let mut seen = std::collections::BTreeSet::new();
     let is_first = |object: &Seeded| {
-        let email = object
-            .body
-            .get("email")
-            .and_then(Value::as_str)
-            .map(|email| email.trim().to_lowercase());
-        email.is_none_or(|email| seen.insert((object.tool, email)))
+        let email = object.body.get("email").or_else(|| object.body.get("email_address"));
+        let email = email.and_then(Value::as_str).map(|email| email.trim().to_lowercase());
+        (email.is_some() || object.tool != ToolName::Mailchimp)
+            && email.is_none_or(|email| seen.insert((object.tool, email)))
     };
     objects.into_iter().filter(is_first).collect()
 }
@@ -191,8 +197,8 @@ fn persona(rng: &mut ChaCha8Rng, id: usize) -> (Persona, Phone) {
     (persona, phone)
 }
 
-fn tools(rng: &mut ChaCha8Rng, link: Link) -> Vec<ToolName> {
-    let mut tools = ToolName::ALL.to_vec();
+fn tools(rng: &mut ChaCha8Rng, link: Link, roles: [ToolName; 3]) -> Vec<ToolName> {
+    let mut tools = roles.to_vec();
     let drop = match (rng.random_range(0..10_u8), link) {
         (0..=2, Link::Email) => 2,
         (0..=6, _) => 1,
@@ -258,6 +264,12 @@ fn messy(rng: &mut ChaCha8Rng, persona: &Persona, phone: &Phone, tool: ToolName,
             json!({"name": format!("{given} {family}"), "emails": list(email), "phones": list(phone)})
         }
         ToolName::Zendesk => json!({"name": format!("{given} {family}"), "email": email, "phone": phone}),
+        ToolName::Intercom => {
+            json!({"name": format!("{given} {family}"), "email": email.map(|email| email.trim().to_owned()), "phone": phone})
+        }
+        ToolName::Salesforce => json!({"FirstName": given, "LastName": family, "Email": email, "Phone": phone}),
+        ToolName::Mailchimp => json!({"email_address": email.map(|email| email.trim().to_owned()),
+            "merge_fields": {"FNAME": given, "LNAME": family, "PHONE": phone}}),
     }
 }
 
@@ -302,6 +314,10 @@ mod tests {
     #[test]
     fn same_seed_makes_the_same_people() {
         assert_eq!(generate(7, 300), generate(7, 300));
+        assert_eq!(
+            generate(7, 300).personas.len(),
+            generate_in(7, 300, ToolName::OTHERS).personas.len()
+        );
         assert_ne!(generate(7, 300), generate(8, 300));
     }
 

@@ -47,7 +47,7 @@ impl Job {
         self.at_ms = now_ms;
     }
 
-    fn shown(&self, id: &str) -> Value {
+    fn shown(&self, id: &str, origin: &str) -> Value {
         let status = match self.age {
             0 => "queued",
             1 => "working",
@@ -60,7 +60,7 @@ impl Job {
             Value::Array(self.results.clone())
         };
         let message = (!self.is_open()).then(|| format!("Completed at {}", super::rfc3339_s(self.at_ms)));
-        let url = format!("/api/v2/job_statuses/{id}.json");
+        let url = format!("{origin}/api/v2/job_statuses/{id}.json");
         json!({"job_status": {
             "id": id, "url": url, "total": self.total, "progress": progress, "status": status, "message": message, "results": results,
         }})
@@ -109,7 +109,7 @@ impl Queue {
             results: Vec::new(),
             at_ms: ask.now_ms,
         };
-        let shown = job.shown(&name(self.last));
+        let shown = job.shown(&name(self.last), &ask.origin());
         self.jobs.insert(self.last, job);
         while self.jobs.len() > KEPT_MAX {
             self.jobs.pop_first();
@@ -117,7 +117,7 @@ impl Queue {
         Reply::json(200, shown)
     }
 
-    pub(super) fn show(&self, _ask: &Ask, id: &str) -> Reply {
+    pub(super) fn show(&self, ask: &Ask, id: &str) -> Reply {
         let number = id
             .len()
             .checked_sub(8)
@@ -125,7 +125,7 @@ impl Queue {
             .and_then(|tail| u64::from_str_radix(tail, 16).ok());
         let job = number.and_then(|number| self.jobs.get(&number));
         job.filter(|_| number.map(name).as_deref() == Some(id))
-            .map_or_else(not_found, |job| Reply::json(200, job.shown(id)))
+            .map_or_else(not_found, |job| Reply::json(200, job.shown(id, &ask.origin())))
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) fn incremental(store: &Store, ask: &Ask, key: &'static str) -> Reply 
     let here = ask.get("cursor").map_or_else(|| sealed(from), str::to_owned);
     let mut extra = Map::new();
     extra.insert("after".to_owned(), Value::String(sealed(after)));
+    extra.insert("origin".to_owned(), Value::String(ask.origin()));
     Reply::page(Page {
         key,
         edge: page
@@ -73,7 +74,8 @@ fn envelope(page: &Page) -> Map<String, Value> {
         .clone()
         .map_or_else(|| page.extra.get("after").cloned().unwrap_or_default(), Value::String);
     let url = format!(
-        "/api/v2/incremental/{}/cursor.json?cursor={}",
+        "{}/api/v2/incremental/{}/cursor.json?cursor={}",
+        origin(page),
         page.key,
         after.as_str().unwrap_or_default()
     );
@@ -84,6 +86,11 @@ fn envelope(page: &Page) -> Map<String, Value> {
     map.insert("before_cursor".to_owned(), Value::Null);
     map.insert("end_of_stream".to_owned(), Value::Bool(page.next.is_none()));
     map
+}
+
+/// Addresses are whole ones: the vendor's clients follow them as they are.
+fn origin(page: &Page) -> &str {
+    page.extra.get("origin").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The form of the spec's example cursor, `1576613539.0||467|`.
@@ -127,13 +134,16 @@ pub(super) fn list(store: &Store, ask: &Ask) -> Reply {
         next: following.map(|id| sealed((0, id))),
         again: format!("{here}~"),
         here,
-        extra: Map::new(),
+        extra: Map::from_iter([("origin".to_owned(), Value::String(ask.origin()))]),
         envelope: |page| {
             let mut map = Map::new();
-            let next = page
-                .next
-                .as_ref()
-                .map(|next| format!("/api/v2/users.json?page[after]={next}"));
+            let next = page.next.as_ref().map(|next| {
+                format!(
+                    "{}/api/v2/users.json?page[size]={}&page[after]={next}",
+                    origin(page),
+                    page.rows.len()
+                )
+            });
             map.insert(
                 "meta".to_owned(),
                 json!({"has_more": page.next.is_some(), "after_cursor": page.next, "before_cursor": null}),

@@ -5,6 +5,8 @@
 //! stays a step for a person. When nothing is left for Nivel to do in the tools the ledger is purged and written anew. All
 //! of it is durable, so a process that dies goes on where it was.
 
+mod again;
+mod brake;
 mod certificate;
 mod marks;
 mod state;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::RwLock;
 
+pub use again::again;
 pub use certificate::{answer, certified, markdown};
 pub use marks::{Marker, hex};
 pub use state::{Event, Sight, after, is_done, may_purge};
@@ -29,7 +32,7 @@ use crate::connector::Connection;
 use crate::error::{Code, Failure, Problem};
 use crate::ledger::{Ask, Erasure, Error as LedgerError, Mark, Step, StepState, View, WriteState};
 use crate::merge::KEY_FIELD;
-use crate::model::{CustomerKey, FieldName, Incoming, Kind, RecordId, StreamId, UnixMillis, Value};
+use crate::model::{Activity, CustomerKey, FieldName, Holder, Incoming, Kind, RecordId, StreamId, UnixMillis, Value};
 
 /// Under this name the secret of the marks stands in the ledger's settings.
 const SECRET: &str = "suppression_secret";
@@ -50,6 +53,9 @@ pub struct ErasePlan {
     pub customer: CustomerKey,
     /// Each object, and what is in the way of erasing it; nothing: Nivel does it.
     pub steps: Vec<(RecordId, Option<Problem>)>,
+    /// It waits for `nivel approve`: more is asked for at once than the brake lets through.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_held: bool,
     /// The erasure that was begun; `None` when this is only the plan.
     pub erasure: Option<Erasure>,
 }
@@ -69,6 +75,7 @@ impl Engine {
         Ok(ErasePlan {
             customer,
             steps: steps.collect(),
+            is_held: false,
             erasure: None,
         })
     }
@@ -114,6 +121,7 @@ impl Engine {
         self.pursue_erasures().await?;
         let all = self.ledger.erasures(false).await?;
         plan.erasure = all.into_iter().find(|one| one.id == id);
+        plan.is_held = self.held_erasures().await?.contains(&id);
         Ok(plan)
     }
 
@@ -145,7 +153,12 @@ impl Engine {
     pub async fn pursue_erasures(&self) -> Result<usize, LedgerError> {
         let _one_at_a_time = self.erasing.lock().await;
         let mut left = 0;
+        let held = self.held_erasures().await?;
         for mut erasure in self.ledger.erasures(true).await? {
+            if held.contains(&erasure.id) {
+                left += 1;
+                continue;
+            }
             self.pursue(&mut erasure).await?;
             left += usize::from(erasure.done_at.is_none());
         }
@@ -394,6 +407,28 @@ impl Engine {
             );
         }
         Ok(hers)
+    }
+
+    /// Takes erased people off activities; those that hang on nobody else are not taken in.
+    pub(super) async fn without_erased(&self, activities: Vec<Activity>) -> Result<Vec<Activity>, LedgerError> {
+        let known = self.suppression().await?;
+        if known.marks.is_empty() {
+            return Ok(activities);
+        }
+        let is_hers = |holder: &Holder| {
+            let mark = match holder {
+                Holder::Record(id) => known.marker.record(id),
+                Holder::Identifier(identifier) => known.marker.identifier(identifier),
+            };
+            known.marks.contains(&mark)
+        };
+        let sifted = activities.into_iter().filter_map(|mut activity| {
+            let before = activity.holders.len();
+            activity.holders.retain(|holder| !is_hers(holder));
+            let is_orphan = activity.holders.is_empty() && before > 0;
+            (!is_orphan).then_some(activity)
+        });
+        Ok(sifted.collect())
     }
 
     /// As [`Engine::suppressed`], for objects as a tool gave them: gives back the others.

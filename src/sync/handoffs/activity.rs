@@ -56,10 +56,8 @@ impl Engine {
             let ids: Vec<RecordId> = incoming.iter().map(|one| stream.record(one.remote.clone())).collect();
             let news = self.activity_news(&ids, incoming.to_vec()).await?;
             let mut commit = Commit::new(cause.clone(), now);
-            commit.activities = news
-                .iter()
-                .map(|one| activity(stream, spec, one, &self.rules, now))
-                .collect();
+            let read = news.iter().map(|one| activity(stream, spec, one, &self.rules, now));
+            commit.activities = self.without_erased(read.collect()).await?;
             if !self.rules.handoffs.is_empty() && !commit.activities.is_empty() {
                 let view = self.view(ask(&commit.activities)).await?;
                 self.follow_activities(view, is_first_look, &mut commit);

@@ -10,6 +10,7 @@ use crate::connector::limits::{Lane, in_lane};
 use crate::error::{Class, Failure};
 use crate::handoff::{Note, NoteState, Passage, Rule, State, compose, marker};
 use crate::ledger::{Ask, Cause, Commit, Error as LedgerError, PassagesOf, View};
+use crate::merge::Rules;
 use crate::model::{Activity, CustomerKey, RecordId};
 use crate::sync::Engine;
 
@@ -95,7 +96,10 @@ impl Engine {
                 }
             }
         }
-        let text = note.text.clone().unwrap_or_else(|| words(passage, &view, &note));
+        let text = note
+            .text
+            .clone()
+            .unwrap_or_else(|| words(passage, &view, &note, &self.rules));
         let sent = Note {
             state: NoteState::Sent,
             text: Some(text.clone()),
@@ -176,8 +180,11 @@ fn target(view: &View, rule: &Rule) -> Option<RecordId> {
     live.next().map(|(record, _)| record.id.clone())
 }
 
-fn words(passage: &Passage, view: &View, note: &Note) -> String {
-    let activities: Vec<&Activity> = view.activities.values().collect();
+fn words(passage: &Passage, view: &View, note: &Note, rules: &Rules) -> String {
+    let rule = rules.handoffs.iter().find(|rule| rule.name == passage.rule);
+    let system = rule.and_then(|rule| rules.systems.get(&rule.to.system));
+    let may = |activity: &&Activity| system.is_none_or(|to| rules.may_tell_of(&activity.id.stream.system, to.role));
+    let activities: Vec<&Activity> = view.activities.values().filter(may).collect();
     let passages: Vec<&Passage> = view.passages.values().flatten().collect();
     compose(passage, note.kind, &activities, &passages)
 }

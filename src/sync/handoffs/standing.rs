@@ -7,6 +7,7 @@ use crate::handoff::{Note, NoteState, Proof, Reason, Rule, Standing};
 use crate::ledger::{Slot, Target, View, Write, WriteState};
 use crate::merge::{Create, Desire, Rules, is_gone, says_same_name};
 use crate::model::{CustomerKey, FieldName, Fields, Record, UnixMillis, Value};
+use crate::sync::consequence::is_withheld;
 
 /// Rows of the outbox by what they are aimed at.
 pub(super) type Outbox<'w> = BTreeMap<Target, &'w Write>;
@@ -152,6 +153,16 @@ impl Sight<'_> {
         if is_gone(self.members, self.rules) {
             return gone();
         }
+        if let Some(withheld) = self.withheld() {
+            return withheld;
+        }
+        let role = self.rules.systems.get(&self.rule.to.system).map(|system| system.role);
+        if role.is_some_and(|role| !self.rules.may_flow(field.as_str(), role)) {
+            return Standing::Stuck(
+                Reason::NotShared,
+                format!("`share` keeps `{field}` away from {}", record.id.stream),
+            );
+        }
         let desire = self
             .desires
             .iter()
@@ -174,6 +185,9 @@ impl Sight<'_> {
         }
         if is_gone(self.members, self.rules) {
             return gone();
+        }
+        if let Some(withheld) = self.withheld() {
+            return withheld;
         }
         if let Some(record) = deleted {
             return Standing::Stuck(Reason::Deleted, format!("{} was deleted there", record.id));
@@ -200,6 +214,13 @@ impl Sight<'_> {
         }
         let why = "there is no address or id by which she could be found again there".to_owned();
         Standing::Stuck(Reason::NoIdentifier, why)
+    }
+
+    fn withheld(&self) -> Option<Standing> {
+        is_withheld(self.view, self.key, self.rules.size_max()).then(|| {
+            let why = "she has more records than a person can have: `nivel customer pin`, or `split`".to_owned();
+            Standing::Stuck(Reason::TooLarge, why)
+        })
     }
 
     fn may_write(&self) -> bool {

@@ -10,7 +10,7 @@ use super::regroup::{Wanted, members};
 use crate::error::{Code, Problem};
 use crate::identity::{self, Input};
 use crate::ledger::{Ask, Cause, Decision, Error as LedgerError, View};
-use crate::merge::FieldChange;
+use crate::merge::{FieldChange, is_denial};
 use crate::model::{CustomerKey, FieldName, Record, RecordId};
 use crate::sync::Undo;
 use crate::sync::engine::Engine;
@@ -295,7 +295,8 @@ fn given_back<S: PartialEq>(
     let mut back: BTreeMap<RecordId, BTreeMap<FieldName, FieldChange>> = BTreeMap::new();
     for record in live() {
         for (field, ours) in &record.ours {
-            if ours.placeholder || record.asserts(field.as_str()) {
+            let is_refusal = is_denial(field.as_str(), ours.value.as_ref());
+            if ours.placeholder || is_refusal || record.asserts(field.as_str()) {
                 continue;
             }
             let stands = record.fields.value(field.as_str());

@@ -105,6 +105,9 @@ pub struct Reconciled {
     pub there: Place,
     /// Objects here that are not deleted.
     pub objects: u64,
+    /// Objects here that are of erased people: they are nobody's any more, and not among the others.
+    #[serde(default)]
+    pub erased: u64,
     /// Customers they belong to.
     pub customers: u64,
     /// Of these, the ones who are there, too.
@@ -173,6 +176,7 @@ pub async fn reconcile(
         here: here.clone(),
         there: there.clone(),
         objects: census.objects,
+        erased: count_erased(ledger, &from).await?,
         customers: census.customers,
         matched: census.matched,
         moved: 0,
@@ -202,6 +206,15 @@ pub async fn reconcile(
     }
 }
 
+/// Objects of erased people that these streams were last seen to hold.
+async fn count_erased(ledger: &dyn Ledger, streams: &[StreamId]) -> Result<u64, LedgerError> {
+    let mut count = 0;
+    for stream in streams {
+        count += ledger.count_suppressed(stream).await?;
+    }
+    Ok(count)
+}
+
 async fn standing(ledger: &dyn Ledger, rules: &Rules, now: UnixMillis) -> Result<Standing, LedgerError> {
     let streams = ledger.streams().await?;
     let is_read = rules.systems.iter().all(|(system, rules)| {
@@ -225,6 +238,12 @@ async fn standing(ledger: &dyn Ledger, rules: &Rules, now: UnixMillis) -> Result
         is_read: is_read && ledger.arrival_links(0, 1).await?.is_empty(),
         is_approved: super::is_approved(ledger, rules).await?,
         is_matching: ledger.last_unmatched().await? > 0,
+        erased: ledger
+            .erasures(true)
+            .await?
+            .into_iter()
+            .filter_map(|one| one.customer)
+            .collect(),
         parked,
     })
 }

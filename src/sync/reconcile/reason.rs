@@ -1,6 +1,6 @@
 //! Why a customer is not where others are. Pure: the same rules that make objects say why none is made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,8 @@ pub enum Reason {
     Unasked,
     /// She may be one with somebody who stands there; a person has to say.
     Review,
+    /// She is being erased.
+    Erased,
     /// She has more records than a person can have: nothing is written because of her.
     TooLarge,
     /// Her objects here could not be understood.
@@ -94,6 +96,7 @@ impl Reason {
             Self::Dead { .. } => "dead",
             Self::Unasked => "unasked",
             Self::Review => "review",
+            Self::Erased => "erased",
             Self::TooLarge => "too_large",
             Self::Rejected { .. } => "rejected",
             Self::DeletedThere { .. } => "deleted_there",
@@ -119,6 +122,7 @@ impl Reason {
         "dead",
         "unasked",
         "review",
+        "erased",
         "too_large",
         "rejected",
         "deleted_there",
@@ -161,6 +165,8 @@ pub struct Standing {
     pub is_approved: bool,
     /// Records wait for the scored match.
     pub is_matching: bool,
+    /// Who is being erased.
+    pub erased: BTreeSet<CustomerKey>,
     /// Streams that are parked, until when, and why.
     pub parked: BTreeMap<StreamId, (UnixMillis, Option<Problem>)>,
 }
@@ -244,6 +250,9 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn reason(&self, stream: &StreamId, rules: &StreamRules) -> Reason {
+        if self.standing.erased.contains(self.key) {
+            return Reason::Erased;
+        }
         let is_create = |write: &&Write| matches!(write.target.slot, Slot::New(_)) && write.customer == *self.key;
         let mut writes = self.view.writes.values().filter(is_create);
         if let Some(write) = writes.find(|write| write.target.stream == *stream) {

@@ -103,6 +103,7 @@ fn standing() -> Standing {
         is_read: true,
         is_approved: true,
         is_matching: false,
+        erased: BTreeSet::new(),
         parked: BTreeMap::new(),
     }
 }
@@ -186,6 +187,11 @@ fn the_deleted_and_the_doubtful_have_reasons_of_their_own() {
     let mut doubtful = view(vec![ana()], &rules);
     doubtful.doubtful.insert(key(), BTreeSet::from([stream("desk")]));
     assert_eq!(reason(&doubtful, &rules, &standing()), Reason::Review);
+    let erased = Standing {
+        erased: BTreeSet::from([key()]),
+        ..standing()
+    };
+    assert_eq!(reason(&doubtful, &rules, &erased), Reason::Erased);
     let there = view(vec![ana(), record("desk", "9", &[])], &rules);
     assert_eq!(verdict(&there, &rules, &standing()), Verdict::Arrived);
     let elsewhere = view(vec![record("desk", "9", &[])], &rules);
@@ -198,6 +204,7 @@ fn every_reason_has_its_word_and_reads_back() {
     let reasons = [
         Reason::OnItsWay,
         Reason::Unasked,
+        Reason::Erased,
         Reason::OtherKind,
         Reason::NotMade(Refusal::NotQualified { lacks }),
         Reason::NotMade(Refusal::NeverMade),
@@ -216,6 +223,7 @@ fn a_sum_that_does_not_close_is_a_bug() {
         here: "crm".parse().unwrap(),
         there: "desk/person".parse().unwrap(),
         objects: 3,
+        erased: 0,
         customers: 2,
         matched: 1,
         moved: 0,

@@ -65,6 +65,7 @@ fn connect_mapped(scene: &Scene, name: ToolName, field: &str) -> Arc<dyn Connect
         ToolName::Hubspot => "      company: ",
         ToolName::Pipedrive => "      job_title: {",
         ToolName::Zendesk => "      suspended: {",
+        other => unreachable!("{other} has a way of its own for own fields"),
     };
     let shipped = shipped()[connector(name)];
     let mapped = shipped.replace(before, &format!("      {field}\n{before}"));

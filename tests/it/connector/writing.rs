@@ -93,6 +93,7 @@ fn write_path(name: ToolName) -> &'static str {
         ToolName::Hubspot => "/crm/v3/objects/contacts/batch",
         ToolName::Pipedrive => "/api/v2/persons",
         ToolName::Zendesk => "/api/v2/users",
+        other => unreachable!("{other} is not asked here"),
     }
 }
 
@@ -198,6 +199,7 @@ async fn p21_an_object_that_was_never_read_is_not_overwritten_by_a_create() {
                 json!({"name": "Other Person", "emails": [{"value": "ana@example.com", "primary": true}]})
             }
             ToolName::Zendesk => json!({"name": "Other Person", "email": "ana@example.com"}),
+            other => unreachable!("{other} is not asked here"),
         };
         let id = scene.tool(name).seed(&body, 1, 1);
         let connection = scene.connect(name);

@@ -49,6 +49,14 @@ fn count_in_the_tools(trial: &Trial) -> (usize, usize) {
     let notes = tools.pipedrive.activities("note");
     let noted: BTreeSet<u64> = notes.iter().filter_map(|note| note["person_id"].as_u64()).collect();
     assert_eq!(noted.len(), notes.len(), "no note is there twice");
+    let without: Vec<String> = tools
+        .pipedrive
+        .people()
+        .into_iter()
+        .filter(|person| !noted.contains(&person.id.parse().unwrap()))
+        .map(|person| person.id)
+        .collect();
+    assert!(without.is_empty(), "without a note: {without:?}");
     assert_eq!(noted.len(), qualified.len(), "everybody has a note");
     let people = tools.pipedrive.people();
     let won: Vec<Value> = tools
@@ -134,11 +142,12 @@ async fn customers_walk_the_funnel_through_faults_and_kills_and_the_tools_count_
         tool.set_faults(Vec::new());
     }
     let mut last = Vec::new();
-    for _ in 0..20 {
+    // A note whose answers got lost twice is tried again later than its customer was handed over.
+    for _ in 0..60 {
         pass(&trial).await;
         last = passages(&trial, "lead-to-sales").await;
         last.extend(passages(&trial, "deal-to-support").await);
-        if last.iter().all(|row| row[0] != "open") {
+        if last.iter().all(|row| row[0] != "open") && tools.pipedrive.activities("note").len() >= walkers {
             break;
         }
     }
@@ -147,6 +156,7 @@ async fn customers_walk_the_funnel_through_faults_and_kills_and_the_tools_count_
         .filter(|row| row[0] != "delivered" && row[0] != "accepted")
         .collect();
     assert!(astray.is_empty(), "{} passages, of which {astray:?}", last.len());
+    assert_eq!(passages(&trial, "lead-to-sales").await.len(), walkers);
     let (handed_over, won) = count_in_the_tools(&trial);
     assert_eq!(handed_over, walkers);
     assert!(won > walkers / 3, "{won}");

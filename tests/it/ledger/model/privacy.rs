@@ -1,9 +1,10 @@
-//! The model forgets nobody: erasures are held against the ledger's own file, in `erase.rs`.
+//! The model forgets nobody and tells no hooks: both are held against the ledger's own file, in `erase.rs` and `hooks.rs`.
 
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use nivel::ledger::{Erasure, Error, Mark, Privacy, Traces};
+use compact_str::CompactString;
+use nivel::ledger::{Erasure, Error, Mark, Post, Posted, Posts, Privacy, Traces, Watch};
 use nivel::model::{CustomerKey, StreamId, UnixMillis};
 
 use super::Model;
@@ -48,5 +49,28 @@ impl Privacy for Model {
 
     async fn scrub(&self) -> Result<bool, Error> {
         Ok(true)
+    }
+}
+
+#[async_trait]
+impl Posts for Model {
+    async fn watch(&self, _watches: Vec<Watch>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn due_posts(&self, _now: UnixMillis, _limit: usize) -> Result<Vec<Post>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn settle_post(&self, _id: i64, _posted: Posted) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn posts(&self, _only_dead: bool, _limit: usize) -> Result<Vec<Post>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn replay_posts(&self, _tokens: Vec<CompactString>, _now: UnixMillis) -> Result<u64, Error> {
+        Ok(0)
     }
 }
