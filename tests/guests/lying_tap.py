@@ -38,7 +38,7 @@ def main():
         properties = {name: {"type": ["null", "string"]} for name in ("id", "mail", "name", "at")}
         people = {"tap_stream_id": "people", "stream": "people", "schema": {"type": "object", "properties": properties}}
         orders = {"tap_stream_id": "orders", "stream": "orders", "schema": {"type": "object", "properties": {}}}
-        print(json.dumps({"streams": [people, orders]}, indent=2))
+        print(json.dumps({"streams": [people, orders]}, indent=2), end="")  # as some taps do: the last line has no end
         return
     if "looks" in config:
         look(config, path)

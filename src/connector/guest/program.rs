@@ -65,8 +65,8 @@ pub(super) struct Launch {
 enum Piece {
     Lines(Vec<Vec<u8>>),
     TooLong,
-    /// The last line has no end and is no JSON.
-    Torn,
+    /// The last line, which has no end and is no JSON.
+    Torn(Vec<u8>),
 }
 
 /// A process group, as long as its id is ours.
@@ -100,7 +100,7 @@ pub(super) struct Program {
     log: Arc<Mutex<VecDeque<String>>>,
     launch: Launch,
     begun: Duration,
-    is_torn: bool,
+    torn: Option<Vec<u8>>,
     is_over: bool,
     /// Lives as long as the program: its settings stand in it.
     folder: Private,
@@ -172,7 +172,7 @@ impl Program {
             log,
             begun: launch.timer.elapsed(),
             launch,
-            is_torn: false,
+            torn: None,
             is_over: false,
             folder,
         })
@@ -236,7 +236,7 @@ impl Program {
             };
             match piece {
                 Some(Piece::Lines(lines)) => self.lines.extend(lines),
-                Some(Piece::Torn) => self.is_torn = true,
+                Some(Piece::Torn(rest)) => self.torn = Some(rest),
                 None => self.is_over = true,
                 Some(Piece::TooLong) => {
                     self.group.kill();
@@ -260,7 +260,7 @@ impl Program {
             }
         }
         // A text without a line end is whole once the program has ended well.
-        self.is_torn = false;
+        text.extend(self.torn.take().unwrap_or_default());
         self.end().await?;
         Ok(text)
     }
@@ -283,7 +283,7 @@ impl Program {
             }
         };
         let how = match ended {
-            Ok(Ok(status)) if status.success() && !self.is_torn => return Ok(()),
+            Ok(Ok(status)) if status.success() && self.torn.is_none() => return Ok(()),
             Ok(Ok(status)) if status.success() => return Err(foul(&self.launch.system, "its last line only in part")),
             Ok(Ok(status)) => described(status),
             Ok(Err(_)) | Err(_) => "ended, nobody knows how".to_owned(),
@@ -381,7 +381,11 @@ fn pump(mut from: impl Read, to: &mpsc::Sender<Piece>, line_max: usize) {
         return;
     }
     let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&rest).is_ok();
-    let piece = if is_json { Piece::Lines(vec![rest]) } else { Piece::Torn };
+    let piece = if is_json {
+        Piece::Lines(vec![rest])
+    } else {
+        Piece::Torn(rest)
+    };
     drop(to.blocking_send(piece));
 }
 

@@ -198,7 +198,8 @@ impl GuestConnection {
                     .start(vec![config], &["--config", CONFIG_FILE, "--discover"])
                     .await?;
                 let text = program.whole().await?;
-                serde_json::from_slice(&text).map_err(|_error| foul(&self.system, "a catalog that is no JSON"))
+                serde_json::from_slice(&text)
+                    .map_err(|error| foul(&self.system, &format!("a catalog that is no JSON ({error})")))
             }
             Speaks::Airbyte => {
                 let program = self.start(vec![config], &["discover", "--config", CONFIG_FILE]).await?;
