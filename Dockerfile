@@ -3,7 +3,7 @@
 #   docker build -t nivel .
 #   docker build -t nivel --build-arg BASE=my/debian --build-arg RUST=my/rust .   where no public image can be pulled
 #
-# RUST needs cargo (1.89 or newer), a C compiler and the certificates of Debian; BASE needs glibc 2.36 or newer.
+# RUST needs cargo (1.91 or newer), a C compiler and the certificates of Debian; BASE needs glibc 2.36 or newer.
 ARG RUST=rust:1.95-bookworm
 ARG BASE=debian:bookworm-slim
 

@@ -12,7 +12,7 @@ case "${1:-}" in
 esac
 
 command -v cargo >/dev/null || {
-  echo "setup: cargo is missing; install a Rust toolchain (1.89 or newer) first" >&2
+  echo "setup: cargo is missing; install a Rust toolchain (1.91 or newer) first" >&2
   exit 1
 }
 
