@@ -131,7 +131,12 @@ fn note_defaults(record: &mut Record, incoming: &Incoming, asked_at: UnixMillis)
         return;
     }
     record.is_unread = false;
+    // The other shape of the name that was written is no stand-in; it is known as ours by `settle_echo`.
+    let same_name = name::same(&record.fields, &incoming.fields);
     for (name, value) in &incoming.fields.0 {
+        if same_name && name::is_part(name.as_str()) {
+            continue;
+        }
         let is_default = value.is_some() && !record.fields.0.contains_key(name) && !record.ours.contains_key(name);
         // Names that begin with `_` are the connector's own bookkeeping.
         if is_default && !name.as_str().starts_with('_') {
@@ -319,6 +324,26 @@ mod tests {
         page.fields.set("given_name", Value::Text("Ella".into()));
         let seen = observe(Some(&seen.record), &id(), &page, UnixMillis(101)).unwrap();
         assert!(seen.record.asserts("given_name"), "a person changed it");
+    }
+
+    #[test]
+    fn p25_one_part_of_a_name_that_nivel_made_is_changed_and_the_name_is_still_whole() {
+        let mut record = Record::new(id(), UnixMillis(5));
+        record.fields.set("full_name", Value::Text("Bo Li".into()));
+        name::settle_written(&mut record, |part| part == "full_name");
+        record.is_unread = true;
+        let page = |full: &str, family: &str| {
+            let mut page = incoming(None, 99);
+            page.fields.set("full_name", Value::Text(full.into()));
+            page.fields.set("given_name", Value::Text("Bo".into()));
+            page.fields.set("family_name", Value::Text(family.into()));
+            page
+        };
+        let made = observe(Some(&record), &id(), &page("Bo Li", "Li"), UnixMillis(100)).unwrap();
+        assert!(made.fields.is_empty(), "{:?}", made.fields);
+        let seen = observe(Some(&made.record), &id(), &page("Bo Lima", "Lima"), UnixMillis(101)).unwrap();
+        assert_eq!(name::full(&seen.record.fields).as_deref(), Some("Bo Lima"));
+        assert!(seen.record.asserts("full_name"), "a person changed it");
     }
 
     #[test]

@@ -58,8 +58,7 @@ async fn an_edit_in_each_of_them_travels_to_the_others() {
             None => tool.create(&json!({"email_address": email, "merge_fields": {"FNAME": "Ed", "LNAME": "Ited"}})),
         };
         tool.edit(&id, &patch).unwrap();
-        trial.sync().await;
-        trial.sync().await;
+        trial.settle().await;
         for other in ToolName::OTHERS {
             let people = trial.sandbox.tool(other).people();
             let found: Vec<_> = people
