@@ -383,6 +383,10 @@ impl Handoffs for Seeded {
         self.inner.activity_heads(ids).await
     }
 
+    async fn activities(&self, ids: &[RecordId]) -> Result<Vec<Option<Activity>>, Error> {
+        self.inner.activities(ids).await
+    }
+
     async fn activities_of(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<Activity>, Error> {
         self.inner.activities_of(customer, limit).await
     }

@@ -114,6 +114,21 @@ impl Check<'_> {
             let hint = format!("write `config: {{{key}: \"${{{variable}}}\"}}`, or {{file: path}}");
             self.tell(Code::SecretMissing, &["systems", name, "config"], message, hint);
         }
+        let has_own_streams = system.files.is_some() || system.sql.is_some() || system.inbound.is_some();
+        for (stream, _) in system
+            .streams
+            .iter()
+            .filter(|(_, own)| has_own_streams && own.read == Some(false))
+        {
+            let message = format!("`read: false` is for the streams of a connector, and `{stream}` is your own");
+            let hint = "leave it out of `config`";
+            self.tell(
+                Code::ConfigInvalid,
+                &["systems", name, "streams", stream],
+                message,
+                hint.to_owned(),
+            );
+        }
         for stream in system
             .streams
             .keys()

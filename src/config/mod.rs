@@ -224,6 +224,8 @@ pub struct SystemConfig {
 /// Exceptions for one stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamConfig {
+    /// False: for Nivel this stream does not exist.
+    pub read: Option<bool>,
     /// When objects may be made.
     pub create: Option<Create>,
     /// Fields a customer must have for [`Create::Qualified`].

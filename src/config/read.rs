@@ -76,7 +76,7 @@ const SYSTEM: &[&str] = &[
     "reserve",
     "webhook",
 ];
-const STREAM: &[&str] = &["create", "qualified_by", "write", "full", "on_delete"];
+const STREAM: &[&str] = &["read", "create", "qualified_by", "write", "full", "on_delete"];
 const LIMIT: &[&str] = &["rate", "parallel", "path"];
 const SECRET_FILE: &[&str] = &["file"];
 const RETENTION: &[&str] = &["changes", "runs", "inbox"];
@@ -382,6 +382,7 @@ fn percent(section: &Section<'_>, key: &str, bounds: std::ops::RangeInclusive<u8
 fn stream(entry: &Entry<'_>) -> StreamConfig {
     let section = entry.section(STREAM);
     StreamConfig {
+        read: section.flag("read"),
         create: section.word("create", CREATE),
         qualified_by: field_names(&section, "qualified_by"),
         write: section.flag("write"),

@@ -53,7 +53,11 @@ pub(super) fn connection(
     if manifest.guest.as_ref().is_some_and(|guest| !guest.returns.is_empty()) {
         backing.keeps_settings.get_or_init(|| ());
     }
-    connector::build(manifest.clone(), settings(config, name, system, manifest, backing))
+    let mut manifest = manifest.clone();
+    let is_read = |stream: &CompactString| system.streams.get(stream).is_none_or(|own| own.read != Some(false));
+    manifest.objects.retain(|stream, _| is_read(stream));
+    let settings = settings(config, name, system, &manifest, backing);
+    connector::build(manifest, settings)
 }
 
 /// A door for records that come by themselves.

@@ -73,6 +73,8 @@ pub enum Reason {
     ReadOnly,
     /// There is nothing by which the new object could be found again or the customer reached.
     NoIdentifier,
+    /// She does not want to hear of us, and the marketing tool cannot be told in the same breath.
+    OptedOut,
     /// A field that has to be carried is not written any more, because the tool keeps changing it back.
     Frozen,
     /// The tool keeps a value of its own in a field that has to be carried, and the rules let it.
@@ -114,6 +116,25 @@ impl Who {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 15] = [
+        Self::DeadWrite,
+        Self::Held,
+        Self::TooLarge,
+        Self::NotShared,
+        Self::NoCreate,
+        Self::ReadOnly,
+        Self::NoIdentifier,
+        Self::OptedOut,
+        Self::Frozen,
+        Self::Kept,
+        Self::Doubtful,
+        Self::Deleted,
+        Self::CustomerGone,
+        Self::Unusable,
+        Self::Note,
+    ];
+
     /// The name in figures and messages.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -125,6 +146,7 @@ impl Reason {
             Self::NoCreate => "no_create",
             Self::ReadOnly => "read_only",
             Self::NoIdentifier => "no_identifier",
+            Self::OptedOut => "opted_out",
             Self::Frozen => "frozen",
             Self::Kept => "kept",
             Self::Doubtful => "doubtful",
@@ -149,7 +171,7 @@ impl Reason {
             | Self::Doubtful
             | Self::Note => Who::Admin,
             Self::Kept | Self::Deleted | Self::Unusable => Who::Target,
-            Self::NoIdentifier | Self::CustomerGone => Who::Source,
+            Self::NoIdentifier | Self::OptedOut | Self::CustomerGone => Who::Source,
         }
     }
 }

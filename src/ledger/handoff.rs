@@ -37,6 +37,9 @@ pub trait Handoffs: Send + Sync {
     /// The digest of what each activity says, in the order asked; `None` for unknown ones.
     async fn activity_heads(&self, ids: &[RecordId]) -> Result<Vec<Option<ContentHash>>, Error>;
 
+    /// These activities, in the order asked; `None` for unknown ones.
+    async fn activities(&self, ids: &[RecordId]) -> Result<Vec<Option<Activity>>, Error>;
+
     /// The activities that hang on a customer, the latest first.
     async fn activities_of(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<Activity>, Error>;
 

@@ -50,6 +50,10 @@ fn check_read(object: &Object, case: &Case) {
     let (Some(read), Some(records)) = (&object.read, &case.expect.records) else {
         return;
     };
+    // What is attached comes from further answers: those are played by the conformance tests.
+    if !object.attach.is_empty() {
+        return;
+    }
     let mapper = mapper(object);
     let answers = case.http.iter().filter_map(|exchange| exchange.response.body.as_ref());
     let found: Vec<_> = answers

@@ -217,6 +217,13 @@ impl<'a> Lint<'a> {
             self.bodies(&format!("{path}.query"), &get.query, allowed);
             self.bodies(&path, get.body.iter().map(|body| (&"body", body)), allowed);
         }
+        for (member, attach) in &object.attach {
+            let path = format!("{path}.attach.{member}");
+            self.request(&path, &attach.request, &["asked"]);
+            self.bodies(&format!("{path}.headers"), &attach.headers, &["asked"]);
+            self.bodies(&format!("{path}.query"), &attach.query, &["asked"]);
+            self.bodies(&path, attach.body.iter().map(|body| (&"body", body)), &["asked"]);
+        }
         for (name, find) in &object.find {
             let path = format!("{path}.find.{name}");
             let allowed: Names<'_> = &["value", "fields.remote"];

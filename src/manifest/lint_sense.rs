@@ -46,6 +46,7 @@ pub(super) fn check(lint: &mut Lint<'_>) {
         merged(lint, name, object);
         super::activity::check(lint, name, object);
         super::consent::check(lint, name, object);
+        super::attach::check(lint, name, object);
         Checked {
             lint: &mut *lint,
             path: format!("objects.{name}"),

@@ -2,6 +2,7 @@
 //! a tool's objects and canonical records. Pure: files are read by the caller, requests are made by `connector`.
 
 mod activity;
+mod attach;
 mod body;
 #[cfg(test)]
 mod canned;
@@ -44,6 +45,7 @@ mod write;
 mod yaml;
 
 pub use activity::{ObjectKind, Of};
+pub use attach::Attach;
 pub use body::Body;
 pub use cond::Cond;
 pub use consent::Consent;

@@ -7,6 +7,7 @@ use serde::de::IntoDeserializer;
 use serde::{Deserialize, Deserializer};
 
 use super::activity::{ObjectKind, Of};
+use super::attach::Attach;
 use super::body::Body;
 use super::cond::Cond;
 use super::consent::Consent;
@@ -54,6 +55,9 @@ pub struct Object {
     /// How objects are read by id.
     #[serde(default)]
     pub get: Option<Get>,
+    /// What another request tells of them, by the member that an object gets of it.
+    #[serde(default)]
+    pub attach: BTreeMap<CompactString, Attach>,
     /// How an object is looked up by a field.
     #[serde(default)]
     pub find: BTreeMap<CompactString, Find>,
@@ -92,6 +96,7 @@ impl Object {
             guest: None,
             read: None,
             get: None,
+            attach: BTreeMap::new(),
             find: BTreeMap::new(),
             describe: None,
             write: None,

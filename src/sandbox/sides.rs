@@ -19,6 +19,9 @@ const MOVING: &[&str] = &[
     "updated_at",
     "generated_timestamp",
     "is_deleted",
+    "hs_object_id",
+    "createdate",
+    "hs_lastmodifieddate",
 ];
 
 /// Writes id and time stamps into a body.
@@ -27,12 +30,13 @@ type Stamp = fn(&mut Value, &Stamps);
 pub(super) struct Sides(Mutex<BTreeMap<&'static str, Store>>);
 
 impl Sides {
-    pub(super) fn new(kinds: &[(&'static str, Stamp)]) -> Self {
+    /// `step_ms`: the resolution of the vendor's time stamps.
+    pub(super) fn new(step_ms: i64, kinds: &[(&'static str, Stamp)]) -> Self {
         let store = |stamp: Stamp| {
             let shape = Shape {
                 stamp,
                 keys: |_| Vec::new(),
-                step_ms: 1_000,
+                step_ms,
                 moving: MOVING,
             };
             Store::new(shape, 1)

@@ -118,6 +118,12 @@ impl Store {
             .and_then(|ids| ids.first().copied())
     }
 
+    /// The live objects that hold this key, whatever its case.
+    pub(super) fn all_with_key(&self, key: &str) -> impl Iterator<Item = &Object> {
+        let ids = self.keys.get(&key.trim().to_lowercase());
+        ids.into_iter().flatten().filter_map(|id| self.live(*id))
+    }
+
     /// From now on `gone` lives on in `kept`.
     pub(super) fn join(&mut self, gone: u64, kept: u64) {
         self.merged.insert(gone, kept);

@@ -34,7 +34,8 @@ pub(super) fn setup_of(rules: &Rules) -> String {
         text.push('\n');
     };
     for (name, system) in &rules.systems {
-        for (stream, rules) in &system.streams {
+        // Nothing is written to activities.
+        for (stream, rules) in system.streams.iter().filter(|(_, rules)| !rules.spec.is_activity()) {
             line(&[
                 name.to_string(),
                 format!("{:?}", system.role),

@@ -131,7 +131,7 @@ pub fn is_withheld(view: &View, key: CustomerKey, size_max: usize) -> bool {
 }
 
 /// More records than one customer can have, and nobody has said that all of them are hers.
-fn is_too_large(view: &View, members: &[&Record], size_max: usize) -> bool {
+pub(super) fn is_too_large(view: &View, members: &[&Record], size_max: usize) -> bool {
     if members.len() <= size_max {
         return false;
     }

@@ -315,9 +315,14 @@ impl Engine {
     pub async fn is_initial_read_done(&self) -> Result<bool, LedgerError> {
         let states = self.ledger.streams().await?;
         // Activities are nobody an object could be made for; only conditions of handoffs have to know all of them.
-        let counts = |stream: &&StreamId| {
-            !self.rules.is_activity(&stream.system, &stream.stream) || !self.rules.handoffs.is_empty()
+        let decides = |stream: &StreamId| {
+            let mut rules = self.rules.handoffs.iter();
+            rules.any(|rule| {
+                let is_from = rule.from.as_ref().is_none_or(|from| *from == stream.system);
+                is_from && rule.when.activity() == Some(stream.stream.as_str())
+            })
         };
+        let counts = |stream: &&StreamId| !self.rules.is_activity(&stream.system, &stream.stream) || decides(stream);
         Ok(self
             .streams()
             .iter()

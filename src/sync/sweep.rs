@@ -17,7 +17,7 @@ use super::whereabouts::{Whereabouts, look_for};
 use crate::connector::Connection;
 use crate::connector::limits::{Lane, in_lane};
 use crate::error::{Code, Problem};
-use crate::ledger::{Cause, Error as LedgerError, SweepStage};
+use crate::ledger::{Cause, Error as LedgerError, Ledger, SweepStage};
 use crate::merge::Brake;
 use crate::model::{Incoming, RecordId, StreamId, UnixMillis};
 
@@ -107,12 +107,15 @@ impl Engine {
         run: i64,
         unmet: Unmet<'_>,
     ) -> Result<u64, LedgerError> {
+        if self.rules.is_activity(&stream.system, &stream.stream) {
+            return self.fold_absent_activities(stream, whereabouts, run, unmet).await;
+        }
         self.link(stream, &whereabouts.merged).await?;
         let lost = whereabouts.merged.iter().map(|(_, lost)| lost);
         let absent: BTreeSet<&CompactString> = lost.chain(&whereabouts.gone).collect();
         let gate = self.gate.lock().await;
         for _ in 0..FOLDS_MAX {
-            let still = self.ledger.unmet(stream, unmet.epoch, unmet.after, AT_ONCE).await?;
+            let still = unmet.list(&*self.ledger, stream).await?;
             let still = still.iter().filter(|id| absent.contains(&id.remote));
             let tombstones: Vec<Incoming> = still.map(|id| tombstone(&id.remote)).collect();
             let count = tombstones.len() as u64;
@@ -150,13 +153,35 @@ impl Engine {
             format!("what a sweep did not meet could not be folded in {FOLDS_MAX} tries"),
         )))
     }
+
+    /// As [`Self::fold_absent`], for activities. One that lives on in another one is gone: the other is read by itself.
+    async fn fold_absent_activities(
+        &self,
+        stream: &StreamId,
+        whereabouts: Whereabouts,
+        run: i64,
+        unmet: Unmet<'_>,
+    ) -> Result<u64, LedgerError> {
+        let lost = whereabouts.merged.iter().map(|(_, lost)| lost);
+        let tombstones = lost.chain(&whereabouts.gone).map(tombstone);
+        let incoming: Vec<Incoming> = whereabouts.found.iter().cloned().chain(tombstones).collect();
+        self.fold_activities_if(stream, &incoming, Cause::Run(run), None, Some(unmet))
+            .await
+    }
 }
 
 /// Which of the objects that a sweep did not meet are being looked at.
 #[derive(Clone, Copy)]
-struct Unmet<'a> {
+pub(super) struct Unmet<'a> {
     epoch: u64,
     after: &'a str,
+}
+
+impl Unmet<'_> {
+    /// Those that nobody has met since.
+    pub(super) async fn list(self, ledger: &dyn Ledger, stream: &StreamId) -> Result<Vec<RecordId>, LedgerError> {
+        ledger.unmet(stream, self.epoch, self.after, AT_ONCE).await
+    }
 }
 
 /// The objects that are there.

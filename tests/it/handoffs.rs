@@ -1,6 +1,8 @@
 //! Customers pass from marketing to sales to support, on the sandbox's tools, through the real binary.
 
+mod activities;
 mod funnel;
+mod stops;
 
 use nivel::sandbox::{Fault, Kind};
 use serde_json::{Value, json};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 use serde_json::{Value as Json, json};
 
+use super::place::Aim;
 use super::{Native, Stream};
 use crate::connector::classify::text_of;
 use crate::connector::http::not_the_answer_to;
@@ -43,7 +44,9 @@ impl Native {
             .and_then(|draft| draft.with_headers(&get.headers, &names));
         let draft = draft.map_err(|why| from_expression(&why, true))?;
         let good = self.link.call(&draft, Purpose::read("get")).await?;
-        let rows = objects(&get.records, &good)?;
+        let rows = self
+            .attached(stream, Aim::Changes, objects(&get.records, &good)?)
+            .await?;
         let records = rows.iter().map(|row| stream.mapper.record_in(row));
         let mut records: Vec<Incoming> = records.filter(|record| !record.remote.is_empty()).collect();
         if let ([one], Some(version)) = (records.as_mut_slice(), &get.version) {

@@ -6,6 +6,7 @@
 //! | `window`, `paging` | what is read next (pure) |
 //! | `read`, `sample` | one page: request, answer, records, next cursor; a few objects to look at |
 //! | `lookup` | objects by id or by a field |
+//! | `attach` | what another request tells of the objects of a page |
 //! | `describe` | the tool's own fields and lists |
 //! | `effort` | how many calls writes take |
 //! | `subscribe` | subscriptions of webhooks |
@@ -32,6 +33,7 @@ use crate::model::{
 };
 
 mod account;
+mod attach;
 mod consent;
 mod describe;
 mod effort;

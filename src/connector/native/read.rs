@@ -91,7 +91,7 @@ impl Native {
             good => good?,
         };
         self.believe_their_clock(stream, &mut place, &mut task);
-        let rows = rows(read, task.aim, &good)?;
+        let rows = self.attached(stream, task.aim, rows(read, task.aim, &good)?).await?;
         let records = records(stream, &task, &rows);
         if let Some(raw) = raw {
             raw.extend(rows.iter().map(|row| row.clone().into_owned()));

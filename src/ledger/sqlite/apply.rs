@@ -43,11 +43,11 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
     if let Some(page) = &commit.sweep {
         sweep::page(conn, streams, page)?;
     }
+    handoff::put_activities(conn, streams, &commit.activities)?;
     sweep::mark(conn, streams, commit)?;
     arrival::put(conn, streams, &commit.arrivals)?;
     matching::put_reviews(conn, streams, &commit.reviews)?;
     matching::put_joints(conn, &mut owners, &commit.joints)?;
-    handoff::put_activities(conn, streams, &commit.activities)?;
     posts::note_passages(conn, watches, commit)?;
     handoff::put(conn, &mut owners, &commit.passages, &commit.looks)?;
     turns::put(conn, &mut owners, &commit.head_starts)?;

@@ -83,19 +83,20 @@ pub(super) fn release(desk: &Desk, now: UnixMillis) -> Result<u64, Trouble> {
     Ok(u64::try_from(released).unwrap_or(u64::MAX))
 }
 
-/// Records of a stream that are not deleted.
+/// Records or activities of a stream that are not deleted.
 pub(super) fn count_records(desk: &mut Desk, stream: &StreamId) -> Result<u64, Trouble> {
     let Desk { conn, streams, .. } = desk;
     let Some(number) = streams.find(conn, stream)? else {
         return Ok(0);
     };
-    let all: i64 = conn
-        .prepare_cached("SELECT count(*) FROM record WHERE stream = ?1")?
-        .query_row([number], |row| row.get(0))?;
-    let gone: i64 = conn
-        .prepare_cached("SELECT count(*) FROM record WHERE stream = ?1 AND deleted_at IS NOT NULL")?
-        .query_row([number], |row| row.get(0))?;
-    Ok(unsigned(all - gone))
+    let count = |what: &str| -> Result<i64, Trouble> {
+        let sql = format!("SELECT count(*) FROM {what}");
+        Ok(conn.prepare_cached(&sql)?.query_row([number], |row| row.get(0))?)
+    };
+    let all = count("record WHERE stream = ?1")?;
+    let gone = count("record WHERE stream = ?1 AND deleted_at IS NOT NULL")?;
+    let activities = count("activity WHERE stream = ?1 AND deleted_at IS NULL")?;
+    Ok(unsigned(all - gone + activities))
 }
 
 #[cfg(test)]

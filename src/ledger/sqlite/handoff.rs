@@ -24,6 +24,11 @@ impl Handoffs for Sqlite {
         self.readers.look(move |desk| heads(desk, &ids)).await
     }
 
+    async fn activities(&self, ids: &[RecordId]) -> Result<Vec<Option<Activity>>, Error> {
+        let ids = ids.to_vec();
+        self.readers.look(move |desk| by_id(desk, &ids)).await
+    }
+
     async fn activities_of(&self, customer: &CustomerKey, limit: usize) -> Result<Vec<Activity>, Error> {
         let key = *customer;
         let look = move |desk: &mut Desk| {
@@ -122,6 +127,22 @@ fn heads(desk: &mut Desk, ids: &[RecordId]) -> Result<Vec<Option<ContentHash>>, 
         heads.push(head);
     }
     Ok(heads)
+}
+
+fn by_id(desk: &mut Desk, ids: &[RecordId]) -> Result<Vec<Option<Activity>>, Trouble> {
+    let Desk { conn, streams, .. } = desk;
+    let mut statement = conn.prepare_cached("SELECT id FROM activity WHERE stream = ?1 AND remote = ?2")?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        let number: Option<i64> = match streams.find(conn, &id.stream)? {
+            Some(stream) => statement
+                .query_row((stream, id.remote.as_str()), |row| row.get(0))
+                .optional()?,
+            None => None,
+        };
+        found.push(number.map(|number| activity(conn, streams, number)).transpose()?);
+    }
+    Ok(found)
 }
 
 /// How an identifier that holds activities is stored.

@@ -77,7 +77,10 @@ pub(super) fn mark(conn: &Connection, streams: &mut Streams, commit: &Commit) ->
     let mut look = conn.prepare_cached("SELECT sweep_epoch FROM stream_state WHERE stream = ?1")?;
     let mut set =
         conn.prepare_cached("UPDATE record SET sweep = ?3 WHERE stream = ?1 AND remote = ?2 AND sweep IS NOT ?3")?;
+    let mut set_activity =
+        conn.prepare_cached("UPDATE activity SET sweep = ?3 WHERE stream = ?1 AND remote = ?2 AND sweep IS NOT ?3")?;
     let put = commit.records.iter().map(|(record, _)| &record.id);
+    let put = put.chain(commit.activities.iter().map(|activity| &activity.id));
     for id in commit.seen.iter().chain(put) {
         let known = latest
             .filter(|(stream, _)| **stream == id.stream)
@@ -93,7 +96,11 @@ pub(super) fn mark(conn: &Connection, streams: &mut Streams, commit: &Commit) ->
         };
         latest = Some((&id.stream, (stream, epoch)));
         if epoch > 0 {
-            set.execute((stream, id.remote.as_str(), epoch))?;
+            let what = (stream, id.remote.as_str(), epoch);
+            // A stream holds either records or activities.
+            if set.execute(what)? == 0 {
+                set_activity.execute(what)?;
+            }
         }
     }
     Ok(())
@@ -118,7 +125,7 @@ pub(super) fn note(
 
 const UNMET: &str = "stream = ?1 AND deleted_at IS NULL AND coalesce(sweep, 0) < ?2";
 
-/// Records that are not deleted and that no sweep from `epoch` on has met, by id.
+/// Records or activities that are not deleted and that no sweep from `epoch` on has met, by id.
 pub(super) fn unmet(
     desk: &mut Desk,
     stream: &StreamId,
@@ -130,7 +137,10 @@ pub(super) fn unmet(
     let Some(number) = streams.find(conn, stream)? else {
         return Ok(Vec::new());
     };
-    let sql = format!("SELECT remote FROM record WHERE {UNMET} AND remote > ?3 ORDER BY remote LIMIT ?4");
+    let unmet = format!("{UNMET} AND remote > ?3");
+    let sql = format!(
+        "SELECT remote FROM record WHERE {unmet} UNION ALL SELECT remote FROM activity WHERE {unmet} ORDER BY remote LIMIT ?4"
+    );
     let mut statement = conn.prepare_cached(&sql)?;
     let found = statement.query_map((number, signed(epoch), after, limit_of(limit)), |row| {
         row.get::<_, String>(0)
@@ -145,7 +155,8 @@ pub(super) fn count_unmet(desk: &mut Desk, stream: &StreamId, epoch: u64) -> Res
     let Some(number) = streams.find(conn, stream)? else {
         return Ok(0);
     };
-    let sql = format!("SELECT count(*) FROM record WHERE {UNMET}");
+    let sql =
+        format!("SELECT (SELECT count(*) FROM record WHERE {UNMET}) + (SELECT count(*) FROM activity WHERE {UNMET})");
     let count = conn
         .prepare_cached(&sql)?
         .query_row((number, signed(epoch)), |row| row.get(0))?;

@@ -8,7 +8,8 @@ use super::super::clock::rfc3339_ms;
 use super::super::history::By;
 use super::super::store::{Act, Store};
 use super::super::wire::{Ask, Reply};
-use super::{Hubspot, Reject, names_of, row, wanted};
+use super::kinds::Kind;
+use super::{Hubspot, Reject};
 
 const INPUTS_MAX: usize = 100;
 
@@ -18,7 +19,7 @@ enum Plan {
 }
 
 impl Hubspot {
-    pub(super) fn batch(&self, store: &mut Store, ask: &Ask) -> Reply {
+    pub(super) fn batch(&self, of: &Kind, store: &mut Store, ask: &Ask) -> Reply {
         let kind = ask.path.rsplit('/').next().unwrap_or_default();
         let inputs = match inputs(ask, kind == "create") {
             Ok(inputs) => inputs,
@@ -29,15 +30,15 @@ impl Hubspot {
             .all(|input| input.get("objectWriteTraceId").is_some_and(Value::is_string));
         if !traced {
             // Without trace ids it is all or nothing.
-            if let Some(reject) = inputs.iter().find_map(|input| self.plan(store, kind, input).err()) {
+            if let Some(reject) = inputs.iter().find_map(|input| self.plan(of, store, kind, input).err()) {
                 return reject.reply();
             }
         }
         let mut results = Vec::new();
         let mut errors = Vec::new();
         for input in &inputs {
-            match self.plan(store, kind, input) {
-                Ok(plan) => results.push(self.carry_out(store, ask, kind, input, plan)),
+            match self.plan(of, store, kind, input) {
+                Ok(plan) => results.push(self.carry_out(of, store, ask, (kind, input), plan)),
                 Err(reject) => errors.push(failed(&reject, input)),
             }
         }
@@ -47,8 +48,8 @@ impl Hubspot {
         complete(ask, if kind == "create" { 201 } else { 200 }, &results, &errors)
     }
 
-    fn plan(&self, store: &Store, kind: &str, input: &Value) -> Result<Plan, Reject> {
-        let mut properties = self.checked(input.get("properties"))?;
+    fn plan(&self, of: &Kind, store: &Store, kind: &str, input: &Value) -> Result<Plan, Reject> {
+        let mut properties = self.checked(of, input.get("properties"))?;
         let key = input.get("id").and_then(Value::as_str).unwrap_or_default();
         let by_email = input.get("idProperty").and_then(Value::as_str) == Some("email");
         let id = match kind {
@@ -69,7 +70,7 @@ impl Hubspot {
             None if kind == "update" => Err(Reject::missing()),
             None => {
                 if kind == "upsert" && !properties.contains_key("email") {
-                    let key = self.checked(Some(&json!({"email": key})))?;
+                    let key = self.checked(of, Some(&json!({"email": key})))?;
                     properties.extend(key);
                 }
                 Self::conflict(store, &properties, None)?;
@@ -78,21 +79,21 @@ impl Hubspot {
         }
     }
 
-    fn carry_out(&self, store: &mut Store, ask: &Ask, kind: &str, input: &Value, plan: Plan) -> Value {
+    fn carry_out(&self, of: &Kind, store: &mut Store, ask: &Ask, (kind, input): (&str, &Value), plan: Plan) -> Value {
         let (id, names, is_new) = match plan {
             Plan::Create(properties) => {
-                let names = names_of(&properties);
-                (Self::insert(store, ask, properties), names, true)
+                let id = Self::insert(store, ask, &properties, input);
+                (id, of.names_of(&properties), true)
             }
             Plan::Update(id, properties) => {
                 self.update(store, ask, id, &properties);
-                (id, names_of(&properties), false)
+                (id, of.names_of(&properties), false)
             }
         };
         let mut row = store
             .objects
             .get(&id)
-            .map(|object| row(&object.body, None, &names))
+            .map(|object| of.row(&object.body, None, &names))
             .unwrap_or_default();
         if let Some(map) = row.as_object_mut() {
             if kind == "upsert" {
@@ -107,7 +108,7 @@ impl Hubspot {
 }
 
 /// The inputs; too many, or two with one key, and the whole batch is refused.
-fn inputs(ask: &Ask, keyless: bool) -> Result<Vec<Value>, Reject> {
+pub(super) fn inputs(ask: &Ask, keyless: bool) -> Result<Vec<Value>, Reject> {
     let body = ask
         .json()
         .ok_or_else(|| Reject::invalid("Invalid input JSON".to_owned()))?;
@@ -151,7 +152,7 @@ fn failed(reject: &Reject, input: &Value) -> Value {
     json!({"status": "error", "category": reject.category, "message": reject.message, "context": {"objectWriteTraceId": [trace]}})
 }
 
-fn complete(ask: &Ask, status: u16, results: &[Value], errors: &[Value]) -> Reply {
+pub(super) fn complete(ask: &Ask, status: u16, results: &[Value], errors: &[Value]) -> Reply {
     let at = rfc3339_ms(ask.now_ms);
     let mut body = json!({"status": "COMPLETE", "results": results, "startedAt": at, "completedAt": at});
     if let Some(map) = body.as_object_mut().filter(|_| !errors.is_empty()) {
@@ -163,7 +164,7 @@ fn complete(ask: &Ask, status: u16, results: &[Value], errors: &[Value]) -> Repl
 }
 
 /// `POST batch/read`: ids that are not there are named in one error (A1.6).
-pub(super) fn read(store: &Store, ask: &Ask) -> Reply {
+pub(super) fn read(kind: &Kind, store: &Store, ask: &Ask) -> Reply {
     let inputs = match inputs(ask, false) {
         Ok(inputs) => inputs,
         Err(reject) => return reject.reply(),
@@ -171,7 +172,7 @@ pub(super) fn read(store: &Store, ask: &Ask) -> Reply {
     let body = ask.json().unwrap_or_default();
     let by_email = body.get("idProperty").and_then(Value::as_str) == Some("email");
     let names = body.get("properties").and_then(Value::as_array).into_iter().flatten();
-    let wanted = wanted(Some(
+    let wanted = kind.wanted(Some(
         names.filter_map(|name| name.as_str().map(str::to_owned)).collect(),
     ));
     let mut results = Vec::new();
@@ -187,12 +188,14 @@ pub(super) fn read(store: &Store, ask: &Ask) -> Reply {
             key.parse::<u64>().ok().map(|id| store.survivor(id))
         };
         match id.and_then(|id| store.live(id)) {
-            Some(object) => results.push(row(&object.body, None, &wanted)),
+            Some(object) => results.push(kind.row(&object.body, None, &wanted)),
             None => missing.push(key),
         }
     }
     results.reverse();
-    let message = "Could not get some CONTACT objects, they may be deleted or not exist. Check that ids are valid.";
+    let label = kind.name.to_uppercase();
+    let message =
+        format!("Could not get some {label} objects, they may be deleted or not exist. Check that ids are valid.");
     let error =
         json!({"status": "error", "category": "OBJECT_NOT_FOUND", "message": message, "context": {"ids": missing}});
     let errors = if missing.is_empty() { Vec::new() } else { vec![error] };

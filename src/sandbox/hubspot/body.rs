@@ -2,12 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use super::super::clock::rfc3339_ms;
-
-/// Returned when no property is asked for (A1.3: "only a few default properties").
-const DEFAULTS: &[&str] = &["email", "firstname", "lastname"];
-/// Always returned.
-const ALWAYS: &[&str] = &["createdate", "lastmodifieddate", "hs_object_id"];
 /// `lifecyclestage` moves to the right only (A1.5).
 const STAGES: &[&str] = &[
     "subscriber",
@@ -63,39 +57,4 @@ pub(super) fn forward_only(body: &Value, properties: &Map<String, Value>) -> Map
         properties.shift_remove("lifecyclestage");
     }
     properties
-}
-
-pub(super) fn names_of(properties: &Map<String, Value>) -> Vec<String> {
-    wanted(Some(properties.keys().cloned().collect()))
-}
-
-pub(super) fn wanted(asked: Option<Vec<String>>) -> Vec<String> {
-    let mut names = asked
-        .filter(|names| !names.is_empty())
-        .unwrap_or_else(|| DEFAULTS.iter().map(|n| (*n).to_owned()).collect());
-    for name in ALWAYS {
-        if !names.iter().any(|known| known == name) {
-            names.push((*name).to_owned());
-        }
-    }
-    names
-}
-
-/// An object as answers show it: the wanted properties, null where there is no value.
-pub(super) fn row(body: &Value, deleted_ms: Option<i64>, wanted: &[String]) -> Value {
-    let mut properties = Map::new();
-    for name in wanted {
-        properties.insert(name.clone(), body.get(name).cloned().unwrap_or_default());
-    }
-    let stamp = |name: &str| body.get(name).cloned().unwrap_or_default();
-    let mut row = Map::new();
-    row.insert("id".to_owned(), stamp("hs_object_id"));
-    row.insert("properties".to_owned(), Value::Object(properties));
-    row.insert("createdAt".to_owned(), stamp("createdate"));
-    row.insert("updatedAt".to_owned(), stamp("lastmodifieddate"));
-    row.insert("archived".to_owned(), Value::Bool(deleted_ms.is_some()));
-    if let Some(ms) = deleted_ms {
-        row.insert("archivedAt".to_owned(), Value::String(rfc3339_ms(ms)));
-    }
-    Value::Object(row)
 }

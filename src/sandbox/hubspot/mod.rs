@@ -1,69 +1,31 @@
-//! The shape of HubSpot's CRM objects API, contacts only (VENDORS.md A1).
+//! The shape of HubSpot's CRM objects API: contacts, and the deals, calls and meetings that hang on them (VENDORS.md A1).
 //!
 //! An object's body is its `properties` map; every value is a string (A1.3). Where the sheet is silent: a backward move
 //! of `lifecyclestage` is answered 200 and left undone, and batch rows come in reverse order, because none is promised.
 
 mod account;
+mod associations;
 mod batch;
 mod body;
 mod hooks;
+mod kinds;
 mod search;
 
 use serde_json::{Map, Value, json};
 
-use super::clock::rfc3339_ms;
+use super::sides::Sides;
 use super::store::{Act, Object, Shape, Stamps, Store};
 use super::tool::{Person, Vendor, Wrong};
 use super::wire::{Ask, Page, Reply};
 use super::{By, Options, ToolName};
-use body::{forward_only, is_address, lay, names_of, row, text_of, wanted};
-
-const CONTACTS: &str = "/crm/v3/objects/contacts";
-/// The properties a contact has here without being declared (A1.11).
-const STANDARD: &[&str] = &[
-    "email",
-    "firstname",
-    "lastname",
-    "phone",
-    "mobilephone",
-    "company",
-    "jobtitle",
-    "website",
-    "address",
-    "city",
-    "zip",
-    "country",
-    "lifecyclestage",
-    "hs_lead_status",
-    "hubspot_owner_id",
-    "hs_language",
-    "hs_legal_basis",
-    "hs_marketable_status",
-    "hs_additional_emails",
-];
-/// The stages of `lifecyclestage` (A1.5).
-const STAGES: &[&str] = &[
-    "subscriber",
-    "lead",
-    "marketingqualifiedlead",
-    "salesqualifiedlead",
-    "opportunity",
-    "customer",
-    "evangelist",
-];
-/// Set by HubSpot alone (A1.11).
-const READ_ONLY: &[&str] = &[
-    "hs_object_id",
-    "createdate",
-    "lastmodifieddate",
-    "hs_email_optout",
-    "hs_merged_object_ids",
-];
+use body::{forward_only, is_address, lay, text_of};
+use kinds::{CONTACT, Kind};
 
 pub(super) struct Hubspot {
     token: String,
     echo_touch: bool,
     custom: Vec<String>,
+    sides: Sides,
 }
 
 /// Why a write is refused.
@@ -123,15 +85,16 @@ impl Hubspot {
             token: format!("Bearer {}", options.hubspot_token),
             echo_touch: options.echo_touch,
             custom: options.hubspot_properties.clone(),
+            sides: kinds::sides(),
         }
     }
 
-    fn knows(&self, name: &str) -> bool {
-        STANDARD.contains(&name) || READ_ONLY.contains(&name) || self.custom.iter().any(|custom| custom == name)
+    fn knows(&self, kind: &Kind, name: &str) -> bool {
+        kind.knows(name) || kind.name == CONTACT.name && self.custom.iter().any(|custom| custom == name)
     }
 
     /// Checks written properties and makes them strings; the empty string stays and means "clear" (A1.5).
-    fn checked(&self, properties: Option<&Value>) -> Result<Map<String, Value>, Reject> {
+    fn checked(&self, kind: &Kind, properties: Option<&Value>) -> Result<Map<String, Value>, Reject> {
         let Some(properties) = properties.and_then(Value::as_object) else {
             return Err(Reject::invalid(
                 "Invalid input JSON: properties must be an object".to_owned(),
@@ -142,10 +105,10 @@ impl Hubspot {
             let Some(text) = text_of(value) else {
                 return Err(Reject::property("INVALID_TYPE", name, "a value that is no text"));
             };
-            if !self.knows(name) {
+            if !self.knows(kind, name) {
                 return Err(Reject::property("PROPERTY_DOESNT_EXIST", name, &text));
             }
-            if READ_ONLY.contains(&name.as_str()) {
+            if kind.is_read_only(name) {
                 return Err(Reject::property("READ_ONLY_VALUE", name, &text));
             }
             if name == "email" && !text.trim().is_empty() && !is_address(text.trim()) {
@@ -173,9 +136,13 @@ impl Hubspot {
         }
     }
 
-    fn insert(store: &mut Store, ask: &Ask, properties: Map<String, Value>) -> u64 {
+    fn insert(store: &mut Store, ask: &Ask, properties: &Map<String, Value>, input: &Value) -> u64 {
         let mut body = Value::Object(Map::new());
-        lay(&mut body, &properties);
+        lay(&mut body, properties);
+        let contacts = associations::of_new(input);
+        if let Some(map) = body.as_object_mut().filter(|_| !contacts.is_empty()) {
+            map.insert(associations::CONTACTS.to_owned(), Value::Array(contacts));
+        }
         store.insert(
             Act {
                 by: By::Api,
@@ -204,7 +171,7 @@ impl Hubspot {
         );
     }
 
-    fn list(store: &Store, ask: &Ask) -> Reply {
+    fn list(kind: &Kind, store: &Store, ask: &Ask) -> Reply {
         let limit = match ask.get("limit").map_or(Ok(10), str::parse::<usize>) {
             Ok(limit @ 1..=100) => limit,
             _ => return Reject::invalid("limit must be between 1 and 100".to_owned()).reply(),
@@ -214,7 +181,7 @@ impl Hubspot {
             return Reject::invalid("after is not a valid token".to_owned()).reply();
         };
         let archived = ask.get("archived") == Some("true");
-        let wanted = wanted(ask.list("properties"));
+        let wanted = kind.wanted(ask.list("properties"));
         let mut found = store
             .objects
             .range(after..)
@@ -227,7 +194,7 @@ impl Hubspot {
             edge: rows.last().map(|object| object.id).zip(next),
             rows: rows
                 .iter()
-                .map(|object| row(&object.body, object.deleted_ms, &wanted).into())
+                .map(|object| kind.row(&object.body, object.deleted_ms, &wanted).into())
                 .collect(),
             next: next.map(|id| id.to_string()),
             again: format!("{here}~"),
@@ -237,7 +204,7 @@ impl Hubspot {
         })
     }
 
-    fn single(&self, store: &mut Store, ask: &Ask, key: &str) -> Reply {
+    fn single(&self, kind: &Kind, store: &mut Store, ask: &Ask, key: &str) -> Reply {
         let id = match ask.get("idProperty") {
             Some("email") => store.with_key(key),
             None | Some("hs_object_id") => key.parse::<u64>().ok(),
@@ -252,7 +219,7 @@ impl Hubspot {
             };
         };
         match ask.method.as_str() {
-            "GET" => answer_row(store, id, 200, &wanted(ask.list("properties"))),
+            "GET" => answer_row(kind, store, id, 200, &kind.wanted(ask.list("properties"))),
             "DELETE" => {
                 store.delete(
                     Act {
@@ -265,7 +232,7 @@ impl Hubspot {
             }
             "PATCH" => {
                 let body = ask.json().unwrap_or_default();
-                let checked = self.checked(body.get("properties")).and_then(|properties| {
+                let checked = self.checked(kind, body.get("properties")).and_then(|properties| {
                     Self::conflict(store, &properties, Some(id))?;
                     Ok(properties)
                 });
@@ -273,7 +240,7 @@ impl Hubspot {
                     Err(reject) => reject.reply(),
                     Ok(properties) => {
                         self.update(store, ask, id, &properties);
-                        answer_row(store, id, 200, &names_of(&properties))
+                        answer_row(kind, store, id, 200, &kind.names_of(&properties))
                     }
                 }
             }
@@ -281,36 +248,35 @@ impl Hubspot {
         }
     }
 
-    /// `GET /crm/v3/properties/contacts`: every property with its type and its list (SDK surface, `crm/properties`).
-    fn properties(&self) -> Reply {
-        let own = STANDARD.iter().chain(READ_ONLY).map(|name| (*name, true));
-        let custom = self.custom.iter().map(|name| (name.as_str(), false));
-        let row = |(name, is_own): (&str, bool)| {
-            let stages = if name == "lifecyclestage" { STAGES } else { &[] };
-            let options: Vec<Value> = stages
-                .iter()
-                .map(|stage| json!({"value": stage, "label": stage, "hidden": false}))
-                .collect();
-            let kind = if options.is_empty() { "string" } else { "enumeration" };
-            json!({"name": name, "label": name, "type": kind, "hubspotDefined": is_own, "options": options, "archived": false})
-        };
-        let rows: Vec<Value> = own.chain(custom).map(row).collect();
-        Reply::json(200, json!({"results": rows}))
-    }
-
-    fn create(&self, store: &mut Store, ask: &Ask) -> Reply {
+    fn create(&self, kind: &Kind, store: &mut Store, ask: &Ask) -> Reply {
         let body = ask.json().unwrap_or_default();
-        let checked = self.checked(body.get("properties")).and_then(|properties| {
+        let checked = self.checked(kind, body.get("properties")).and_then(|properties| {
             Self::conflict(store, &properties, None)?;
             Ok(properties)
         });
         match checked {
             Err(reject) => reject.reply(),
             Ok(properties) => {
-                let names = names_of(&properties);
-                let id = Self::insert(store, ask, properties);
-                answer_row(store, id, 201, &names)
+                let id = Self::insert(store, ask, &properties, &body);
+                answer_row(kind, store, id, 201, &kind.names_of(&properties))
             }
+        }
+    }
+}
+
+impl Hubspot {
+    /// Everything about the objects of one kind.
+    fn objects(&self, kind: &Kind, store: &mut Store, ask: &Ask, rest: &str) -> Reply {
+        match (ask.method.as_str(), rest.trim_matches('/')) {
+            ("GET", "") => Self::list(kind, store, ask),
+            ("POST", "") => self.create(kind, store, ask),
+            ("POST", "search") => self.search(kind, store, ask),
+            ("POST", "batch/read") => batch::read(kind, store, ask),
+            ("POST", "batch/create" | "batch/update" | "batch/upsert") => self.batch(kind, store, ask),
+            ("POST", "batch/archive") => batch::archive(store, ask),
+            ("POST", "gdpr-delete") if kind.name == CONTACT.name => batch::erase(store, ask),
+            (_, key) if !key.is_empty() && !key.contains('/') => self.single(kind, store, ask, key),
+            _ => self.wrong(Wrong::NotFound),
         }
     }
 }
@@ -322,7 +288,7 @@ impl Vendor for Hubspot {
 
     fn shape(&self) -> Shape {
         Shape {
-            stamp,
+            stamp: kinds::stamp_contact,
             keys: emails,
             step_ms: 1,
             moving: &["createdate", "lastmodifieddate", "hs_object_id"],
@@ -341,26 +307,37 @@ impl Vendor for Hubspot {
         if ask.path.trim_end_matches('/') == "/crm/v3/owners" {
             return account::owners();
         }
-        if ask.method == "GET" && ask.path.trim_end_matches('/') == "/crm/v3/properties/contacts" {
-            return self.properties();
+        if let Some(rest) = ask.path.strip_prefix("/crm/v3/properties/") {
+            let known = Kind::of_path(rest.trim_end_matches('/')).filter(|(_, rest)| rest.is_empty());
+            return known.filter(|_| ask.method == "GET").map_or_else(
+                || self.wrong(Wrong::NotFound),
+                |(kind, _)| kind.properties(if kind.name == CONTACT.name { &self.custom } else { &[] }),
+            );
         }
         if let Some(rest) = ask.path.strip_prefix("/communication-preferences/v4/statuses/") {
             return self.unsubscribe(store, ask, rest);
         }
-        let Some(rest) = ask.path.strip_prefix(CONTACTS) else {
+        if let Some(rest) = ask.path.strip_prefix("/crm/v4/associations/") {
+            let of = Kind::of_path(rest).filter(|(_, rest)| ask.method == "POST" && *rest == "/contacts/batch/read");
+            let read = of.and_then(|(kind, _)| self.sides.with(kind.name, |side| associations::read(kind, side, ask)));
+            return read.unwrap_or_else(|| self.wrong(Wrong::NotFound));
+        }
+        let Some((kind, rest)) = ask.path.strip_prefix("/crm/v3/objects/").and_then(Kind::of_path) else {
             return self.wrong(Wrong::NotFound);
         };
-        match (ask.method.as_str(), rest.trim_matches('/')) {
-            ("GET", "") => Self::list(store, ask),
-            ("POST", "") => self.create(store, ask),
-            ("POST", "search") => self.search(store, ask),
-            ("POST", "batch/read") => batch::read(store, ask),
-            ("POST", "batch/create" | "batch/update" | "batch/upsert") => self.batch(store, ask),
-            ("POST", "batch/archive") => batch::archive(store, ask),
-            ("POST", "gdpr-delete") => batch::erase(store, ask),
-            (_, key) if !key.is_empty() && !key.contains('/') => self.single(store, ask, key),
-            _ => self.wrong(Wrong::NotFound),
+        if kind.name == CONTACT.name {
+            return self.objects(kind, store, ask, rest);
         }
+        let answer = self.sides.with(kind.name, |side| self.objects(kind, side, ask, rest));
+        answer.unwrap_or_else(|| self.wrong(Wrong::NotFound))
+    }
+
+    fn sides(&self) -> Option<&Sides> {
+        Some(&self.sides)
+    }
+
+    fn blank(&self, kind: &str) -> Value {
+        kinds::blank(kind)
     }
 
     fn wrong(&self, wrong: Wrong) -> Reply {
@@ -445,9 +422,9 @@ impl Vendor for Hubspot {
     }
 }
 
-fn answer_row(store: &Store, id: u64, status: u16, wanted: &[String]) -> Reply {
+fn answer_row(kind: &Kind, store: &Store, id: u64, status: u16, wanted: &[String]) -> Reply {
     match store.objects.get(&id) {
-        Some(object) => Reply::json(status, row(&object.body, object.deleted_ms, wanted)),
+        Some(object) => Reply::json(status, kind.row(&object.body, object.deleted_ms, wanted)),
         None => Reject::missing().reply(),
     }
 }
@@ -471,16 +448,6 @@ fn rate_limit(policy: &str) -> Reply {
         "requestId": "3d3e35b7-0dae-4b9f-a6e3-9c230cbcf8dd",
     });
     Reply::json(429, body)
-}
-
-fn stamp(body: &mut Value, stamps: &Stamps) {
-    let Some(map) = body.as_object_mut() else { return };
-    map.insert("hs_object_id".to_owned(), Value::String(stamps.id.to_string()));
-    map.insert("createdate".to_owned(), Value::String(rfc3339_ms(stamps.created_ms)));
-    map.insert(
-        "lastmodifieddate".to_owned(),
-        Value::String(rfc3339_ms(stamps.updated_ms)),
-    );
 }
 
 /// E-mail is unique over the main and the additional addresses (A1.12).

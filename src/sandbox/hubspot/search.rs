@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use super::super::clock::parse_ms;
 use super::super::store::{Object, Store};
 use super::super::wire::{Ask, Page, Reply};
-use super::{Hubspot, Reject, paging, row, wanted};
+use super::kinds::Kind;
+use super::{Hubspot, Reject, paging};
 
 const LIMIT_MAX: usize = 200;
 const CEILING: usize = 10_000;
@@ -63,8 +64,8 @@ struct Query {
 }
 
 impl Hubspot {
-    pub(super) fn search(&self, store: &Store, ask: &Ask) -> Reply {
-        let query = match self.query(ask) {
+    pub(super) fn search(&self, kind: &Kind, store: &Store, ask: &Ask) -> Reply {
+        let query = match self.query(kind, ask) {
             Ok(query) => query,
             Err(message) => return Reject::invalid(message).reply(),
         };
@@ -86,7 +87,7 @@ impl Hubspot {
             edge: rows.last().map(|seen| seen.id).zip(rest.first().map(|seen| seen.id)),
             rows: rows
                 .iter()
-                .map(|seen| Arc::new(row(seen.body, None, &query.wanted)))
+                .map(|seen| Arc::new(kind.row(seen.body, None, &query.wanted)))
                 .collect(),
             next: (end < total).then(|| end.to_string()),
             // An offset with a zero before it is the same offset.
@@ -97,7 +98,7 @@ impl Hubspot {
         })
     }
 
-    fn query(&self, ask: &Ask) -> Result<Query, String> {
+    fn query(&self, kind: &Kind, ask: &Ask) -> Result<Query, String> {
         if ask.body.len() > BODY_MAX {
             return Err(format!(
                 "request body is too long: {} of {BODY_MAX} characters",
@@ -131,7 +132,7 @@ impl Hubspot {
             groups.push(
                 filters
                     .iter()
-                    .map(|filter| self.filter(filter))
+                    .map(|filter| self.filter(kind, filter))
                     .collect::<Result<Vec<_>, _>>()?,
             );
         }
@@ -147,25 +148,25 @@ impl Hubspot {
             .collect();
         Ok(Query {
             groups,
-            sort: sort(&list("sorts"))?,
+            sort: sort(kind, &list("sorts"))?,
             limit,
             offset,
-            wanted: wanted(Some(properties)),
+            wanted: kind.wanted(Some(properties)),
         })
     }
 
-    fn filter(&self, filter: &Value) -> Result<Filter, String> {
+    fn filter(&self, kind: &Kind, filter: &Value) -> Result<Filter, String> {
         let text = |name: &str| filter.get(name).and_then(number_text).unwrap_or_default();
         let name = text("propertyName");
-        if !self.knows(&name) {
+        if !self.knows(kind, &name) {
             return Err(format!(
                 "There was a problem with the request: property {name} does not exist"
             ));
         }
         let field = match name.as_str() {
             "hs_object_id" => Field::Id,
-            "createdate" => Field::Created,
-            "lastmodifieddate" => Field::Updated,
+            name if name == kind.created => Field::Created,
+            name if name == kind.modified => Field::Updated,
             _ => Field::Property(name),
         };
         let operator = match text("operator").as_str() {
@@ -217,7 +218,7 @@ fn number_text(value: &Value) -> Option<String> {
 }
 
 /// One sort; by id upwards is the order of the store and needs no sorting.
-fn sort(sorts: &[Value]) -> Result<Option<(String, bool)>, String> {
+fn sort(kind: &Kind, sorts: &[Value]) -> Result<Option<(String, bool)>, String> {
     if sorts.len() > 1 {
         return Err("only one sort is allowed".to_owned());
     }
@@ -227,6 +228,12 @@ fn sort(sorts: &[Value]) -> Result<Option<(String, bool)>, String> {
         .or_else(|| sort.get("propertyName").and_then(Value::as_str))
         .ok_or("a sort needs a propertyName")?;
     let down = sort.get("direction").and_then(Value::as_str) == Some("DESCENDING");
+    // Both times have one name here.
+    let name = match name {
+        name if name == kind.created => "createdate",
+        name if name == kind.modified => "lastmodifieddate",
+        name => name,
+    };
     Ok((name != "hs_object_id" || down).then(|| (name.to_owned(), down)))
 }
 

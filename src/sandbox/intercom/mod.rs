@@ -95,7 +95,7 @@ impl Intercom {
     pub(super) fn new(options: &Options) -> Self {
         Self {
             bearer: format!("Bearer {}", options.intercom_token),
-            sides: Sides::new(&[("company", stamp_company)]),
+            sides: Sides::new(1_000, &[("company", stamp_company)]),
             scroll: companies::Scroll::default(),
         }
     }

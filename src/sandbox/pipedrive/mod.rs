@@ -20,7 +20,7 @@ use body::{emails, laid, main, written};
 pub(super) struct Pipedrive {
     token: String,
     list_deleted: bool,
-    deals: Sides,
+    sides: Sides,
 }
 
 fn invalid(message: &str) -> Reply {
@@ -42,7 +42,7 @@ impl Pipedrive {
         Self {
             token: options.pipedrive_token.clone(),
             list_deleted: options.pipedrive_list_deleted,
-            deals: Sides::new(&[("deal", stamp), ("note", stamp)]),
+            sides: Sides::new(1_000, &[("deal", stamp), ("activity", stamp), ("note", stamp)]),
         }
     }
 
@@ -106,7 +106,7 @@ impl Pipedrive {
             }
             _ => not_found(),
         };
-        self.deals.with("note", work).unwrap_or_else(not_found)
+        self.sides.with("note", work).unwrap_or_else(not_found)
     }
 
     /// `POST /v2/deals`: one that is open, for a person.
@@ -125,7 +125,7 @@ impl Pipedrive {
             now_ms: ask.now_ms,
         };
         let body = asked.as_object().map(|asked| laid(&self.blank("deal"), asked))?;
-        self.deals.with("deal", |deals| {
+        self.sides.with("deal", |deals| {
             let id = deals.insert(act, body, ask.now_ms, ask.now_ms);
             answer(deals, id, 201)
         })
@@ -197,11 +197,15 @@ impl Vendor for Pipedrive {
         }
         if let Some("" | "/") = path.strip_prefix("/v2/deals") {
             return match ask.method.as_str() {
-                "GET" => self.deals.with("deal", |deals| self.list(deals, ask)),
+                "GET" => self.sides.with("deal", |deals| self.list(deals, ask)),
                 "POST" => self.open_deal(store, ask),
                 _ => None,
             }
             .unwrap_or_else(not_found);
+        }
+        if let ("GET", "/v2/activities") = (ask.method.as_str(), path.trim_end_matches('/')) {
+            let list = |activities: &mut Store| self.list(activities, ask);
+            return self.sides.with("activity", list).unwrap_or_else(not_found);
         }
         if path == "/v1/notes" {
             return self.notes(store, ask);
@@ -219,10 +223,15 @@ impl Vendor for Pipedrive {
     }
 
     fn sides(&self) -> Option<&Sides> {
-        Some(&self.deals)
+        Some(&self.sides)
     }
 
-    fn blank(&self, _kind: &str) -> Value {
+    fn blank(&self, kind: &str) -> Value {
+        if kind == "activity" {
+            return json!({"subject": "", "type": "call", "owner_id": 1, "creator_user_id": 1, "deal_id": null, "lead_id": null,
+                "person_id": null, "org_id": null, "due_date": null, "due_time": null, "duration": null, "busy": false,
+                "done": false, "marked_as_done_time": null, "participants": [], "note": null});
+        }
         json!({"title": "", "value": 0, "currency": "EUR", "status": "open", "stage_id": 1, "pipeline_id": 1, "person_id": null,
             "org_id": null, "owner_id": 1, "expected_close_date": null, "won_time": null, "lost_time": null, "close_time": null,
             "is_archived": false})

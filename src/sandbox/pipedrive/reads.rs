@@ -189,10 +189,14 @@ impl Pipedrive {
                 text.to_lowercase().contains(&term)
             }
         };
-        let found: Vec<&Object> = store
-            .objects
-            .range(from..)
-            .map(|(_, object)| object)
+        // Nearly every search is for one address.
+        let is_address = exact && fields.as_ref().is_some_and(|fields| *fields == ["email"]);
+        let all: Box<dyn Iterator<Item = &Object>> = if is_address {
+            Box::new(store.all_with_key(&term).filter(|object| object.id >= from))
+        } else {
+            Box::new(store.objects.range(from..).map(|(_, object)| object))
+        };
+        let found: Vec<&Object> = all
             .filter(|object| {
                 object.is_live()
                     && ((looks_in("email") && values(&object.body, "emails").any(hit))

@@ -122,7 +122,7 @@ impl Salesforce {
             client_id: options.salesforce_client_id.clone(),
             client_secret: options.salesforce_client_secret.clone(),
             token: Mutex::new("00Dsandbox!session".to_owned()),
-            sides: Sides::new(&[("Lead", stamp_lead), ("Account", stamp_account)]),
+            sides: Sides::new(1_000, &[("Lead", stamp_lead), ("Account", stamp_account)]),
             calls: AtomicU64::new(0),
         }
     }

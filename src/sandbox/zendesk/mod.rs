@@ -97,7 +97,7 @@ impl Zendesk {
             bearer: format!("Bearer {}", options.zendesk_token),
             bulk_import: options.zendesk_bulk_import,
             queue: Mutex::default(),
-            tickets: Sides::new(&[("ticket", stamp_ticket)]),
+            tickets: Sides::new(1_000, &[("ticket", stamp_ticket)]),
         }
     }
 

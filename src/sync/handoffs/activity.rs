@@ -6,12 +6,13 @@ use crate::identity::{self, IdentityRules};
 use crate::ledger::{Ask, Cause, Commit, Error as LedgerError, View, content_hash_of};
 use crate::merge::Rules;
 use crate::model::{
-    Activity, CustomerKey, FieldName, Fields, Holder, HolderBy, Incoming, Kind, Record, RecordId, StreamId, StreamSpec,
-    UnixMillis, Value,
+    Activity, CustomerKey, FieldName, Fields, Holder, HolderBy, HolderSpec, Incoming, Kind, Record, RecordId, StreamId,
+    StreamSpec, UnixMillis, Value,
 };
 use crate::sync::Engine;
 use crate::sync::consequence::{Affected, consequences};
 use crate::sync::pull::Behind;
+use crate::sync::sweep::Unmet;
 
 /// How often a page may be folded anew because the ledger moved on. Reached only by a bug.
 const FOLDS_MAX: usize = 16;
@@ -43,27 +44,54 @@ impl Engine {
         cause: Cause,
         behind: Option<&Behind>,
     ) -> Result<(), LedgerError> {
+        self.fold_activities_if(stream, incoming, cause, behind, None)
+            .await
+            .map(drop)
+    }
+
+    /// As [`Self::fold_activities`]; with `unmet`, those that are gone are only believed to be while the sweep has not met
+    /// them. How many of these there were.
+    pub(in crate::sync) async fn fold_activities_if(
+        &self,
+        stream: &StreamId,
+        incoming: &[Incoming],
+        cause: Cause,
+        behind: Option<&Behind>,
+        unmet: Option<Unmet<'_>>,
+    ) -> Result<u64, LedgerError> {
         let spec = self
             .rules
             .stream(&stream.system, &stream.stream)
             .map(|rules| &rules.spec);
-        let Some(spec) = spec else { return Ok(()) };
+        let Some(spec) = spec else { return Ok(0) };
         // What a stream says when it is read for the first time was so already.
         let is_first_look = self.ledger.stream(stream).await?.initial_done_at.is_none();
         let gate = self.gate.lock().await;
         for _ in 0..FOLDS_MAX {
             let now = self.clock.now();
+            let incoming = match unmet {
+                Some(unmet) => self.still_unmet(stream, incoming, unmet).await?,
+                None => incoming.to_vec(),
+            };
             let ids: Vec<RecordId> = incoming.iter().map(|one| stream.record(one.remote.clone())).collect();
-            let news = self.activity_news(&ids, incoming.to_vec()).await?;
+            let gone = incoming.iter().filter(|one| one.deleted).count() as u64;
+            let met = ids.iter().zip(&incoming).filter(|(_, one)| !one.deleted);
+            let met: Vec<RecordId> = met.map(|(id, _)| id.clone()).collect();
+            let news = self.activity_news(&ids, incoming).await?;
+            let ids: Vec<RecordId> = news.iter().map(|one| stream.record(one.remote.clone())).collect();
+            let known = self.ledger.activities(&ids).await?;
             let mut commit = Commit::new(cause.clone(), now);
-            let read = news.iter().map(|one| activity(stream, spec, one, &self.rules, now));
+            let read = news.iter().zip(&known);
+            let read = read.filter_map(|(one, known)| activity(stream, spec, one, known.as_ref(), &self.rules, now));
             commit.activities = self.without_erased(read.collect()).await?;
             if !self.rules.handoffs.is_empty() && !commit.activities.is_empty() {
-                let view = self.view(ask(&commit.activities)).await?;
+                let concerned = commit.activities.iter().chain(known.iter().flatten());
+                let view = self.view(ask(concerned)).await?;
                 self.follow_activities(view, is_first_look, &mut commit);
             }
-            if let Some(behind) = behind {
-                behind.join(&mut commit);
+            match behind {
+                Some(behind) => behind.join(&mut commit),
+                None => commit.seen = met,
             }
             let has_writes = !commit.writes.is_empty();
             match self.ledger.apply(commit).await {
@@ -75,9 +103,21 @@ impl Engine {
             if has_writes {
                 self.bell.notify_waiters();
             }
-            return Ok(());
+            return Ok(gone);
         }
         Err(super::does_not_fold("activities"))
+    }
+
+    /// What a sweep did not meet, without what somebody else met meanwhile.
+    async fn still_unmet(
+        &self,
+        stream: &StreamId,
+        incoming: &[Incoming],
+        unmet: Unmet<'_>,
+    ) -> Result<Vec<Incoming>, LedgerError> {
+        let still = unmet.list(&*self.ledger, stream).await?;
+        let is_so = |one: &&Incoming| !one.deleted || still.iter().any(|id| id.remote == one.remote);
+        Ok(incoming.iter().filter(is_so).cloned().collect())
     }
 
     /// What the news about activities mean for the handoffs of everybody in the view.
@@ -112,10 +152,10 @@ fn everybody(view: &View) -> Affected<'static> {
     }
 }
 
-/// Whom activities may concern: those they hang on now, and (by the activities themselves) those they hung on before.
-fn ask(activities: &[Activity]) -> Ask {
+/// Whom activities may concern: those they hang on now, and those they hung on before.
+fn ask<'a>(activities: impl Iterator<Item = &'a Activity>) -> Ask {
     let mut ask = Ask::default();
-    for holder in activities.iter().flat_map(|activity| &activity.holders) {
+    for holder in activities.flat_map(|activity| &activity.holders) {
         match holder {
             Holder::Record(id) => drop(ask.records.insert(id.clone())),
             Holder::Identifier(identifier) => drop(ask.identifiers.insert(identifier.clone())),
@@ -124,12 +164,29 @@ fn ask(activities: &[Activity]) -> Ask {
     ask
 }
 
-fn activity(stream: &StreamId, spec: &StreamSpec, incoming: &Incoming, rules: &Rules, now: UnixMillis) -> Activity {
+/// The activity from now on; nothing when it is the one that is known.
+fn activity(
+    stream: &StreamId,
+    spec: &StreamSpec,
+    incoming: &Incoming,
+    known: Option<&Activity>,
+    rules: &Rules,
+    now: UnixMillis,
+) -> Option<Activity> {
+    let is_silent = |holder: &HolderSpec| !incoming.fields.0.contains_key(&holder.field);
+    if let Some(known) = known.filter(|_| incoming.deleted && spec.holders.iter().all(is_silent)) {
+        // Nothing is told but that it is gone: what it was, and whose, is known.
+        return known.deleted_at.is_none().then(|| Activity {
+            seen_at: now,
+            deleted_at: Some(now),
+            ..known.clone()
+        });
+    }
     let at = match incoming.fields.value(AT) {
         Some(Value::Time(at)) => Some(*at),
         _ => None,
     };
-    Activity {
+    Some(Activity {
         id: stream.record(incoming.remote.clone()),
         holders: holders(stream, spec, &incoming.fields, rules),
         fields: incoming.fields.clone(),
@@ -137,7 +194,7 @@ fn activity(stream: &StreamId, spec: &StreamSpec, incoming: &Incoming, rules: &R
         updated_at: incoming.updated_at,
         seen_at: now,
         deleted_at: incoming.deleted.then_some(now),
-    }
+    })
 }
 
 /// On whom an activity says that it hangs.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::passing::new_row;
 use crate::handoff::{Note, NoteState, Proof, Reason, Rule, Standing};
 use crate::ledger::{Slot, Target, View, Write, WriteState};
-use crate::merge::{Create, Desire, Rules, is_gone, says_same_name};
+use crate::merge::{Create, Desire, Refusal, Rules, StreamRules, is_gone, refusal, says_same_name};
 use crate::model::{CustomerKey, FieldName, Fields, Record, UnixMillis, Value};
-use crate::sync::consequence::is_withheld;
+use crate::sync::consequence::is_too_large;
 
 /// Rows of the outbox by what they are aimed at.
 pub(super) type Outbox<'w> = BTreeMap<Target, &'w Write>;
@@ -200,11 +200,8 @@ impl Sight<'_> {
             let why = "she may be the same customer as another one: `nivel review`".to_owned();
             return Standing::Stuck(Reason::Doubtful, why);
         }
-        let create = self
-            .rules
-            .stream(&self.rule.to.system, &self.rule.to.stream)
-            .map(|stream| stream.create);
-        let may = match create {
+        let stream = self.rules.stream(&self.rule.to.system, &self.rule.to.stream);
+        let may = match stream.map(|stream| stream.create) {
             None | Some(Create::Never) => false,
             Some(Create::Handoff) => self.rule.create,
             Some(Create::Qualified | Create::Always) => true,
@@ -212,12 +209,32 @@ impl Sight<'_> {
         if !may {
             return Standing::Stuck(Reason::NoCreate, format!("Nivel may not make her in {}", self.rule.to));
         }
-        let why = "there is no address or id by which she could be found again there".to_owned();
-        Standing::Stuck(Reason::NoIdentifier, why)
+        let (reason, why) = match self.refused() {
+            Some(Refusal::OptedOut) => (
+                Reason::OptedOut,
+                "she does not want to hear of us, and the tool cannot be told of it while she is made there",
+            ),
+            Some(Refusal::NotReachable) => (Reason::NoIdentifier, "nothing but her name may be told there"),
+            _ => (
+                Reason::NoIdentifier,
+                "there is no address or id by which she could be found again there",
+            ),
+        };
+        Standing::Stuck(reason, why.to_owned())
+    }
+
+    /// Why she may not be made there, although the handoff brings her.
+    fn refused(&self) -> Option<Refusal> {
+        let system = self.rules.systems.get(&self.rule.to.system)?;
+        let stream = StreamRules {
+            create: Create::Always,
+            ..system.streams.get(&self.rule.to.stream)?.clone()
+        };
+        refusal(self.golden, self.rules, system, &stream)
     }
 
     fn withheld(&self) -> Option<Standing> {
-        is_withheld(self.view, self.key, self.rules.size_max()).then(|| {
+        is_too_large(self.view, self.members, self.rules.size_max()).then(|| {
             let why = "she has more records than a person can have: `nivel customer pin`, or `split`".to_owned();
             Standing::Stuck(Reason::TooLarge, why)
         })
@@ -245,3 +262,6 @@ fn by_row(row: &Write) -> Standing {
 fn gone() -> Standing {
     Standing::Stuck(Reason::CustomerGone, "she was deleted where she came from".to_owned())
 }
+
+#[cfg(test)]
+mod tests;
