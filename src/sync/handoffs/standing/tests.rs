@@ -203,6 +203,12 @@ impl Scene {
 const PHONE: (&str, &str) = ("phone", "+358401234567");
 const EMAIL: (&str, &str) = ("email", "ana@example.com");
 
+/// Nobody but support may know phones.
+fn share(scene: &mut Scene) {
+    let support = BTreeSet::from([Role::Support]);
+    scene.rules.share.insert("phone".into(), support);
+}
+
 /// Every way to be stuck, with its reason.
 fn stuck() -> Vec<(Reason, Scene)> {
     let only_email = || Scene::with(&[EMAIL]);
@@ -220,10 +226,6 @@ fn stuck() -> Vec<(Reason, Scene)> {
             frozen: vec!["phone".into()],
             is_removal: false,
         });
-    };
-    let share = |scene: &mut Scene| {
-        let support = BTreeSet::from([Role::Support]);
-        scene.rules.share.insert("phone".into(), support);
     };
     let only_note = |scene: &mut Scene| (scene.rule.carry, scene.rule.create) = (Vec::new(), false);
     let opens = |scene: &mut Scene| scene.rule.opens = Some(StreamId::new("sales", "deal"));
