@@ -127,6 +127,20 @@ fn body_of(op: &Op, calls: &[Context]) -> Option<Json> {
     body
 }
 
+/// The calls that tell of what a person took back, each by what addresses her there.
+fn told(object: &Object, operations: &[Operation], calls: &[Context]) -> Vec<Json> {
+    let mut bodies = Vec::new();
+    for op in object.consent.values().map(|consent| &consent.deny) {
+        for (operation, call) in operations.iter().zip(calls) {
+            let by = op.by.iter().find(|by| *by != "id");
+            let by = by.and_then(|by| operation.known.text(by));
+            let call = by.map_or_else(|| call.clone(), |key| call.clone().with("key", &json!(key)));
+            bodies.extend(body_of(op, &[call]));
+        }
+    }
+    bodies
+}
+
 fn check_write(object: &Object, write: &WriteOps, case: &Case, config: &Json) {
     let operations: Vec<_> = case
         .write
@@ -156,10 +170,10 @@ fn check_write(object: &Object, write: &WriteOps, case: &Case, config: &Json) {
     let groups = [calls.as_slice(), sent.as_slice()].into_iter().chain(alone);
     let made: Vec<_> = groups
         .flat_map(|calls| {
-            let denials = object.consent.values().map(|consent| &consent.deny);
-            let bodies = write.ops().chain(denials).filter_map(|op| body_of(op, calls));
+            let bodies = write.ops().filter_map(|op| body_of(op, calls));
             bodies.collect::<Vec<_>>()
         })
+        .chain(told(object, &operations, &calls))
         .collect();
     let is_search = |path: &str| path.ends_with("search") || path.ends_with("/users");
     for exchange in &case.http {
