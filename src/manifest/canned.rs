@@ -50,6 +50,10 @@ fn check_read(object: &Object, case: &Case) {
     let (Some(read), Some(records)) = (&object.read, &case.expect.records) else {
         return;
     };
+    // Tables are read where requests are made.
+    if case.http.iter().any(|exchange| exchange.response.text.is_some()) {
+        return;
+    }
     let mapper = mapper(object);
     let answers = case.http.iter().filter_map(|exchange| exchange.response.body.as_ref());
     let found: Vec<_> = answers
