@@ -158,7 +158,9 @@ impl Draft {
             }
         };
         let mut headers = common.clone();
-        headers.extend(self.form.accepts().map(|accepted| (ACCEPT, accepted)));
+        if let Some(accepted) = self.form.accepts() {
+            headers.insert(ACCEPT, accepted);
+        }
         for (name, value) in &self.headers {
             let name =
                 HeaderName::try_from(name.as_str()).map_err(|_error| bad_request("a header has no valid name"))?;

@@ -99,7 +99,7 @@ async fn who_is_a_lead_is_not_made_a_contact_as_well() {
     let member = |email: &str| json!({"email_address": email, "merge_fields": {"FNAME": "Li", "LNAME": "Lindqvist"}});
     trial.sandbox.salesforce.add_activity("Lead", &lead(early));
     trial.sandbox.mailchimp.create(&member(early));
-    trial.sync().await;
+    trial.settle().await;
     assert_eq!(sales(&trial, early), (0, 1));
     let supported = trial.sandbox.intercom.people();
     let supported = supported.iter().filter(|person| person.email.as_deref() == Some(early));
