@@ -221,8 +221,11 @@ mod tests {
         assert_eq!(messages[0].headers["content-type"], "application/json");
     }
 
+    /// A part: its number, its status, its body.
+    type Told<'a> = (Option<&'a str>, Option<u16>, &'a str);
+
     #[track_caller]
-    fn check(media_type: &str, body: &str, expected: Result<Vec<(Option<&str>, Option<u16>, &str)>, &str>) {
+    fn check(media_type: &str, body: &str, expected: Result<Vec<Told<'_>>, &str>) {
         let messages = unpack(media_type, body.as_bytes());
         let told = messages.as_ref().map(|messages| {
             let tell = |message: &Message| {
@@ -231,9 +234,7 @@ mod tests {
             };
             messages.iter().map(tell).collect::<Vec<_>>()
         });
-        let own = |(id, status, body): &(Option<&str>, Option<u16>, &str)| {
-            (id.map(str::to_owned), *status, (*body).to_owned())
-        };
+        let own = |(id, status, body): &Told<'_>| (id.map(str::to_owned), *status, (*body).to_owned());
         let expected = expected
             .as_ref()
             .map(|expected| expected.iter().map(own).collect::<Vec<_>>());

@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_short_job_is_noticed_soon_and_a_long_one_is_asked_about_seldom() {
         let every = Duration::from_secs(20);
-        let pauses: Vec<u64> = (0..9).map(|polls| pause(polls, every).as_millis() as u64).collect();
+        let pauses: Vec<u128> = (0..9).map(|polls| pause(polls, every).as_millis()).collect();
         assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 8000, 16_000, 20_000, 20_000]);
         assert_eq!(pause(u32::MAX, every), every);
         assert_eq!(pause(9, Duration::ZERO), WAIT_MIN);
