@@ -208,6 +208,10 @@ fn meaning(word: &str) -> &'static str {
         ("no_identifier", "has nothing by which it could be found again there"),
         ("not_reachable", "no e-mail or phone of its own"),
         ("opted_out", "does not want to hear of us, and the tool cannot be told"),
+        (
+            "made_elsewhere",
+            "is, or is to be, in another stream of the tool that holds the same",
+        ),
         ("never_made", "the config says `create: never`"),
         ("cannot_make", "the connector cannot make objects there"),
         ("not_written", "the config keeps Nivel from writing there"),
@@ -253,6 +257,7 @@ fn detail(reason: &Reason) -> String {
             let names: Vec<&str> = lacks.iter().map(crate::model::FieldName::as_str).collect();
             format!("lacks {}", names.join(", "))
         }
+        Reason::NotMade(Refusal::MadeElsewhere { stream }) => stream.to_string(),
         _ => String::new(),
     }
 }

@@ -26,3 +26,37 @@ pub(super) fn told(place: &FromAnswer, answer: &Answer, body: &Json) -> Option<S
     };
     Some(text).filter(|text| !text.is_empty())
 }
+
+/// The `rel=next` address of a `Link` header. Addresses may hold commas and semicolons.
+pub(super) fn next_link(header: &str) -> Option<&str> {
+    let mut rest = header;
+    while let Some((address, after)) = rest.split_once('<').and_then(|(_, rest)| rest.split_once('>')) {
+        let parameters = after.split('<').next().unwrap_or_default();
+        let is_next = parameters.split([';', ',']).any(|parameter| {
+            let parameter = parameter.trim().to_ascii_lowercase();
+            matches!(parameter.as_str(), "rel=next" | "rel=\"next\"")
+        });
+        if is_next {
+            return Some(address);
+        }
+        rest = after;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_link_is_found() {
+        let header = "<https://h/a?page=1>; rel=\"prev\", <https://h/a?page=3>; rel=\"next\"; title=x";
+        assert_eq!(next_link(header), Some("https://h/a?page=3"));
+        assert_eq!(
+            next_link("<https://h/a?f=x,y;z>; rel=next"),
+            Some("https://h/a?f=x,y;z")
+        );
+        assert_eq!(next_link("<https://h/a>; rel=last"), None);
+        assert_eq!(next_link(""), None);
+    }
+}

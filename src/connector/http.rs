@@ -9,6 +9,7 @@ use std::time::Duration;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION};
 use reqwest::{Client, Method, Url};
 
+use super::table;
 use super::tape::Tape;
 use crate::error::{Class, Code, Failure, Problem};
 use crate::fault;
@@ -120,6 +121,17 @@ impl Answer {
                 "answered with something that is not JSON"
             }
         })
+    }
+
+    /// The body as a table (CSV): a list of objects.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words without any of its content.
+    pub fn table(&self) -> Result<serde_json::Value, &'static str> {
+        if self.is_html() {
+            return Err("answered with a web page where a table was expected");
+        }
+        table::rows(&self.body)
     }
 
     fn is_html(&self) -> bool {

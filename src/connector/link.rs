@@ -16,7 +16,7 @@ use super::http::{Answer, Ask, Bounds, Http, not_the_answer};
 use super::limits::{Call, Limits, Quotas, Rule, Settings, lane};
 use super::meter::Meter;
 use super::oauth::OAuth;
-use super::render::Draft;
+use super::render::{Draft, Form};
 use super::settings::ConnectionSettings;
 use super::timer::Timer;
 use crate::error::{Class, Code, Failure, Problem};
@@ -231,7 +231,7 @@ impl Link {
             let answer = answer?;
             self.learn(&answer, &call).await;
             let Some(failure) = classify(&self.rules, &ask, &answer, throttles, self.server_now()) else {
-                return good(&ask, answer);
+                return good(&ask, answer, draft.form);
             };
             let is_throttled = failure.class == Class::Throttle;
             if let Some(wait) = failure.wait.filter(|_| is_throttled) {
@@ -254,6 +254,24 @@ impl Link {
                 }
                 _ => return Err(failure),
             }
+        }
+    }
+
+    /// A request that goes inside another one, without what only the one around it says.
+    pub(super) fn part(&self, draft: &Draft) -> Result<Ask, Failure> {
+        let accept = [(ACCEPT, HeaderValue::from_static("application/json"))];
+        draft.ask(&self.base, &accept.into_iter().collect(), false)
+    }
+
+    /// What an answer means that came inside another one.
+    pub(super) fn judge(&self, ask: &Ask, answer: Answer) -> Result<Good, Failure> {
+        match classify(&self.rules, ask, &answer, 0, self.server_now()) {
+            None => good(ask, answer, Form::Json),
+            Some(failure) if failure.class == Class::Ignore => Ok(Good {
+                answer,
+                body: Json::Null,
+            }),
+            Some(failure) => Err(failure),
         }
     }
 
@@ -356,14 +374,19 @@ fn limiter(limits: &[Limit], rules: Vec<Rule>, settings: &ConnectionSettings) ->
     Limits::new(limits, quotas, Arc::clone(&settings.timer))
 }
 
-fn good(ask: &Ask, answer: Answer) -> Result<Good, Failure> {
+fn good(ask: &Ask, answer: Answer, form: Form) -> Result<Good, Failure> {
     if answer.is_empty() && matches!(answer.status, 201 | 202 | 204 | 205 | 304) || answer.is_empty() && !ask.is_read {
         return Ok(Good {
             answer,
             body: Json::Null,
         });
     }
-    match answer.json() {
+    let body = match form {
+        Form::Json => answer.json(),
+        Form::Table => answer.table(),
+        Form::Parts => Ok(Json::Null),
+    };
+    match body {
         Ok(body) => Ok(Good { answer, body }),
         Err(what) => Err(not_the_answer(ask, what)),
     }
@@ -416,23 +439,6 @@ fn common_headers(manifest: &Manifest, names: &Context) -> Result<HeaderMap, Pro
     Ok(headers)
 }
 
-/// The `rel=next` address of a `Link` header. Addresses may hold commas and semicolons.
-pub(super) fn next_link(header: &str) -> Option<&str> {
-    let mut rest = header;
-    while let Some((address, after)) = rest.split_once('<').and_then(|(_, rest)| rest.split_once('>')) {
-        let parameters = after.split('<').next().unwrap_or_default();
-        let is_next = parameters.split([';', ',']).any(|parameter| {
-            let parameter = parameter.trim().to_ascii_lowercase();
-            matches!(parameter.as_str(), "rel=next" | "rel=\"next\"")
-        });
-        if is_next {
-            return Some(address);
-        }
-        rest = after;
-    }
-    None
-}
-
 /// By how many milliseconds the tool's clock is ahead of ours (negative: behind), as far as an answer proves it. The
 /// answer was made at some moment between the asking and its arrival, so a slow answer proves nothing about a clock.
 /// When there is a difference, its earlier end is taken: a cursor must not lie after what the tool has reached.
@@ -462,17 +468,5 @@ mod tests {
             let found = skew_ms(UnixMillis(theirs), UnixMillis(asked), UnixMillis(arrived));
             assert_eq!(found, skew, "{theirs} {asked} {arrived}");
         }
-    }
-
-    #[test]
-    fn the_next_link_is_found() {
-        let header = "<https://h/a?page=1>; rel=\"prev\", <https://h/a?page=3>; rel=\"next\"; title=x";
-        assert_eq!(next_link(header), Some("https://h/a?page=3"));
-        assert_eq!(
-            next_link("<https://h/a?f=x,y;z>; rel=next"),
-            Some("https://h/a?f=x,y;z")
-        );
-        assert_eq!(next_link("<https://h/a>; rel=last"), None);
-        assert_eq!(next_link(""), None);
     }
 }

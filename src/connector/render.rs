@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use compact_str::CompactString;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::{Map, Value as Json};
 
@@ -24,6 +24,32 @@ pub(super) struct Draft {
     pub(super) query: Vec<(CompactString, String)>,
     pub(super) headers: Vec<(CompactString, String)>,
     pub(super) body: Option<Json>,
+    /// A body that is no JSON, with its media type; it goes before the other.
+    pub(super) packed: Option<(String, Vec<u8>)>,
+    /// How a good answer is written.
+    pub(super) form: Form,
+}
+
+/// How a good answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Form {
+    #[default]
+    Json,
+    /// CSV, read as a list of objects.
+    Table,
+    /// Several messages in one; the caller takes them apart.
+    Parts,
+}
+
+impl Form {
+    /// What the request says that it takes; what every request says is left to the common headers.
+    fn accepts(self) -> Option<HeaderValue> {
+        match self {
+            Self::Json => None,
+            Self::Table => Some(HeaderValue::from_static("text/csv")),
+            Self::Parts => Some(HeaderValue::from_static("multipart/mixed")),
+        }
+    }
 }
 
 /// Where a request goes.
@@ -51,6 +77,8 @@ impl Draft {
             query: Vec::new(),
             headers: Vec::new(),
             body: body.map(|body| body.render(names)).transpose()?,
+            packed: None,
+            form: Form::Json,
         };
         for (name, value) in query {
             draft.add_query(name, &value.render(names)?);
@@ -130,13 +158,22 @@ impl Draft {
             }
         };
         let mut headers = common.clone();
+        if let Some(accepted) = self.form.accepts() {
+            headers.insert(ACCEPT, accepted);
+        }
         for (name, value) in &self.headers {
             let name =
                 HeaderName::try_from(name.as_str()).map_err(|_error| bad_request("a header has no valid name"))?;
             let value = HeaderValue::from_str(value).map_err(|_error| bad_request("a header value has a line end"))?;
             headers.insert(name, value);
         }
+        let packed = self.packed.as_ref();
+        if let Some((kind, _)) = packed {
+            let kind = HeaderValue::from_str(kind).map_err(|_error| bad_request("a media type has a line end"))?;
+            headers.insert(CONTENT_TYPE, kind);
+        }
         let body = self.body.as_ref().map(|body| body.to_string().into_bytes());
+        let body = packed.map(|(_, bytes)| bytes.clone()).or(body);
         if body.is_some() && !headers.contains_key(CONTENT_TYPE) {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
@@ -150,7 +187,8 @@ impl Draft {
     }
 }
 
-fn member<'a>(at: &'a mut Json, name: &str) -> &'a mut Json {
+/// The member of an object; what is no object becomes an empty one.
+pub(super) fn member<'a>(at: &'a mut Json, name: &str) -> &'a mut Json {
     if !at.is_object() {
         *at = Json::Object(Map::new());
     }

@@ -75,12 +75,12 @@ pub async fn test_connectors(dir: Option<&Path>, only: Option<&str>) -> (u64, Ve
         .iter()
         .filter(|(name, _)| only.is_none_or(|only| only == name.as_str()))
     {
-        if manifest.guest.is_some() {
-            // A program has no exchanges that could be played.
-            let problem = Problem::new(Code::ConnectorTest, "it is a program: there are no exchanges to play");
+        let has_tests = dir.is_some_and(|dir| dir.join(name).join("tests.yaml").is_file());
+        if manifest.guest.is_some() && !has_tests {
+            let problem = Problem::new(Code::ConnectorTest, "it is a program, and there are no tests of it");
             let problem = problem
                 .about(name)
-                .hint("`nivel check` starts it and asks whether it gets along with its tool");
+                .hint("write tests.yaml beside its manifest: `server:` names the setting that takes the address of the test's server");
             problems.extend(only.map(|_| problem));
             continue;
         }

@@ -4,7 +4,11 @@ use compact_str::CompactString;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use super::decode::suggest;
+use super::lint::Lint;
+use super::object::Object;
 use super::path::Path;
+use super::types::Manifest;
 use crate::model::Joined;
 
 /// Where an object says that it is one with another.
@@ -93,6 +97,24 @@ fn ids_in(value: &Json) -> Vec<CompactString> {
         Json::String(text) => vec![text.trim().into()],
         Json::Number(number) => vec![number.to_string().into()],
         _ => Vec::new(),
+    }
+}
+
+/// A pointer to another object must lead somewhere.
+pub(super) fn check(lint: &mut Lint<'_>, name: &str, object: &Object) {
+    let manifest: &Manifest = lint.manifest;
+    for pointer in object.merged.iter() {
+        if let Merged::Into(_, Some(other)) = pointer
+            && !manifest.objects.contains_key(other)
+        {
+            let names: Vec<&str> = manifest.objects.keys().map(|name| name.as_str()).collect();
+            let hint = suggest(other, &names);
+            lint.sense(
+                &format!("objects.{name}.merged"),
+                format!("there is no object `{other}`"),
+                hint,
+            );
+        }
     }
 }
 

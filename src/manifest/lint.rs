@@ -9,6 +9,7 @@ use super::expr::Template;
 use super::field::WriteRule;
 use super::from_answer::FromAnswer;
 use super::hook::{Subscriptions, Webhook};
+use super::job::ListJob;
 use super::lint_sense;
 use super::map_out::GOLDEN_NAMES;
 use super::object::{Object, Read};
@@ -279,9 +280,7 @@ impl<'a> Lint<'a> {
         allowed.extend(page_name(read.page.as_ref()));
         self.request(path, &read.request, &allowed);
         self.bodies(&format!("{path}.headers"), &read.headers, &allowed);
-        if let Some(Paging::Offset { total: Some(total), .. } | Paging::Page { total: Some(total), .. }) = &read.page {
-            self.names(&format!("{path}.page"), total.names(), ANSWER);
-        }
+        self.paging(path, read.page.as_ref());
         self.bodies(&format!("{path}.query"), &read.query, &allowed);
         self.bodies(path, read.body.iter().map(|body| (&"body", body)), &allowed);
         if let Some(cursor) = &read.cursor {
@@ -290,6 +289,10 @@ impl<'a> Lint<'a> {
             }
         }
         self.cond(&format!("{path}.deleted"), read.deleted.as_ref(), &["record"]);
+        if let Some(job) = &read.job {
+            allowed.retain(|name| !name.starts_with("page"));
+            self.job(&format!("{path}.job"), job, &allowed);
+        }
         if let Some(deletes) = &read.deletes {
             let path = format!("{path}.deletes");
             let mut allowed = vec!["window.since", "window.until"];
@@ -301,6 +304,38 @@ impl<'a> Lint<'a> {
         }
     }
 
+    fn paging(&mut self, path: &str, page: Option<&Paging>) {
+        let told = match page {
+            Some(Paging::Offset { total, .. } | Paging::Page { total, .. }) => total.as_ref(),
+            Some(Paging::Token { from, .. }) => Some(from),
+            _ => None,
+        };
+        let used = told.map(FromAnswer::names).unwrap_or_default();
+        self.names(&format!("{path}.page"), used, ANSWER);
+    }
+
+    fn job(&mut self, path: &str, job: &ListJob, allowed: Names<'_>) {
+        self.request(path, &job.request, allowed);
+        self.bodies(&format!("{path}.headers"), &job.headers, allowed);
+        self.bodies(&format!("{path}.query"), &job.query, allowed);
+        self.bodies(path, job.body.iter().map(|body| (&"body", body)), allowed);
+        let begun: Names<'_> = &["job.id"];
+        self.template(&format!("{path}.poll"), &job.poll.path, begun);
+        if let Some(cancel) = &job.cancel {
+            let path = format!("{path}.cancel");
+            self.request(&path, &cancel.request, begun);
+            self.bodies(&path, cancel.body.iter().map(|body| (&"body", body)), begun);
+        }
+        let path = format!("{path}.results");
+        let mut allowed = vec!["job.id"];
+        allowed.extend(page_name(job.results.page.as_ref()));
+        self.request(&path, &job.results.request, &allowed);
+        self.bodies(&format!("{path}.query"), &job.results.query, &allowed);
+        self.paging(&path, job.results.page.as_ref());
+        let counted = job.results.count.as_ref().map(FromAnswer::names);
+        self.names(&format!("{path}.count"), counted.unwrap_or_default(), ANSWER);
+    }
+
     fn op(&mut self, path: &str, op: &Op) {
         self.cond(&format!("{path}.if"), op.condition.as_ref(), &["ops"]);
         self.request(path, &op.request, CALL);
@@ -309,6 +344,13 @@ impl<'a> Lint<'a> {
         let bodies = [("body", &op.body), ("item", &op.item)];
         for (name, body) in bodies {
             self.bodies(path, body.iter().map(|body| (&name, body)), CALL);
+        }
+        if let Some(each) = &op.each {
+            let path = format!("{path}.each");
+            self.request(&path, &each.request, CALL);
+            self.bodies(&format!("{path}.query"), &each.query, CALL);
+            self.bodies(&format!("{path}.headers"), &each.headers, CALL);
+            self.bodies(&path, each.body.iter().map(|body| (&"body", body)), CALL);
         }
         if let Some(job) = &op.job {
             self.template(&format!("{path}.job.poll"), &job.poll.path, &["job.id"]);

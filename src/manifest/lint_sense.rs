@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::decode::suggest;
 use super::field::{Field, FieldType, WriteRule};
 use super::hook::Verify;
-use super::joined::Merged;
 use super::lint::{Lint, page_name};
 use super::oauth::GrantKind;
 use super::object::{CursorTo, Object, Order, Read};
@@ -23,7 +22,8 @@ pub(super) fn check(lint: &mut Lint<'_>) {
     }
     if manifest.guest.is_some() {
         for (name, object) in &manifest.objects {
-            merged(lint, name, object);
+            super::joined::check(lint, name, object);
+            super::once::check(lint, name, object);
             super::activity::check(lint, name, object);
         }
         return;
@@ -43,7 +43,9 @@ pub(super) fn check(lint: &mut Lint<'_>) {
         );
     }
     for (name, object) in &manifest.objects {
-        merged(lint, name, object);
+        super::joined::check(lint, name, object);
+        super::once::check(lint, name, object);
+        super::job::check(lint, name, object);
         super::activity::check(lint, name, object);
         super::consent::check(lint, name, object);
         super::attach::check(lint, name, object);
@@ -57,23 +59,6 @@ pub(super) fn check(lint: &mut Lint<'_>) {
     webhook(lint);
     limits(lint);
     oauth2(lint);
-}
-
-fn merged(lint: &mut Lint<'_>, name: &str, object: &Object) {
-    let manifest: &Manifest = lint.manifest;
-    for pointer in object.merged.iter() {
-        if let Merged::Into(_, Some(other)) = pointer
-            && !manifest.objects.contains_key(other)
-        {
-            let names: Vec<&str> = manifest.objects.keys().map(|name| name.as_str()).collect();
-            let hint = suggest(other, &names);
-            lint.sense(
-                &format!("objects.{name}.merged"),
-                format!("there is no object `{other}`"),
-                hint,
-            );
-        }
-    }
 }
 
 fn limits(lint: &mut Lint<'_>) {
@@ -314,8 +299,13 @@ impl Checked<'_, '_> {
             self.lint.sense(path, "`list` and `item` belong together", "");
         }
         let used = used_names(&[op.request.path.names(), body_names(op.body.as_ref(), &op.query)]);
-        if op.max > 1 && op.list.is_none() && !used.contains("keys") {
-            self.lint.sense(path, "several operations need a `list` or `keys`", "");
+        if op.max > 1 && op.list.is_none() && op.each.is_none() && !used.contains("keys") {
+            self.lint
+                .sense(path, "several operations need a `list`, `each` or `keys`", "");
+        }
+        if op.each.is_some() && (op.list.is_some() || op.body.is_some() || op.job.is_some() || op.answer.is_some()) {
+            let message = "`each` is the body and says how the answer is read: no `list`, `body`, `job` or `answer`";
+            self.lint.sense(path, message, "");
         }
         let by_needed = way != "create";
         if by_needed && op.by.is_empty() {

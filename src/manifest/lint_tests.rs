@@ -162,7 +162,7 @@ fn writing_that_would_double_or_overwrite() {
     check(
         "by: id, body",
         "max: 5, by: id, body",
-        "several operations need a `list` or `keys`",
+        "several operations need a `list`, `each` or `keys`",
     );
     check("by: id, body", "body", "`by` is missing");
     check("by: id, body", "by: code, body", "`by: code` is not one of `fields`");
@@ -200,4 +200,37 @@ fn heads_and_hooks() {
         "it is exactly one of",
     );
     check(", id: id}\n", "}\n", "nothing says which object an event is about");
+}
+
+#[test]
+fn nobody_is_made_twice_without_a_word() {
+    let second = |word: &str| {
+        let second = "  lead:\n    id: id\nWORD    read: {full: {every: 1d}, request: GET /leads, records: rows}\n    \
+                      write: {create: {request: POST /leads, body: '{{ remote }}'}, result: {one: {id: id}}}\n    \
+                      fields: {email: {to: email, type: email}}\nwebhook:";
+        second.replace("WORD", word)
+    };
+    let nothing = "    instead_of: nothing\n";
+    let line = |word: &str| format!("    {word}\n");
+    check(
+        "webhook:",
+        &second(""),
+        "one customer could be made as `contact` and as `lead`",
+    );
+    check(
+        "webhook:",
+        &second(&line("instead_of: contacts")),
+        "there is no other object `contacts`",
+    );
+    check(
+        "webhook:",
+        &second(&line("instead_of: lead")),
+        "there is no other object `lead`",
+    );
+    for word in [nothing, "    instead_of: contact\n"] {
+        let yaml = GOOD.replace("webhook:", &second(word));
+        let manifest = Manifest::parse("m.yaml", &yaml).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let told: Vec<_> = lint(&manifest).iter().map(ToString::to_string).collect();
+        assert!(told.iter().all(|line| !line.contains("made")), "{told:#?}");
+    }
 }

@@ -19,6 +19,7 @@ mod filters;
 mod from_answer;
 mod guest;
 mod hook;
+mod job;
 mod joined;
 mod lint;
 mod lint_sense;
@@ -32,6 +33,7 @@ pub mod mask;
 mod notes;
 mod oauth;
 mod object;
+mod once;
 mod paging;
 mod path;
 mod read;
@@ -60,6 +62,7 @@ pub use hook::{
     Call, Decode, Encoding, EventKind, EventOp, EventTime, Events, Handshake, Hash, Merge, Rekey, SignedAt, Split,
     Subscriptions, Verify, Webhook, Zone,
 };
+pub use job::{FileFormat, JobResults, ListJob};
 pub use joined::{Merged, joined_in};
 pub use lint::lint;
 pub use map::Mapper;
@@ -78,4 +81,4 @@ pub use types::{
     SecretEncoding, Setting, SettingType, Source, Support, Wait,
 };
 pub use value::PhoneNormaliser;
-pub use write::{Answer, Before, FailedRows, FollowUp, Job, OkRows, OneResult, Op, Results, RowKey, WriteOps};
+pub use write::{Answer, Before, Each, FailedRows, FollowUp, Job, OkRows, OneResult, Op, Results, RowKey, WriteOps};

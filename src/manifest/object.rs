@@ -14,6 +14,7 @@ use super::consent::Consent;
 use super::describe::Describe;
 use super::field::{FieldMap, TimeFormat};
 use super::guest::GuestStream;
+use super::job::ListJob;
 use super::joined::Merged;
 use super::notes::Notes;
 use super::paging::Paging;
@@ -37,6 +38,10 @@ pub struct Object {
     /// Fields by which an object can be found again, best first.
     #[serde(default, rename = "match")]
     pub match_by: Many<CompactString>,
+    /// Another object that is the same thing for us (a lead and a contact): whoever is there as one is not made as the
+    /// other, and who could be made as both is made as that one. `nothing`: it is a thing of its own.
+    #[serde(default)]
+    pub instead_of: Option<CompactString>,
     /// The tool's own time of the last change.
     #[serde(default)]
     pub modified: Option<Modified>,
@@ -90,6 +95,7 @@ impl Object {
             of: Many::default(),
             id: Many(vec![id]),
             match_by: Many::default(),
+            instead_of: None,
             modified: None,
             merged: Many::default(),
             version: None,
@@ -152,6 +158,9 @@ pub struct Read {
     /// How the next page is asked for; one page is all when left out.
     #[serde(default)]
     pub page: Option<Paging>,
+    /// How everything is listed at once, by a job of the tool.
+    #[serde(default)]
+    pub job: Option<ListJob>,
     /// A separate list of removed objects.
     #[serde(default)]
     pub deletes: Option<Deletes>,

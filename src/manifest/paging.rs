@@ -14,12 +14,14 @@ use super::scalar::Param;
 pub enum Paging {
     /// A token of the answer goes into the next request (`page.token`); no token is the end.
     Token {
-        /// Where the token is.
-        from: Path,
+        /// Where the token is, in the body or in a header.
+        from: FromAnswer,
         /// Where it goes.
         to: Option<Param>,
         /// True on the last page, for tools that always send a token.
         until: Option<Cond>,
+        /// The token that says that this is the last page; an answer without any token is then not understood.
+        end: Option<CompactString>,
     },
     /// The answer holds the address of the next page (same host only); none is the end.
     NextUrl {
@@ -103,7 +105,7 @@ enum PageBy {
 struct RawPaging {
     by: PageBy,
     #[serde(default)]
-    from: Option<Path>,
+    from: Option<FromAnswer>,
     #[serde(default)]
     to: Option<Param>,
     #[serde(default)]
@@ -120,6 +122,8 @@ struct RawPaging {
     start: Option<CompactString>,
     #[serde(default)]
     guard: Option<Guard>,
+    #[serde(default)]
+    end: Option<CompactString>,
 }
 
 impl RawPaging {
@@ -135,9 +139,10 @@ impl RawPaging {
             ("key", self.key.is_some()),
             ("start", self.start.is_some()),
             ("guard", self.guard.is_some()),
+            ("end", self.end.is_some()),
         ];
         let used: &[&str] = match self.by {
-            PageBy::Token => &["from", "to", "until"],
+            PageBy::Token => &["from", "to", "until", "end"],
             PageBy::NextUrl => &["from"],
             PageBy::Link => &[],
             PageBy::Offset => &["to", "step", "total", "until", "size", "guard"],
@@ -167,9 +172,14 @@ impl TryFrom<RawPaging> for Paging {
                 from: raw.from.ok_or_else(|| need("from"))?,
                 to: raw.to,
                 until: raw.until,
+                end: raw.end,
             },
             PageBy::NextUrl => Self::NextUrl {
-                from: raw.from.ok_or_else(|| need("from"))?,
+                from: match raw.from {
+                    Some(FromAnswer::Body(path)) => path,
+                    Some(_) => return Err("`from` must be a place in the body here".to_owned()),
+                    None => return Err(need("from")),
+                },
             },
             PageBy::Link => Self::Link,
             PageBy::Offset => Self::Offset {

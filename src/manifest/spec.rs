@@ -27,6 +27,7 @@ impl Object {
         let write = self.write.as_ref();
         StreamSpec {
             kind: self.kind.of_customer(),
+            instead_of: self.stands_in_for().cloned(),
             holders: super::activity::holders(self),
             takes_notes: self.texts().is_some(),
             finds_notes: self.texts().is_some_and(|notes| notes.find.is_some()),

@@ -20,6 +20,9 @@ pub struct Suite {
     /// The present of every test; 2026-01-01T00:00:00Z when left out.
     #[serde(default)]
     pub now: Option<Start>,
+    /// The setting that takes the address of the server that plays the exchanges: for programs, which know no other `base`.
+    #[serde(default)]
+    pub server: Option<CompactString>,
     /// The tests, in the order of the file.
     pub tests: Vec<Case>,
 }
@@ -172,6 +175,9 @@ pub struct ExpectedRequest {
     /// The JSON body.
     #[serde(default)]
     pub body: Option<Json>,
+    /// The requests inside it, in their order; their paths begin at `base` as well.
+    #[serde(default)]
+    pub parts: Option<Vec<ExpectedRequest>>,
 }
 
 /// The answer to a request.
@@ -189,6 +195,20 @@ pub struct Answered {
     /// A body that is not JSON.
     #[serde(default)]
     pub text: Option<String>,
+    /// The answers inside it, in their order; `id` is the number of the request that each is for.
+    #[serde(default)]
+    pub parts: Option<Vec<AnsweredPart>>,
+}
+
+/// An answer inside another one.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnsweredPart {
+    /// The number of the request, from 1; tools may leave it out.
+    #[serde(default)]
+    pub id: Option<usize>,
+    /// The answer.
+    pub answer: Answered,
 }
 
 /// What must come of a test.

@@ -103,6 +103,9 @@ pub struct Op {
     /// The JSON body, around the list if there is one.
     #[serde(default)]
     pub body: Option<Body>,
+    /// The body holds a request for each operation (`multipart/mixed`), and the answer an answer for each.
+    #[serde(default)]
+    pub each: Option<Each>,
     /// The answer is a job that must be waited for.
     #[serde(default)]
     pub job: Option<Job>,
@@ -124,6 +127,24 @@ impl Op {
         let rows = self.list.is_some() || self.job.is_some();
         self.answer.unwrap_or(if rows { Answer::Rows } else { Answer::One })
     }
+}
+
+/// A request inside another one. Each gets an answer of its own, with a status, which is judged like any other answer:
+/// the rules of `errors` hold for it, and `result.one` says where its id is. One without an answer is not done.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Each {
+    /// The request.
+    pub request: Request,
+    /// Its query.
+    #[serde(default)]
+    pub query: BTreeMap<CompactString, Body>,
+    /// Its headers.
+    #[serde(default)]
+    pub headers: BTreeMap<CompactString, Body>,
+    /// Its JSON body.
+    #[serde(default)]
+    pub body: Option<Body>,
 }
 
 /// How an answer accounts for the operations of a call.

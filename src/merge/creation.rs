@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::consent::bars;
@@ -33,6 +34,11 @@ pub enum Refusal {
     NotReachable,
     /// She does not want to hear of us, and the marketing tool cannot be told.
     OptedOut,
+    /// She is, or is to be, in another stream of the system that holds the same.
+    MadeElsewhere {
+        /// That stream.
+        stream: CompactString,
+    },
 }
 
 /// Why an object may not be made for a customer with this golden record; nothing when it may.

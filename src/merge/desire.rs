@@ -7,6 +7,7 @@ use compact_str::CompactString;
 use super::consent::bars;
 use super::creation::creation;
 use super::name;
+use super::once::{once, stands_elsewhere};
 use super::presence::is_gone;
 use super::rules::{OnClear, Rules, StreamRules};
 use super::survive::Survivorship;
@@ -60,6 +61,9 @@ pub fn desires(
             let id = StreamId::new(system.clone(), stream.clone());
             let golden = rules.told(whole, system_rules, stream_rules);
             if objects.is_empty() {
+                if stands_elsewhere(&id, members, system_rules).is_some() {
+                    continue;
+                }
                 let is_barred = is_gone || bars(whole, system_rules, stream_rules);
                 let is_brought = brought.contains(&id);
                 let fields = creation(&golden, stream_rules, has_own_email, is_brought).ok();
@@ -82,6 +86,7 @@ pub fn desires(
             }
         }
     }
+    once(&mut desires, rules, brought);
     desires
 }
 

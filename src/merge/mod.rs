@@ -5,6 +5,7 @@ mod creation;
 mod desire;
 mod name;
 mod observe;
+mod once;
 mod presence;
 mod rules;
 mod share;
@@ -15,6 +16,7 @@ pub use creation::{Refusal, refusal};
 pub use desire::{Desire, KEY_FIELD, desires};
 pub use name::{full as full_name, says_same as says_same_name, settle_written as settle_written_name};
 pub use observe::{FieldChange, Seen, observe};
+pub use once::{made_elsewhere, stands_elsewhere};
 pub use presence::{is_gone, is_worked_on};
 pub use rules::{
     Brake, Create, FieldRule, MatchRules, OnClear, OnDelete, Pick, Priority, Role, Rules, StreamRules, SystemRules,

@@ -165,6 +165,23 @@ pub struct SystemRules {
     pub streams: BTreeMap<CompactString, StreamRules>,
 }
 
+impl SystemRules {
+    /// The other streams that hold the same as this one: a customer is made in one of them at most.
+    pub fn alternatives<'a>(&'a self, stream: &'a str) -> impl Iterator<Item = &'a CompactString> {
+        let first = self.first(stream);
+        let others = self.streams.keys().filter(move |other| other.as_str() != stream);
+        others.filter(move |other| self.first(other.as_str()) == first)
+    }
+
+    /// The one of them in which customers are made.
+    fn first<'a>(&'a self, stream: &'a str) -> &'a str {
+        let rules = self.streams.get(stream);
+        rules
+            .and_then(|rules| rules.spec.instead_of.as_deref())
+            .unwrap_or(stream)
+    }
+}
+
 /// How far the scored match may go. Chances are in thousandths: 900 is nine of ten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MatchRules {

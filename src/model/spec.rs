@@ -78,6 +78,9 @@ pub struct StreamSpec {
     pub takes_notes: bool,
     /// A note can be found again by its words.
     pub finds_notes: bool,
+    /// Another stream of its system that holds the same: whoever is in one of them is made in none of the others, and
+    /// who could be made in several is made there.
+    pub instead_of: Option<CompactString>,
     /// On whom its objects hang, when they are activities; empty for persons and organizations.
     pub holders: Vec<HolderSpec>,
 }

@@ -86,9 +86,8 @@ systems:
                 base = tool.api_base(),
             );
             debug_assert!(written.is_ok());
-            // Who is a contact is not to be made a lead as well.
             if name == ToolName::Salesforce {
-                text.push_str("    streams: {lead: {create: never}, account: {create: never}}\n");
+                text.push_str("    streams: {account: {create: never}}\n");
             }
         }
         text + "fields:\n  phone: {newest: []}\n"

@@ -120,6 +120,14 @@ impl Reply {
         }
     }
 
+    pub(super) fn text(status: u16, kind: &'static str, text: String) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            content: Content::Text(kind, text),
+        }
+    }
+
     pub(super) fn empty(status: u16) -> Self {
         Self {
             status,

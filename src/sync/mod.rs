@@ -13,6 +13,7 @@ pub mod settle;
 mod approval;
 mod arrivals;
 mod drift;
+mod elsewhere;
 mod engine;
 mod frozen;
 mod gone;

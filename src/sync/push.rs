@@ -157,6 +157,7 @@ impl Engine {
         let decided = self
             .look_before(connection, stream, &view, (For::Outbox(&writes), operations), lane)
             .await?;
+        let decided = self.look_elsewhere(connection, stream, decided, lane).await?;
         let going: Vec<Operation> = decided.iter().filter_map(|one| one.as_ref().ok()).cloned().collect();
         let mut carried = if going.is_empty() {
             Vec::new()

@@ -1,5 +1,7 @@
 """simple-salesforce, the client most people use for Salesforce in Python, against the sandbox."""
 
+import csv
+import io
 import json
 import urllib.parse
 import urllib.request
@@ -84,6 +86,15 @@ def everybody_in_pages():
     assert sorted(by_key) == sorted(one["Id"] for one in seen), "a keyset reads all"
 
 
+def everybody_by_a_job():
+    query = "SELECT Id, Email, IsDeleted FROM Contact"
+    tables = list(CLIENT.bulk2.Contact.query_all(query, max_records=100, wait=0.1))
+    rows = [row for table in tables for row in csv.DictReader(io.StringIO(table))]
+    people = {one["raw"]["Id"]: one["raw"]["Email"] or "" for one in SANDBOX.people()}
+    assert len(tables) == -(-len(rows) // 100) > 2, f"{len(tables)} tables of {len(rows)} rows"
+    assert {row["Id"]: row["Email"] for row in rows if row["IsDeleted"] == "false"} == people
+
+
 MADE = {}
 
 
@@ -162,6 +173,7 @@ def one_that_is_deleted_is_in_the_bin():
 for work in (
     the_account,
     everybody_in_pages,
+    everybody_by_a_job,
     one_is_made_changed_found,
     an_upsert_by_a_field,
     a_batch_says_which_rows_are_in,

@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 mod bounds;
+mod canned;
 mod reading;
 mod real;
 mod writing;

@@ -76,3 +76,39 @@ async fn an_edit_in_each_of_them_travels_to_the_others() {
         }
     }
 }
+
+/// The people of the sales tool with this address, and its leads.
+fn sales(trial: &Trial, email: &str) -> (usize, usize) {
+    let tool = &trial.sandbox.salesforce;
+    let people = tool
+        .people()
+        .into_iter()
+        .filter(|person| person.email.as_deref() == Some(email));
+    let leads = tool
+        .activities("Lead")
+        .into_iter()
+        .filter(|lead| lead["Email"] == email);
+    (people.count(), leads.count())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_a_lead_is_not_made_a_contact_as_well() {
+    let trial = Trial::of(ToolName::OTHERS, Options::default(), 63, 8).await;
+    let (early, late) = ("early@nivel.test", "late@nivel.test");
+    let lead = |email: &str| json!({"LastName": "Lindqvist", "Company": "Globex", "Email": email});
+    let member = |email: &str| json!({"email_address": email, "merge_fields": {"FNAME": "Li", "LNAME": "Lindqvist"}});
+    trial.sandbox.salesforce.add_activity("Lead", &lead(early));
+    trial.sandbox.mailchimp.create(&member(early));
+    trial.settle().await;
+    assert_eq!(sales(&trial, early), (0, 1));
+    let supported = trial.sandbox.intercom.people();
+    let supported = supported.iter().filter(|person| person.email.as_deref() == Some(early));
+    assert_eq!(supported.count(), 1, "a lead is a customer like any other");
+
+    // Typed in a moment ago: no list shows the lead yet, and the contact is about to be made.
+    trial.reconfigure(|text| text.replacen("lag: 0s", "lag: 1h", 2).replacen("lag: 1h", "lag: 0s", 1));
+    trial.sandbox.salesforce.add_activity("Lead", &lead(late));
+    trial.sandbox.mailchimp.create(&member(late));
+    trial.settle().await;
+    assert_eq!(sales(&trial, late), (0, 1));
+}

@@ -17,6 +17,8 @@ use crate::manifest::{Answer, GrantKind, Manifest, Template};
 use crate::model::{Cursor, CustomerKey, FieldName, Kind, Operation, TestClock, UnixMillis, Value, WriteAction};
 
 mod compare;
+mod guest;
+mod parts;
 mod record;
 mod server;
 mod standard;
@@ -67,7 +69,11 @@ pub async fn run(manifest: &Manifest, place: &str, text: &str) -> Report {
             problems: came.map_or_else(|problem| vec![problem], |ran| ran.problems(case)),
         });
     }
-    cases.extend(standard::run(&runner).await);
+    cases.extend(if manifest.guest.is_some() {
+        guest::run(&runner).await
+    } else {
+        standard::run(&runner).await
+    });
     let told = |case: &CaseReport, what: &String| {
         Problem::new(Code::ConnectorTest, what).about(format!("{place}: {}", case.name))
     };
@@ -114,6 +120,8 @@ struct Stage {
     timer: Arc<JumpTimer>,
     /// Where this server hands out access tokens.
     tokens: String,
+    /// Where programs get private folders.
+    _home: Option<tempfile::TempDir>,
 }
 
 impl Runner<'_> {
@@ -156,7 +164,12 @@ impl Runner<'_> {
         settings.clock = Arc::new(TestClock::at(now));
         settings.timer = timer.clone();
         settings.calls = 1;
+        let home = match &self.manifest.guest {
+            Some(_) => Some(guest::at_home(&mut settings, self.suite, &server.base)?),
+            None => None,
+        };
         Ok(Stage {
+            _home: home,
             tokens: format!("{}{TOKEN_PATH}", server.base),
             server,
             settings,

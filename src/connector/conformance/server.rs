@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::parts::{differences as differences_in_parts, packed};
 use crate::manifest::Many;
 use crate::manifest::tests::{Answered, Exchange, ExpectedRequest};
 use crate::model::UnixMillis;
@@ -166,6 +167,13 @@ impl Script {
         if answered.body.is_some() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
+        if let Some(kind) = answered
+            .parts
+            .as_ref()
+            .and_then(|parts| HeaderValue::from_str(&packed(parts).0).ok())
+        {
+            headers.insert(header::CONTENT_TYPE, kind);
+        }
         // Without a date of ours the server library adds the real one.
         let date = jiff::Timestamp::from_millisecond(self.now.0).ok();
         let date = date.and_then(|date| {
@@ -201,6 +209,7 @@ fn seen(parts: &Parts, body: &Bytes) -> ExpectedRequest {
         query: Some(query),
         headers: BTreeMap::new(),
         body: serde_json::from_slice(body).ok(),
+        parts: None,
     }
 }
 
@@ -211,10 +220,11 @@ fn plain(status: StatusCode, body: Body) -> Response {
 }
 
 fn body_of(answered: &Answered) -> Body {
-    match (&answered.body, &answered.text) {
-        (Some(body), _) => Body::from(body.to_string()),
-        (None, Some(text)) => Body::from(text.clone()),
-        (None, None) => Body::empty(),
+    match (&answered.body, &answered.text, &answered.parts) {
+        (Some(body), ..) => Body::from(body.to_string()),
+        (None, Some(text), _) => Body::from(text.clone()),
+        (None, None, Some(parts)) => Body::from(packed(parts).1),
+        (None, None, None) => Body::empty(),
     }
 }
 
@@ -255,6 +265,11 @@ fn differences(expected: &ExpectedRequest, parts: &Parts, body: &Bytes) -> Vec<S
         if *wanted != found {
             differences.push(format!("body: expected {wanted}, found {found}"));
         }
+    }
+    if let Some(wanted) = &expected.parts {
+        let kind = parts.headers.get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        differences.extend(differences_in_parts(wanted, kind, body));
     }
     differences
 }

@@ -88,7 +88,7 @@ pub(super) async fn run(runner: &Runner<'_>) -> Vec<CaseReport> {
     reports
 }
 
-fn report(name: &str, problems: Vec<String>) -> CaseReport {
+pub(super) fn report(name: &str, problems: Vec<String>) -> CaseReport {
     CaseReport {
         name: name.to_owned(),
         problems,
@@ -101,6 +101,7 @@ fn text(status: u16, text: &str) -> Answered {
         headers: [("content-type".into(), "application/json".to_owned())].into(),
         body: None,
         text: Some(text.to_owned()),
+        parts: None,
     }
 }
 
@@ -110,10 +111,11 @@ fn body(status: u16, body: Json) -> Answered {
         headers: [].into(),
         body: Some(body),
         text: None,
+        parts: None,
     }
 }
 
-fn lints(runner: &Runner<'_>) -> Vec<String> {
+pub(super) fn lints(runner: &Runner<'_>) -> Vec<String> {
     lint(runner.manifest).iter().map(ToString::to_string).collect()
 }
 
@@ -149,7 +151,7 @@ fn first_answered(read: &Case, answer: Answered) -> Vec<Exchange> {
     before.into_iter().chain(read.http.iter().cloned()).collect()
 }
 
-fn same_records(ran: &Ran, plain: &[Incoming]) -> Vec<String> {
+pub(super) fn same_records(ran: &Ran, plain: &[Incoming]) -> Vec<String> {
     let mut problems = ran.wrong.clone();
     problems.extend(ran.came.failure.iter().map(|failure| format!("failed: {failure}")));
     if ran.came.records != plain {
@@ -389,7 +391,7 @@ async fn not_the_answer(runner: &Runner<'_>, read: &Case, answer: Answered) -> V
 }
 
 /// The secrets of the tests.
-fn secrets_of<'a>(runner: &'a Runner<'_>) -> Vec<&'a str> {
+pub(super) fn secrets_of<'a>(runner: &'a Runner<'_>) -> Vec<&'a str> {
     let config = runner.suite.config.iter();
     config
         .filter(|(name, _)| runner.manifest.config.get(*name).is_some_and(|setting| setting.secret))

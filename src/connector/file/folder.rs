@@ -12,6 +12,7 @@ use super::place::{Open, Pending, Place, Read, Stamp};
 use super::rejects::{self, Reject};
 use super::store::{self, Store};
 use crate::connector::Sample;
+use crate::connector::cursor::AsCursor as _;
 use crate::error::{Class, Code, Failure, Problem};
 use crate::model::{Clock, Incoming, Page, UnixMillis};
 

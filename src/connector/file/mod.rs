@@ -13,6 +13,7 @@ use compact_str::CompactString;
 use secrecy::SecretString;
 
 use super::{Connection, ExportSpec, Sample};
+use crate::connector::cursor::AsCursor as _;
 use crate::error::{Class, Code, Failure, Problem};
 use crate::model::{Clock, Cursor, FieldName, Incoming, Operation, Outcome, Page, StreamSpec, Value};
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Class, Code, Failure, Problem};
-use crate::model::{Cursor, UnixMillis};
+use crate::connector::cursor::{AsCursor, Version};
+use crate::model::UnixMillis;
 
 /// What tells a file from an earlier one of the same name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +60,7 @@ pub(super) struct Open {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Place {
-    v: u32,
+    v: Version,
     #[serde(default)]
     pub(super) read: BTreeMap<String, Read>,
     #[serde(default)]
@@ -69,29 +69,11 @@ pub(super) struct Place {
     pub(super) open: Option<Open>,
 }
 
-const VERSION: u32 = 1;
+impl AsCursor for Place {
+    const WHOSE: &'static str = "a file drop";
+}
 
 impl Place {
-    /// The place a cursor stands for; without one nothing was read yet.
-    pub(super) fn parse(cursor: Option<&Cursor>) -> Result<Self, Failure> {
-        let Some(cursor) = cursor else {
-            return Ok(Self {
-                v: VERSION,
-                ..Self::default()
-            });
-        };
-        match serde_json::from_str::<Self>(&cursor.0) {
-            Ok(place) if place.v == VERSION => Ok(place),
-            _ => {
-                let problem = Problem::new(Code::Bug, "the stored cursor is not one of a file drop");
-                Err(Failure::new(
-                    Class::Forbidden,
-                    problem.hint("`nivel backfill` reads the stream anew"),
-                ))
-            }
-        }
-    }
-
     /// Takes note of which files are there; of those that are gone, the `known_max` youngest stay known.
     pub(super) fn forget(&mut self, is_there: impl Fn(&str) -> bool, known_max: usize) {
         self.pending.retain(|name, _| is_there(name));
@@ -109,15 +91,12 @@ impl Place {
             self.read.remove(&name);
         }
     }
-
-    pub(super) fn cursor(&self) -> Cursor {
-        Cursor(serde_json::to_string(self).unwrap_or_default())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Cursor;
 
     #[test]
     fn a_place_reads_back_and_a_foreign_cursor_is_refused() {

@@ -24,6 +24,7 @@ use serde_json::Value as Json;
 use super::Connection;
 use super::auth::{Veil, exposed};
 use super::settings::ConnectionSettings;
+use crate::connector::cursor::AsCursor as _;
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{Context, Guest, GuestStream, Manifest, Mapper, Object, Speaks};
 use crate::model::{

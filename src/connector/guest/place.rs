@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::error::{Class, Code, Failure, Problem};
-use crate::model::{Cursor, UnixMillis};
+use crate::connector::cursor::{AsCursor, Version};
+use crate::model::UnixMillis;
 
 /// Where reading a stream goes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Place {
-    v: u32,
+    v: Version,
     /// What the program is handed back. Of a foreign program only what it said in a run that ended well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) state: Option<Json>,
@@ -33,33 +33,11 @@ pub(super) struct UnderWay {
     pub(super) page: u64,
 }
 
-const VERSION: u32 = 1;
+impl AsCursor for Place {
+    const WHOSE: &'static str = "a program's stream";
+}
 
 impl Place {
-    /// The place a cursor stands for; without one nothing was read yet.
-    pub(super) fn parse(cursor: Option<&Cursor>) -> Result<Self, Failure> {
-        let Some(cursor) = cursor else {
-            return Ok(Self {
-                v: VERSION,
-                ..Self::default()
-            });
-        };
-        match serde_json::from_str::<Self>(&cursor.0) {
-            Ok(place) if place.v == VERSION => Ok(place),
-            _ => {
-                let problem = Problem::new(Code::Bug, "the stored cursor is not one of a program's stream");
-                Err(Failure::new(
-                    Class::Forbidden,
-                    problem.hint("`nivel backfill` reads the stream anew"),
-                ))
-            }
-        }
-    }
-
-    pub(super) fn cursor(&self) -> Cursor {
-        Cursor(serde_json::to_string(self).unwrap_or_default())
-    }
-
     /// Takes over what a program said of its state. An empty state never replaces one that is there (P14): reading again
     /// loses nothing, forgetting where one was may.
     pub(super) fn keep(&mut self, state: Option<Json>) {
@@ -80,6 +58,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::Cursor;
 
     #[test]
     fn a_place_reads_back_and_a_foreign_cursor_is_refused() {

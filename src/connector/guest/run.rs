@@ -14,6 +14,7 @@ use super::place::{Place, UnderWay};
 use super::problem::{failed, foul};
 use super::program::Program;
 use super::say::{Said, Speech};
+use crate::connector::cursor::AsCursor as _;
 use crate::error::{Class, Failure};
 use crate::manifest::{Absent, Mapper, Speaks};
 use crate::model::{Incoming, Page, SweepMark, UnixMillis};

@@ -51,7 +51,7 @@ fn done(entry: &Entry, id: Option<CompactString>) -> Done {
 }
 
 /// Nothing, when the answer has a body and not the id that it should have: tools put errors into a 200.
-fn one(stream: &Stream, results: &Results, entry: &Entry, good: &Good) -> Option<Done> {
+pub(super) fn one(stream: &Stream, results: &Results, entry: &Entry, good: &Good) -> Option<Done> {
     let Some(one) = &results.one else {
         return Some(done(entry, stream.mapper.id_in(&good.body)));
     };

@@ -4,13 +4,14 @@
 //! | --- | --- |
 //! | `place` | what the opaque cursor holds |
 //! | `window`, `paging` | what is read next (pure) |
+//! | `job` | everything as a file, made by a job of the tool |
 //! | `read`, `sample` | one page: request, answer, records, next cursor; a few objects to look at |
 //! | `lookup` | objects by id or by a field |
 //! | `attach` | what another request tells of the objects of a page |
 //! | `describe` | the tool's own fields and lists |
 //! | `effort` | how many calls writes take |
 //! | `subscribe` | subscriptions of webhooks |
-//! | `write`, `plan`, `account` | operations: grouped, sent, and each found again in the answer |
+//! | `write`, `plan`, `each`, `account` | operations: grouped, sent, and each found again in the answer |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use super::link::{Link, Purpose};
 use super::render::{Draft, from_expression};
 use super::settings::ConnectionSettings;
 use super::{Connection, Hook, Sample, Subscription};
+use crate::connector::cursor::AsCursor as _;
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{Context, Deletes, Manifest, Many, Mapper, Modified, Object, Path, Request};
 use crate::model::{
@@ -36,14 +38,17 @@ mod account;
 mod attach;
 mod consent;
 mod describe;
+mod each;
 mod effort;
 mod erase;
+mod job;
 mod lookup;
 mod notes;
 mod paging;
 mod place;
 mod plan;
 mod read;
+mod rows;
 mod sample;
 mod subscribe;
 mod window;

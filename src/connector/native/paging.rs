@@ -14,6 +14,8 @@ pub(super) struct Leaf<'a> {
     pub(super) body: &'a Json,
     /// The number of all rows.
     pub(super) total: Option<u64>,
+    /// The token of the next page.
+    pub(super) token: Option<&'a str>,
     /// The `rel=next` address of the `Link` header.
     pub(super) link: Option<&'a str>,
     pub(super) rows: u64,
@@ -40,9 +42,15 @@ pub(super) fn next(
         };
     };
     Ok(match paging {
-        Paging::Token { from, until, .. } => {
+        Paging::Token { until, end, .. } => {
             let is_last = until.as_ref().is_some_and(|until| until.holds_on(leaf.body));
-            text_at(from, leaf.body).filter(|_| !is_last).map(Position::Token)
+            match (leaf.token, end) {
+                (None, Some(_)) if !is_last => return Err("has neither a token nor an end"),
+                (Some(token), Some(end)) if token == end.as_str() => None,
+                (token, _) => token
+                    .filter(|_| !is_last)
+                    .map(|token| Position::Token(token.to_owned())),
+            }
         }
         Paging::NextUrl { from } => text_at(from, leaf.body).map(Position::Url),
         Paging::Link => leaf.link.map(|link| Position::Url(link.to_owned())),
@@ -114,6 +122,14 @@ fn is_end(
     }
     let is_short = size.is_some_and(|size| leaf.rows < size) || leaf.rows == 0;
     Ok(until.is_none() && is_short)
+}
+
+/// The token of the next page, as far as the answer tells it.
+pub(super) fn token(paging: Option<&Paging>, good: &Good) -> Option<String> {
+    match paging {
+        Some(Paging::Token { from, .. }) => told(from, &good.answer, &good.body),
+        _ => None,
+    }
 }
 
 /// The number of all rows, as far as the answer tells it.
@@ -216,8 +232,10 @@ mod tests {
             },
             body: body.clone(),
         };
+        let token = token(Some(&paging), &good);
         let leaf = Leaf {
             body,
+            token: token.as_deref(),
             total: total(Some(&paging), &good),
             link: Some("https://h/next"),
             rows: rows.len() as u64,
@@ -252,6 +270,32 @@ mod tests {
             &json!({"after": "x", "has_more": false}),
             &[],
             Ok(None),
+        );
+    }
+
+    #[test]
+    fn a_token_may_stand_in_a_header_and_the_end_may_be_a_word() {
+        let token = "{by: token, from: header:x-total-count, to: query.locator, end: 'null'}";
+        check(
+            token,
+            &Position::First,
+            &json!([]),
+            &[],
+            Ok(Some(Position::Token("150".into()))),
+        );
+        check(
+            &token.replace("'null'", "'150'"),
+            &Position::First,
+            &json!([]),
+            &[],
+            Ok(None),
+        );
+        check(
+            &token.replace("x-total-count", "x-locator"),
+            &Position::First,
+            &json!([]),
+            &[],
+            Err("has neither a token nor an end"),
         );
     }
 

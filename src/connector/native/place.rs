@@ -2,16 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Class, Code, Failure, Problem};
-use crate::model::{Cursor, SweepMark, UnixMillis};
-
-const VERSION: u32 = 1;
+use crate::connector::cursor::{AsCursor, Version};
+use crate::model::{SweepMark, UnixMillis};
 
 /// Where reading a stream stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Place {
-    v: u32,
+    v: Version,
     /// Windows: every change before this moment was read. Only ever the end of a window that was read to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<UnixMillis>,
@@ -77,6 +75,9 @@ pub(super) struct Task {
     /// Which of the partitions is being read.
     #[serde(default)]
     pub(super) part: usize,
+    /// The job of the tool that makes the list; none when it is read page by page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) job: Option<Job>,
     /// The next page.
     #[serde(default)]
     pub(super) page: Position,
@@ -101,6 +102,28 @@ pub(super) struct Task {
     /// A position passed some pages ago: coming back to it means going round in a circle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) mark: Option<Position>,
+}
+
+/// How far a job of the tool is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Job {
+    /// It is to be begun.
+    Due,
+    /// It is waited for.
+    Running {
+        /// The tool's name for it.
+        id: String,
+        /// When it was begun, by our clock.
+        since: UnixMillis,
+        /// How often it was asked about.
+        polls: u32,
+    },
+    /// Its result is read.
+    Ready {
+        /// The tool's name for it.
+        id: String,
+    },
 }
 
 /// The position of a page in a list.
@@ -135,6 +158,7 @@ impl Task {
             is_tail: false,
             is_flawed: false,
             part: 0,
+            job: None,
             page: Position::First,
             pages: 0,
             rows: 0,
@@ -155,13 +179,22 @@ impl Task {
         }
     }
 
-    /// True when the tool may have forgotten where its own token or address leads.
+    /// True when the tool may have forgotten its job, or where its own token or address leads.
     pub(super) fn can_expire(&self) -> bool {
-        matches!(self.page, Position::Token(_) | Position::Url(_))
+        self.job.is_some() || matches!(self.page, Position::Token(_) | Position::Url(_))
+    }
+
+    /// The list is to be made by a job of the tool.
+    pub(super) fn by_job(self) -> Self {
+        Self {
+            job: Some(Job::Due),
+            ..self
+        }
     }
 
     /// Begins a query: the first page of the part and window that are set.
     pub(super) fn begin_query(&mut self) {
+        self.job = self.job.take().map(|_over| Job::Due);
         self.page = Position::First;
         self.pages = 0;
         self.rows = 0;
@@ -172,25 +205,11 @@ impl Task {
     }
 }
 
-impl Place {
-    /// The place a cursor stands for; without one nothing was read yet.
-    pub(super) fn parse(cursor: Option<&Cursor>) -> Result<Self, Failure> {
-        let Some(cursor) = cursor else {
-            return Ok(Self {
-                v: VERSION,
-                ..Self::default()
-            });
-        };
-        match serde_json::from_str::<Self>(&cursor.0) {
-            Ok(place) if place.v == VERSION => Ok(place),
-            _ => {
-                let problem = Problem::new(Code::Bug, "the stored cursor is not one of this connector");
-                let problem = problem.hint("`nivel backfill` reads the stream anew");
-                Err(Failure::new(Class::Forbidden, problem))
-            }
-        }
-    }
+impl AsCursor for Place {
+    const WHOSE: &'static str = "this connector";
+}
 
+impl Place {
     /// The list that is read next: changes and removals go before a sweep.
     pub(super) fn under_way(&self) -> Option<&Task> {
         self.task.as_ref().or(self.sweep.as_ref())
@@ -220,15 +239,12 @@ impl Place {
     pub(super) fn sweep_mark(&self) -> Option<SweepMark> {
         self.sweep.as_ref().map(|task| task.sweep_mark(false))
     }
-
-    pub(super) fn cursor(&self) -> Cursor {
-        Cursor(serde_json::to_string(self).unwrap_or_default())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Cursor;
 
     #[test]
     fn a_place_reads_back_and_a_foreign_cursor_is_refused() {

@@ -6,34 +6,28 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use compact_str::CompactString;
 use reqwest::Url;
 use serde_json::{Value as Json, json};
-use sha2::{Digest, Sha256};
 
+use super::job::{Tended, form_of, give_up};
 use super::paging::{self, Leaf, guarded_total, text_at};
-use super::place::{Aim, Place, Position, Task};
+use super::place::{Aim, Job, Place, Position, Task};
+use super::rows::{NO_ID, notice_repeats, records, rows, signature};
 use super::window::halve;
 use super::{Native, Stream};
+use crate::connector::cursor::AsCursor as _;
+use crate::connector::from_answer::next_link;
 use crate::connector::http::not_the_answer_to;
-use crate::connector::link::{Good, Purpose, next_link};
+use crate::connector::link::{Good, Purpose};
 use crate::connector::render::{Draft, Target, from_expression};
 use crate::error::{Class, Code, Failure, Problem};
-use crate::manifest::{CommitAt, CursorTo, Found, Paging, Path, Read};
+use crate::manifest::{CommitAt, CursorTo, Paging, Read};
 use crate::model::{Incoming, Page, Sweeps};
 
 /// While a long sweep is under way, changes are read whenever they are this far behind.
 const INTERLEAVE: Duration = Duration::from_secs(5 * 60);
 /// How often a list is begun again because its total moved; then its window is made smaller.
 const RESTARTS_MAX: u32 = 3;
-
-/// How many empty pages may follow each other.
-const EMPTY_MAX: u32 = 1000;
-/// How often a page may come again behind a token of its own.
-const REPEATS_MAX: u32 = 2;
-
-/// How the id of a row begins that has none.
-const NO_ID: &str = "no-id-";
 
 /// What comes after a page.
 enum Turn {
@@ -60,7 +54,9 @@ impl Native {
             return Err(stream.cannot("list these objects"));
         };
         place.round.get_or_insert_with(|| self.link.server_now());
-        self.choose(stream, read, &mut place);
+        // To look at a few objects no job is begun.
+        let is_looking = raw.is_some();
+        self.choose(stream, read, &mut place, is_looking);
         let Some(mut task) = place.take() else {
             place.end_round();
             return Ok(Page {
@@ -71,6 +67,11 @@ impl Native {
                 sweep: None,
             });
         };
+        if let Some(job) = &read.job
+            && self.tend_job(stream, job, &mut task).await? == Tended::Waits
+        {
+            return Ok(self.nothing_yet(place, task));
+        }
         let draft = self.draft(stream, read, &task)?;
         let good = match self.link.call(&draft, Purpose::read("read")).await {
             Err(failure) if failure.class == Class::Gone && place.token.is_some() => {
@@ -91,7 +92,7 @@ impl Native {
             good => good?,
         };
         self.believe_their_clock(stream, &mut place, &mut task);
-        let rows = self.attached(stream, task.aim, rows(read, task.aim, &good)?).await?;
+        let rows = self.attached(stream, task.aim, rows(read, &task, &good)?).await?;
         let records = records(stream, &task, &rows);
         if let Some(raw) = raw {
             raw.extend(rows.iter().map(|row| row.clone().into_owned()));
@@ -103,7 +104,7 @@ impl Native {
         let sweep = of_sweep.or_else(|| place.sweep_mark());
         if is_over {
             finish(read, &mut place, &task);
-            self.choose(stream, read, &mut place);
+            self.choose(stream, read, &mut place, is_looking);
         } else {
             place.put(task);
         }
@@ -122,13 +123,23 @@ impl Native {
 
     /// The tool has forgotten a page of its list, which is then begun again: later each time, so that a tool that forgets
     /// every page is not asked without a pause.
-    async fn begin_list_again(&self, stream: &Stream, mut place: Place, mut task: Task) -> Page {
+    async fn begin_list_again(&self, stream: &Stream, place: Place, mut task: Task) -> Page {
+        if task.job.is_some() {
+            give_up(stream, &mut task, "has no result any more");
+            return self.nothing_yet(place, task);
+        }
         tracing::warn!(system = %self.system, stream = %stream.name, "a page is no longer valid, its list is begun again");
         let wait = Duration::from_secs(1 << task.restarts.min(6));
         self.link.timer().wait(wait).await;
         task.restarts += 1;
         task.begin_query();
+        self.nothing_yet(place, task)
+    }
+
+    /// A page without objects: the list goes on.
+    fn nothing_yet(&self, mut place: Place, task: Task) -> Page {
         let sweep = (task.aim == Aim::Sweep).then(|| task.sweep_mark(false));
+        let sweep = sweep.or_else(|| place.sweep_mark());
         place.put(task);
         Page {
             records: Vec::new(),
@@ -140,13 +151,14 @@ impl Native {
     }
 
     /// Begins the next list that is due, if none is under way.
-    fn choose(&self, stream: &Stream, read: &Read, place: &mut Place) {
+    fn choose(&self, stream: &Stream, read: &Read, place: &mut Place, is_looking: bool) {
         if place.task.is_some() {
             return;
         }
         let now = self.link.server_now();
         let round = place.round.unwrap_or(now);
         let pace = &stream.pace;
+        let has_job = read.job.is_some() && !is_looking;
         if read.cursor.is_some() && !place.is_followed {
             let mut task = Task::new(Aim::Changes, round, pace.start, round);
             task.page = place.token.clone().map_or(Position::First, Position::Token);
@@ -159,7 +171,16 @@ impl Native {
                 (Some(_), Some(since)) if pace.bound(now).since(since) >= INTERLEAVE => Some(now),
                 (Some(_), _) => None,
             };
-            place.task = moment.and_then(|moment| pace.changes(place.since, moment));
+            let everything = |task: Task| {
+                if has_job && place.since.is_none() {
+                    task.by_job()
+                } else {
+                    task
+                }
+            };
+            place.task = moment
+                .and_then(|moment| pace.changes(place.since, moment))
+                .map(everything);
         }
         if place.task.is_some() || place.sweep.is_some() {
             return;
@@ -174,7 +195,8 @@ impl Native {
         }
         let is_due = |every: Duration| place.swept_at.is_none_or(|at| round.since(at) >= every);
         if self.full_every(stream, read).is_some_and(is_due) {
-            place.sweep = Some(pace.sweep(round));
+            let sweep = pace.sweep(round);
+            place.sweep = Some(if has_job { sweep.by_job() } else { sweep });
         }
     }
 
@@ -196,7 +218,7 @@ impl Native {
             Some(deletes) => (&deletes.request, &deletes.headers, &deletes.query, &deletes.body),
             None => (&read.request, &read.headers, &read.query, &read.body),
         };
-        let paging = paging_of(read, task.aim);
+        let paging = paging_of(read, task);
         let mut names = self.link.names();
         names.set("window", &json!({"since": task.since.0, "until": task.until.0}));
         names.set("page", &paging::names(paging, &task.page));
@@ -204,6 +226,15 @@ impl Native {
         names.set("fields", &stream.fields);
         names.set("since", &Json::from(task.since.0));
         let fail = |why| from_expression(&why, true);
+        if let (Some(words), Some(Job::Ready { id })) = (&read.job, &task.job) {
+            let names = names.with("job", &json!({"id": id}));
+            let mut draft = Draft::new(&words.results.request, &words.results.query, None, &names).map_err(fail)?;
+            draft.form = form_of(words.results.format);
+            if let Some((param, value)) = paging::parameter(paging, &task.page) {
+                draft.put(param, &value);
+            }
+            return Ok(draft);
+        }
         let draft = Draft::new(request, query, body.as_ref(), &names);
         let mut draft = draft
             .and_then(|draft| draft.with_headers(headers, &names))
@@ -274,7 +305,7 @@ impl Native {
         rows: &[Cow<'_, Json>],
         records: &[Incoming],
     ) -> Result<Turn, Failure> {
-        let paging = paging_of(read, task.aim);
+        let paging = paging_of(read, task);
         if task.page == Position::First || task.total.is_none() {
             task.total = guarded_total(paging, good);
         } else if guarded_total(paging, good) != task.total {
@@ -283,8 +314,10 @@ impl Native {
         notice_repeats(task, signature(records))?;
         task.pages += 1;
         task.rows += rows.len() as u64;
+        let token = paging::token(paging, good);
         let leaf = Leaf {
             body: &good.body,
+            token: token.as_deref(),
             total: paging::total(paging, good),
             link: next_link(good.answer.header("link")),
             rows: rows.len() as u64,
@@ -293,7 +326,9 @@ impl Native {
         };
         let cursor = read.cursor.as_ref().filter(|_| task.aim != Aim::Removals);
         let mut next = paging::next(paging, cursor, &task.page, leaf).map_err(not_a_list)?;
-        let is_newest_first = stream.pace.is_newest_first && task.aim != Aim::Removals;
+        // What is said of the tool's lists is not said of its files.
+        let is_list = task.aim != Aim::Removals && task.job.is_none();
+        let is_newest_first = stream.pace.is_newest_first && is_list;
         if is_newest_first
             && records
                 .iter()
@@ -313,7 +348,7 @@ impl Native {
                 place.token = token;
             }
         }
-        if task.aim != Aim::Removals && stream.pace.is_ceiling_met(task) && (next.is_some() || !is_newest_first) {
+        if is_list && stream.pace.is_ceiling_met(task) && (next.is_some() || !is_newest_first) {
             return if !is_newest_first && halve(task) {
                 Ok(Turn::Page)
             } else {
@@ -354,9 +389,10 @@ impl Native {
     }
 }
 
-fn paging_of(read: &Read, aim: Aim) -> Option<&Paging> {
-    match (aim, &read.deletes) {
-        (Aim::Removals, Some(deletes)) => deletes.page.as_ref(),
+fn paging_of<'r>(read: &'r Read, task: &Task) -> Option<&'r Paging> {
+    match (task.aim, &read.deletes, &read.job, &task.job) {
+        (Aim::Removals, Some(deletes), ..) => deletes.page.as_ref(),
+        (.., Some(words), Some(_)) => words.results.page.as_ref(),
         _ => read.page.as_ref(),
     }
 }
@@ -383,90 +419,6 @@ fn finish(read: &Read, place: &mut Place, task: &Task) {
     place.removed_since.get_or_insert(task.began);
 }
 
-/// The rows of a list. An answer without the list is never an empty list.
-fn rows<'a>(read: &Read, aim: Aim, good: &'a Good) -> Result<Vec<Cow<'a, Json>>, Failure> {
-    if good.body.is_null() {
-        return Ok(Vec::new());
-    }
-    let path: &Path = match (aim, &read.deletes) {
-        (Aim::Removals, Some(deletes)) => &deletes.records,
-        _ => &read.records,
-    };
-    match path.find(&good.body) {
-        Found::Absent => Err(not_a_list(&format!("has no `{path}`"))),
-        // A list that is the whole answer cannot be an object: that is something else, an error perhaps.
-        Found::Value(value) if !value.is_array() && (path.is_root() || !value.is_object()) => {
-            Err(not_a_list(&format!("has something at `{path}` that is not a list")))
-        }
-        Found::Empty | Found::Value(_) => Ok(path.rows(&good.body)),
-    }
-}
-
-/// The records of a page's rows.
-fn records(stream: &Stream, task: &Task, rows: &[Cow<'_, Json>]) -> Vec<Incoming> {
-    match (&stream.removals, task.aim) {
-        (Some(mapper), Aim::Removals) => {
-            let rows = rows.iter().map(|row| mapper.record_in(row));
-            // The list cannot always be filtered; what was removed before this window was told by an earlier one.
-            let rows = rows.filter(|record| record.updated_at.is_none_or(|at| at >= task.since));
-            rows.map(|record| Incoming {
-                deleted: true,
-                ..record
-            })
-            .collect()
-        }
-        _ => rows
-            .iter()
-            .map(|row| with_id(stream.mapper.record_in(row), row))
-            .collect(),
-    }
-}
-
-/// A row without an id gets one from its content, so that it is kept and told like every other that cannot be used.
-fn with_id(mut record: Incoming, row: &Json) -> Incoming {
-    if record.remote.is_empty() {
-        let digest = Sha256::digest(row.to_string());
-        let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        record.remote = CompactString::from(format!("{NO_ID}{hex}"));
-    }
-    record
-}
-
-/// First and last record of a page, and how many there are; nothing for an empty page.
-fn signature(records: &[Incoming]) -> Option<String> {
-    let (first, last) = (records.first()?, records.last()?);
-    let at = |record: &Incoming| record.updated_at.map_or(0, |at| at.0);
-    Some(format!(
-        "{} {}@{} {}@{}",
-        records.len(),
-        first.remote,
-        at(first),
-        last.remote,
-        at(last)
-    ))
-}
-
-/// The same rows twice are a list that does not advance when we count ourselves: the tool ignores the position. A list
-/// with tokens of its own may send a page again on the way, but not for ever.
-fn notice_repeats(task: &mut Task, signature: Option<String>) -> Result<(), Failure> {
-    let is_empty = signature.is_none();
-    task.repeats = if signature == task.last { task.repeats + 1 } else { 0 };
-    task.last = signature;
-    if is_empty {
-        let is_endless = task.repeats > EMPTY_MAX;
-        return if is_endless {
-            Err(no_progress("sends empty pages without an end"))
-        } else {
-            Ok(())
-        };
-    }
-    let is_counted = matches!(task.page, Position::Offset(_) | Position::Number(_));
-    if task.repeats > if is_counted { 0 } else { REPEATS_MAX } {
-        return Err(no_progress("sent the same page again"));
-    }
-    Ok(())
-}
-
 /// The number of all rows moved while the list was read by offset, so rows may have been skipped.
 fn begin_again(task: &mut Task) -> Result<Turn, Failure> {
     task.restarts += 1;
@@ -480,11 +432,11 @@ fn begin_again(task: &mut Task) -> Result<Turn, Failure> {
     Ok(Turn::Page)
 }
 
-fn not_a_list(what: &str) -> Failure {
+pub(super) fn not_a_list(what: &str) -> Failure {
     not_the_answer_to("a list", what)
 }
 
-fn no_progress(what: &str) -> Failure {
+pub(super) fn no_progress(what: &str) -> Failure {
     Failure::new(
         Class::Transient,
         Problem::new(Code::NoProgress, format!("the tool {what}")),

@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 
 use super::{Native, Place, Stream};
 use crate::connector::Sample;
+use crate::connector::cursor::AsCursor as _;
 use crate::error::Failure;
 use crate::manifest::Mapper;
 use crate::model::Incoming;

@@ -15,6 +15,8 @@ use super::*;
 use crate::connector::timer::JumpTimer;
 use crate::model::{TestClock, UnixMillis};
 
+mod jobs;
+
 type Query = BTreeMap<String, String>;
 type Reply = (u16, Json);
 type Handler = dyn Fn(&str, &Query) -> Reply + Send + Sync;
@@ -33,7 +35,8 @@ async fn serve(State(tool): State<Arc<Tool>>, request: Request) -> Response {
     let query: Query = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let (status, body) = (tool.answer)(request.uri().path(), &query);
     tool.asked.lock().unwrap().push(query);
-    let mut response = Response::new(body.to_string().into());
+    let text = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+    let mut response = Response::new(text.into());
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     let date = jiff::Timestamp::from_millisecond(tool.date.lock().unwrap().0).unwrap();
     let date = jiff::fmt::rfc2822::DateTimePrinter::new()

@@ -115,6 +115,7 @@ impl Pace {
             return false;
         }
         task.is_tail = true;
+        task.job = None;
         task.since = task.end.minus(self.overlap).max(self.start);
         task.until = now.plus(TAIL_AHEAD);
         task.bound = task.until;

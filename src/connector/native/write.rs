@@ -172,6 +172,9 @@ impl Native {
         batch: &Batch<'_>,
     ) -> Result<Vec<Option<Outcome>>, Failure> {
         let op = batch.op;
+        if let Some(each) = &op.each {
+            return self.send_each(stream, write, batch, each).await;
+        }
         let draft = self
             .draft_write(stream, batch)
             .map_err(|why| from_expression(&why, false))?;

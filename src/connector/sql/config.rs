@@ -209,6 +209,7 @@ impl SqlStream {
         };
         StreamSpec {
             kind: self.kind.of_customer(),
+            instead_of: None,
             fields: self
                 .columns
                 .iter()

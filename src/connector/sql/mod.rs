@@ -18,6 +18,7 @@ use secrecy::SecretString;
 use tokio::sync::Mutex;
 
 use super::Connection;
+use crate::connector::cursor::AsCursor as _;
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::PhoneNormaliser;
 use crate::model::{

@@ -7,10 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::config::Overlap;
-use crate::error::{Class, Code, Failure, Problem};
-use crate::model::{Cursor, SweepMark, UnixMillis};
+use crate::connector::cursor::{AsCursor, Version};
+use crate::model::{SweepMark, UnixMillis};
 
-const VERSION: u32 = 1;
 /// How far a round reaches back when the admin does not say, by what the cursor column holds.
 const BACK_MILLIS: i64 = 15 * 60 * 1000;
 const BACK_COUNT: i64 = 1000;
@@ -21,7 +20,7 @@ const INTERLEAVE: Duration = Duration::from_secs(5 * 60);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Place {
-    v: u32,
+    v: Version,
     /// Every row whose cursor lies before this was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<Json>,
@@ -76,29 +75,11 @@ pub(super) enum Next {
     Nothing,
 }
 
+impl AsCursor for Place {
+    const WHOSE: &'static str = "this connector";
+}
+
 impl Place {
-    /// The place a cursor stands for; without one nothing was read yet.
-    pub(super) fn parse(cursor: Option<&Cursor>) -> Result<Self, Failure> {
-        let Some(cursor) = cursor else {
-            return Ok(Self {
-                v: VERSION,
-                ..Self::default()
-            });
-        };
-        match serde_json::from_str::<Self>(&cursor.0) {
-            Ok(place) if place.v == VERSION => Ok(place),
-            _ => {
-                let problem = Problem::new(Code::Bug, "the stored cursor is not one of this connector");
-                let problem = problem.hint("`nivel backfill` reads the stream anew");
-                Err(Failure::new(Class::Forbidden, problem))
-            }
-        }
-    }
-
-    pub(super) fn cursor(&self) -> Cursor {
-        Cursor(serde_json::to_string(self).unwrap_or_default())
-    }
-
     /// What is read next. The first reading is one of everything.
     pub(super) fn next(&self, has_cursor: bool, full: Option<Duration>, now: UnixMillis) -> Next {
         if self.changes.is_some() {

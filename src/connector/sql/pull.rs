@@ -8,6 +8,7 @@ use super::place::{Next, Place, Task, back, not_after};
 use super::row::Row;
 use super::statement::Sql;
 use super::{Sqls, Stream};
+use crate::connector::cursor::AsCursor as _;
 use crate::error::{Class, Code, Failure, Problem};
 use crate::model::{Incoming, Page, SweepMark, UnixMillis};
 

@@ -1,9 +1,10 @@
-//! The shape of Salesforce's contacts, leads and accounts (VENDORS.md B1): SOQL, single objects, collections.
+//! The shape of Salesforce's contacts, leads and accounts (VENDORS.md B1): SOQL, query jobs, single objects, collections.
 //!
 //! Where the sheet is silent: too many rows in one call is `LIMIT_EXCEEDED`, an address without `@` is
 //! `INVALID_EMAIL_ADDRESS`, one unknown field refuses its row and not the call.
 
 mod ids;
+mod jobs;
 mod reads;
 mod soql;
 mod writes;
@@ -103,6 +104,7 @@ pub(super) struct Salesforce {
     token: Mutex<String>,
     sides: Sides,
     calls: AtomicU64,
+    jobs: jobs::Jobs,
 }
 
 impl Posting for Salesforce {}
@@ -124,6 +126,7 @@ impl Salesforce {
             token: Mutex::new("00Dsandbox!session".to_owned()),
             sides: Sides::new(1_000, &[("Lead", stamp_lead), ("Account", stamp_account)]),
             calls: AtomicU64::new(0),
+            jobs: jobs::Jobs::default(),
         }
     }
 
@@ -183,6 +186,7 @@ impl Salesforce {
             ("GET", ["query"]) => self.query(store, ask, ask.get("q").unwrap_or_default(), 0, false),
             ("GET", ["queryAll"]) => self.query(store, ask, ask.get("q").unwrap_or_default(), 0, true),
             ("GET", ["query" | "queryAll", locator]) => self.query_more(store, ask, locator),
+            (_, ["jobs", "query", rest @ ..]) => self.jobs(store, ask, rest),
             ("GET", ["sobjects"]) => reads::kinds(),
             ("GET", ["sobjects", name, "describe"]) => Kind::named(name).map_or_else(not_found, reads::describe),
             ("GET", ["sobjects", name, feed @ ("deleted" | "updated")]) => self.feed(store, ask, name, feed),

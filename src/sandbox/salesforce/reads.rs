@@ -110,7 +110,7 @@ impl Salesforce {
     }
 }
 
-fn found(store: &Store, query: &Query, all: bool) -> Vec<Value> {
+pub(super) fn found(store: &Store, query: &Query, all: bool) -> Vec<Value> {
     let objects = store.objects.values().filter(|object| all || object.is_live());
     let mut rows: Vec<Value> = objects
         .filter(|object| query.holds(&object.body))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::passing::new_row;
 use crate::handoff::{Note, NoteState, Proof, Reason, Rule, Standing};
 use crate::ledger::{Slot, Target, View, Write, WriteState};
-use crate::merge::{Create, Desire, Refusal, Rules, StreamRules, is_gone, refusal, says_same_name};
+use crate::merge::{Create, Desire, Refusal, Rules, StreamRules, is_gone, refusal, says_same_name, stands_elsewhere};
 use crate::model::{CustomerKey, FieldName, Fields, Record, UnixMillis, Value};
 use crate::sync::consequence::is_too_large;
 
@@ -194,6 +194,11 @@ impl Sight<'_> {
         }
         if !self.may_write() {
             return self.read_only();
+        }
+        let system = self.rules.systems.get(&self.rule.to.system);
+        if let Some(other) = system.and_then(|system| stands_elsewhere(&self.rule.to, self.members, system)) {
+            let why = format!("she is there as {other}, and nobody is made twice in one tool");
+            return Standing::Stuck(Reason::NoCreate, why);
         }
         let doubtful = self.view.doubtful.get(&self.key);
         if doubtful.is_some_and(|streams| streams.contains(&self.rule.to)) {

@@ -8,7 +8,7 @@ use super::super::consequence::is_withheld;
 use super::Missing;
 use crate::error::Problem;
 use crate::ledger::{Slot, View, Write, WriteState};
-use crate::merge::{Refusal, Rules, StreamRules, is_gone, refusal};
+use crate::merge::{Refusal, Rules, StreamRules, is_gone, made_elsewhere, refusal};
 use crate::model::{CustomerKey, Fields, Record, RecordId, StreamId, UnixMillis, Value};
 
 /// What a write that is due waits for.
@@ -109,6 +109,7 @@ impl Reason {
                 Refusal::NoIdentifier => "no_identifier",
                 Refusal::NotReachable => "not_reachable",
                 Refusal::OptedOut => "opted_out",
+                Refusal::MadeElsewhere { .. } => "made_elsewhere",
             },
             Self::OtherKind => "other_kind",
         }
@@ -131,6 +132,7 @@ impl Reason {
         "no_identifier",
         "not_reachable",
         "opted_out",
+        "made_elsewhere",
         "never_made",
         "cannot_make",
         "not_written",
@@ -272,7 +274,11 @@ impl Case<'_> {
             return Reason::DeletedElsewhere;
         }
         let system = self.rules.systems.get(&stream.system);
-        match system.and_then(|system| refusal(self.golden, self.rules, system, rules)) {
+        let refused = system.and_then(|system| {
+            let elsewhere = || made_elsewhere(stream, self.members, self.golden, self.rules, system);
+            refusal(self.golden, self.rules, system, rules).or_else(elsewhere)
+        });
+        match refused {
             Some(because) => self.not_made(because),
             None if self.is_doubtful(stream) => Reason::Review,
             None if is_withheld(self.view, *self.key, self.rules.size_max()) => Reason::TooLarge,

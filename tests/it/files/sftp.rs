@@ -12,7 +12,13 @@ struct Sshd {
     dir: tempfile::TempDir,
     port: u16,
     process: Option<Child>,
+    /// It has a user of its own, who signs in with a password.
+    has_user: bool,
 }
+
+/// A user that only the server of a test knows.
+const USER: &str = "nivel-test";
+const PASSWORD: &str = "let me in: 1";
 
 fn run(program: &str, words: &[&str]) -> String {
     let output = Command::new(program).args(words).output();
@@ -53,9 +59,57 @@ impl Sshd {
             dir,
             port,
             process: None,
+            has_user: false,
         };
         server.up().await;
         server
+    }
+
+    /// A server that sees one user more than the machine has, with a password. Only root can make it see her.
+    async fn with_user() -> Option<Self> {
+        use std::os::unix::fs::PermissionsExt as _;
+        if run("id", &["-u"]) != "0" {
+            println!("SKIPPED: not root, so signing in with a password is not tested for real");
+            return None;
+        }
+        let mut server = Self::new().await;
+        server.down();
+        let (passwd, shadow) = (
+            std::fs::read_to_string("/etc/passwd"),
+            std::fs::read_to_string("/etc/shadow"),
+        );
+        let hash = run("openssl", &["passwd", "-6", PASSWORD]);
+        let home = server.dir.path().display().to_string();
+        let passwd = format!("{}{USER}:x:65533:65533::{home}:/bin/sh\n", passwd.unwrap());
+        std::fs::write(server.at("passwd"), passwd).unwrap();
+        std::fs::write(
+            server.at("shadow"),
+            format!("{}{USER}:{hash}:20000::::::\n", shadow.unwrap()),
+        )
+        .unwrap();
+        let config = std::fs::read_to_string(server.at("config")).unwrap();
+        let config = config.replace("\nPasswordAuthentication no", "\nPasswordAuthentication yes");
+        std::fs::write(server.at("config"), config).unwrap();
+        for (name, mode) in [("", 0o755), ("drop", 0o777), ("out", 0o777)] {
+            std::fs::set_permissions(server.at(name), std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        server.has_user = true;
+        server.up().await;
+        Some(server)
+    }
+
+    fn command(&self) -> Command {
+        if !self.has_user {
+            let mut command = Command::new(SSHD);
+            command.args(["-D", "-e", "-f", &self.at("config")]);
+            return command;
+        }
+        let mut command = Command::new("unshare");
+        let script =
+            "mount --bind \"$1\" /etc/passwd && mount --bind \"$2\" /etc/shadow && exec \"$3\" -D -e -f \"$4\"";
+        let files = [self.at("passwd"), self.at("shadow"), SSHD.to_owned(), self.at("config")];
+        command.args(["-m", "sh", "-c", script, "sh"]).args(files);
+        command
     }
 
     fn at(&self, name: &str) -> String {
@@ -63,8 +117,8 @@ impl Sshd {
     }
 
     async fn up(&mut self) {
-        let process = Command::new(SSHD)
-            .args(["-D", "-e", "-f", &self.at("config")])
+        let process = self
+            .command()
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(self.dir.path().join("log")).unwrap())
             .spawn();
@@ -193,4 +247,27 @@ async fn a_server_that_is_not_the_one_and_a_key_that_is_not_ours() {
     server.up().await;
     let told = check(&good).await;
     assert!(told.contains("the config is good"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_opens_the_door_and_a_wrong_one_does_not() {
+    let Some(server) = Sshd::with_user().await else { return };
+    let key = format!("key: {{file: {}}}, passphrase: open sesame", server.at("mine"));
+    let user = format!("user: {}", run("id", &["-un"]));
+    let config = server
+        .config()
+        .replace(&key, &format!("password: \"{PASSWORD}\""))
+        .replace(&user, &format!("user: {USER}"));
+    assert!(config.contains(USER) && config.contains(PASSWORD), "{config}");
+    let shop = Shop::new(&config);
+    std::fs::write(server.dir.path().join("drop/a.csv"), PEOPLE).unwrap();
+    shop.sync().await;
+    let summary = shop.sync().await;
+    assert_eq!(summary["systems"]["partner"]["read"], 3, "{summary}");
+    assert_eq!(names(&server.dir.path().join("drop/done")).len(), 1);
+    assert_eq!(exported(&server.dir.path().join("out")).len(), 1);
+    let shop = Shop::new(&config.replace(PASSWORD, "let me in: 2"));
+    let output = shop.nivel(&["check"], "").await;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("CON005") && !told.contains("let me in"), "{told}");
 }

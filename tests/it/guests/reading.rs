@@ -267,7 +267,7 @@ async fn the_admin_sees_that_a_connector_is_a_program() {
     assert!(shown.contains("reads") && !shown.contains("writes"), "{shown}");
     let (is_good, told) = nivel(&["connector", "test", "lying"]);
     assert!(
-        !is_good && told.contains("it is a program: there are no exchanges to play"),
+        !is_good && told.contains("it is a program, and there are no tests of it"),
         "{told}"
     );
     let (is_good, told) = nivel(&["connector", "test"]);
