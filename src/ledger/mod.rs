@@ -294,8 +294,8 @@ pub trait Ledger: Inbox + Matching + Counting + Privacy + Handoffs + Posts {
     /// Turns leased writes of a process that died back into due ones. Called once at start.
     async fn release_leases(&self, now: UnixMillis) -> Result<u64, Error>;
 
-    /// Writes by state (all states when empty), by due time, keyset-paged by the last target seen. When that one is gone
-    /// meanwhile, the list starts anew: rather twice than not at all.
+    /// Writes by state (all states when empty), by stream and slot, keyset-paged by the last target seen; it need not be
+    /// there any more.
     async fn writes(&self, states: &[WriteState], after: Option<&Target>, limit: usize) -> Result<Vec<Write>, Error>;
 
     /// Earliest due time among due writes of a stream.

@@ -9,7 +9,7 @@ use crate::ledger::{DueWrites, WriteState};
 use crate::model::{StreamId, UnixMillis};
 
 /// Asked before every batch, so it must not walk through the whole outbox of the stream, as SQLite would by itself.
-const DUE: &str = "SELECT typeof(slot) = 'blob', removes_at IS NOT NULL, count(*) FROM write INDEXED BY write_state \
+pub(super) const DUE: &str = "SELECT typeof(slot) = 'blob', removes_at IS NOT NULL, count(*) FROM write INDEXED BY write_state \
      WHERE state IN (0, 3) AND stream = ?1 AND due_at > ?2 AND attempts = 0 AND (state = 0 OR removes_at IS NOT NULL) \
      GROUP BY 1, 2";
 
@@ -96,21 +96,4 @@ pub(super) fn count_records(desk: &mut Desk, stream: &StreamId) -> Result<u64, T
         .prepare_cached("SELECT count(*) FROM record WHERE stream = ?1 AND deleted_at IS NOT NULL")?
         .query_row([number], |row| row.get(0))?;
     Ok(unsigned(all - gone))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::sqlite::schema;
-
-    #[test]
-    fn what_is_due_is_found_without_walking_through_the_outbox() {
-        let mut conn = rusqlite::Connection::open_in_memory().unwrap();
-        schema::migrate(&mut conn, UnixMillis(1)).unwrap();
-        let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {DUE}")).unwrap();
-        let steps = plan.query_map((1, 1), |row| row.get::<_, String>(3)).unwrap();
-        let steps: Vec<String> = steps.map(Result::unwrap).collect();
-        let wanted = "SEARCH write USING INDEX write_state (state=? AND stream=? AND due_at>?)";
-        assert_eq!(steps.first().map(String::as_str), Some(wanted), "{steps:?}");
-    }
 }

@@ -383,6 +383,16 @@ pub(super) fn release_leases(desk: &Desk, now: UnixMillis) -> Result<u64, Troubl
     Ok(u64::try_from(released).unwrap_or(u64::MAX))
 }
 
+/// In the order of the table's own key: a list of all is one walk through it, and whatever happens to the row that was seen
+/// last, none behind it is passed over.
+pub(super) const LIST: &str = concat!(
+    "SELECT ",
+    write_columns!(),
+    ", c.key, c.kind FROM write w CROSS JOIN customer c ON c.id = w.customer \
+     WHERE w.state <> 4 AND (?1 >> w.state) & 1 AND (w.stream, w.slot) > (?2, ?3) \
+     ORDER BY w.stream, w.slot LIMIT ?4"
+);
+
 /// Writes by state; see [`crate::ledger::Ledger::writes`].
 pub(super) fn list(
     desk: &mut Desk,
@@ -392,43 +402,24 @@ pub(super) fn list(
 ) -> Result<Vec<Write>, Trouble> {
     let Desk { conn, streams, .. } = desk;
     let after = match after {
-        Some(target) => place(conn, streams, target)?,
-        None => None,
+        // A stream that is not known has no writes to begin behind.
+        Some(target) => (
+            streams.find(conn, &target.stream)?.unwrap_or(i64::MIN),
+            slot_value(&target.slot),
+        ),
+        None => (i64::MIN, rusqlite::types::Value::Null),
     };
-    let (due_at, stream, slot) = after.unwrap_or((i64::MIN, i64::MIN, rusqlite::types::Value::Null));
     let wanted = states
         .iter()
         .fold(0_u32, |bits, state| bits | (1 << state_number(*state)));
-    let mut statement = conn.prepare_cached(concat!(
-        "SELECT ",
-        write_columns!(),
-        ", c.key, c.kind FROM write w JOIN customer c ON c.id = w.customer \
-         WHERE w.state <> 4 AND (?1 >> w.state) & 1 AND (w.due_at, w.stream) >= (?2, ?3) \
-         AND (w.due_at > ?2 OR w.stream > ?3 OR w.slot > ?4) ORDER BY w.due_at, w.stream, w.slot LIMIT ?5"
-    ))?;
+    let mut statement = conn.prepare_cached(LIST)?;
     let wanted = if wanted == 0 { u32::MAX } else { wanted };
-    let mut rows = statement.query((wanted, due_at, stream, slot, limit_of(limit)))?;
+    let mut rows = statement.query((wanted, after.0, after.1, limit_of(limit)))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(write(conn, streams, row, row::key(row, 12)?)?);
     }
     Ok(found)
-}
-
-type Place = (i64, i64, rusqlite::types::Value);
-
-/// Where a target stands in the order of [`list`]; `None` when it is not there any more: then the list starts anew,
-/// which shows some rows twice and hides none.
-fn place(conn: &Connection, streams: &mut Streams, target: &Target) -> Result<Option<Place>, Trouble> {
-    let Some(stream) = streams.find(conn, &target.stream)? else {
-        return Ok(None);
-    };
-    let slot = slot_value(&target.slot);
-    let due_at = conn
-        .prepare_cached("SELECT due_at FROM write WHERE stream = ?1 AND slot = ?2 AND state <> 4")?
-        .query_row((stream, &slot), |row| row.get(0))
-        .optional()?;
-    Ok(due_at.map(|due_at| (due_at, stream, slot)))
 }
 
 /// Earliest due time among due writes of a stream.

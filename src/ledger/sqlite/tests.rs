@@ -367,3 +367,39 @@ async fn somebody_may_look_while_another_works() {
     assert_eq!(alone.setting("name").await.unwrap().as_deref(), Some("newer"));
     assert!(Sqlite::open_to_read(&folder.path().join("none.db")).is_err());
 }
+
+/// What is asked before every batch or read page by page must not walk through a whole table each time, as SQLite would
+/// by itself.
+#[test]
+fn what_is_asked_often_finds_its_rows() {
+    let mut conn = Connection::open_in_memory().unwrap();
+    schema::migrate(&mut conn, NOW).unwrap();
+    let by_number = "USING INTEGER PRIMARY KEY (rowid=?)";
+    let table = [
+        (
+            brake::DUE,
+            vec!["SEARCH write USING INDEX write_state (state=? AND stream=? AND due_at>?)".to_owned()],
+        ),
+        (
+            outbox::LIST,
+            vec![
+                "SEARCH w USING PRIMARY KEY ((stream,slot)>(?,?))".to_owned(),
+                format!("SEARCH c {by_number}"),
+            ],
+        ),
+        (
+            matching::PARTED,
+            vec!["SCAN p".to_owned(), format!("SEARCH r {by_number}")],
+        ),
+    ];
+    for (query, wanted) in table {
+        let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+        let mut rows = plan.raw_query();
+        let mut steps: Vec<String> = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            steps.push(row.get(3).unwrap());
+        }
+        steps.truncate(wanted.len());
+        assert_eq!(steps, wanted, "{query}");
+    }
+}

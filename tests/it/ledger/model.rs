@@ -363,12 +363,11 @@ impl Ledger for Model {
 
     async fn writes(&self, states: &[WriteState], after: Option<&Target>, limit: usize) -> Result<Vec<Write>, Error> {
         let state = self.0.lock().unwrap();
-        let mut found: Vec<&Write> = state.pending().collect();
-        found.sort_by(|a, b| (a.due_at, &a.target).cmp(&(b.due_at, &b.target)));
-        let skip = after.and_then(|after| found.iter().position(|write| write.target == *after));
-        let wanted = |write: &&&Write| states.is_empty() || states.contains(&write.state);
-        let rest = found.iter().skip(skip.map_or(0, |at| at + 1));
-        Ok(rest.filter(wanted).take(limit).map(|write| (*write).clone()).collect())
+        let wanted = |write: &&Write| states.is_empty() || states.contains(&write.state);
+        let is_behind = |write: &&Write| after.is_none_or(|after| write.target > *after);
+        let mut found: Vec<&Write> = state.pending().filter(wanted).filter(is_behind).collect();
+        found.sort_by(|a, b| a.target.cmp(&b.target));
+        Ok(found.into_iter().take(limit).cloned().collect())
     }
 
     async fn next_due(&self, stream: &StreamId) -> Result<Option<UnixMillis>, Error> {
