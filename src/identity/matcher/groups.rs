@@ -151,24 +151,19 @@ impl Matcher {
         let mut component = Component::new(entries.len());
         for (at, a) in entries.iter().enumerate() {
             for (b_at, b) in entries.iter().enumerate().skip(at + 1) {
-                let score = match self.decision(&a.id, &b.id) {
+                let (decision, bond) = (self.decision(&a.id, &b.id), bond(a, b));
+                if decision == Some(Decision::Apart) || decision.is_none() && bond == Bond::Vetoed {
+                    component.keep_apart(at, b_at);
+                }
+                let score = match decision {
                     Some(Decision::Same) => PINNED,
-                    Some(Decision::Apart) => {
-                        component.keep_apart(at, b_at);
-                        -i64::from(BIT)
-                    }
+                    Some(Decision::Apart) => -i64::from(BIT),
+                    None if bond == Bond::Tied => PINNED,
                     None => {
                         let pair = self.scored_pair(a, b, members[b_at]);
                         counted[at] |= pair.counted;
                         counted[b_at] |= pair.counted;
-                        match bond(a, b) {
-                            Bond::Tied => PINNED,
-                            Bond::Vetoed => {
-                                component.keep_apart(at, b_at);
-                                i64::from(pair.score).min(0)
-                            }
-                            Bond::Open => i64::from(self.joining(pair)),
-                        }
+                        self.open(bond, pair)
                     }
                 };
                 component.set(at, b_at, score);
@@ -235,6 +230,12 @@ impl Matcher {
             counted: evidence.terms,
             is_bare: evidence.is_bare,
         }
+    }
+
+    /// The score that counts for two records that nothing holds together for sure.
+    fn open(&self, bond: Bond, pair: Pair) -> i64 {
+        let score = i64::from(self.joining(pair));
+        if bond == Bond::Vetoed { score.min(0) } else { score }
     }
 
     /// The score that counts for joining. Who follows the groups does not join people by their name alone: in a small

@@ -258,7 +258,7 @@ mod tests {
         let reached = [
             (Field::Given, "Wilhelm"),
             (Field::Postcode, "DN18 5BT"),
-            (Field::Phone, "+358401234567"),
+            (Field::Phone, "+358 50 371 9284"),
         ];
         assert_eq!(shared(&whole, &reached), 0);
     }
