@@ -17,14 +17,49 @@ use crate::error::{Class, Code, Failure, Problem};
 use crate::ledger::{Ask, Cause, DueWrites, Error as LedgerError, Slot, View, Write};
 use crate::model::{Operation, Outcome, RecordId, StreamId, UnixMillis, WriteAction};
 
-/// Writes handed out at once to tools that take them one by one: one intent on disk and one settlement for all.
-const CLAIM_MIN: usize = 100;
-
-/// Requests handed out at once to tools that take many writes in one.
-const CLAIM_REQUESTS: usize = 5;
+/// How long the writes that are handed out at once may keep a tool busy, about: one intent on disk and one settlement for
+/// all of them, but whoever has a head start waits behind them, and so does the end of the program.
+const CLAIM_FOR: Duration = Duration::from_secs(1);
 
 /// How often the answers to a batch may be folded again. Reached only by a bug.
 const FOLDS_MAX: usize = 16;
+
+/// How many writes are handed out at once: about as many as the tool takes in [`CLAIM_FOR`], found out as it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Claim {
+    size: usize,
+    min: usize,
+    max: usize,
+}
+
+impl Claim {
+    /// For a tool that takes so many writes in one request.
+    fn new(batch_max: usize) -> Self {
+        let (min, size) = if batch_max > 1 {
+            (batch_max, batch_max * 5)
+        } else {
+            (10, 100)
+        };
+        Self {
+            size,
+            min,
+            max: size * 4,
+        }
+    }
+
+    /// So many writes took so long. One slow answer says little: at most twice or half as many next time.
+    fn learn(&mut self, count: usize, took: Duration) {
+        let is_full = count >= self.size;
+        let wanted = if took <= CLAIM_FOR / 2 && is_full {
+            self.size * 2
+        } else if took > CLAIM_FOR * 2 {
+            self.size / 2
+        } else {
+            self.size
+        };
+        self.size = wanted.clamp(self.min, self.max);
+    }
+}
 
 impl Engine {
     /// Delivers a stream's due writes. With `give_up_at`, waits until then for writes that are to be tried again.
@@ -43,11 +78,7 @@ impl Engine {
             .streams()
             .get(&stream.stream)
             .map_or(1, |spec| spec.batch_max);
-        let batch_max = if batch_max > 1 {
-            batch_max * CLAIM_REQUESTS
-        } else {
-            CLAIM_MIN
-        };
+        let mut claim = Claim::new(batch_max);
         let mut total = Aftermath::default();
         let Some(approval) = self.approval().await? else {
             return Ok(total);
@@ -61,7 +92,8 @@ impl Engine {
             if let Some(problem) = self.brake(stream, &approval, delivered).await? {
                 total.held = Some(problem);
             }
-            let writes = self.ledger.claim(stream, self.clock.now(), batch_max).await?;
+            let begun = self.clock.now();
+            let writes = self.ledger.claim(stream, begun, claim.size).await?;
             if writes.is_empty() && self.wait_for_retry(stream, give_up_at).await? {
                 continue;
             }
@@ -78,7 +110,9 @@ impl Engine {
                     Slot::Object(_) => delivered.updates += 1,
                 }
             }
+            let count = writes.len();
             let aftermath = self.deliver(connection, stream, writes).await?;
+            claim.learn(count, self.clock.now().since(begun));
             self.tell(&Event::Wrote {
                 stream: stream.clone(),
                 done: aftermath.done,
@@ -290,5 +324,32 @@ pub(super) fn unanswered(write: &Write) -> Failure {
     Failure {
         ambiguous: true,
         ..Failure::new(Class::Transient, problem)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_about_a_second_of_the_tools_work() {
+        let table = [
+            // Takes them one by one.
+            (1, vec![(100, 40), (200, 90), (400, 400)], 400),
+            (1, vec![(100, 600)], 100),
+            (1, vec![(30, 40)], 100),
+            (1, vec![(100, 10_000), (50, 5_000), (25, 2_500), (12, 1_200)], 12),
+            (1, vec![(100, 10_000), (50, 9_000), (25, 9_000), (12, 9_000)], 10),
+            // Many in one request.
+            (100, vec![(500, 100), (1_000, 100), (2_000, 100)], 2_000),
+            (100, vec![(500, 9_000), (250, 9_000), (125, 9_000)], 100),
+        ];
+        for (batch_max, history, wanted) in table {
+            let mut claim = Claim::new(batch_max);
+            for (count, took_ms) in &history {
+                claim.learn(*count, Duration::from_millis(*took_ms));
+            }
+            assert_eq!(claim.size, wanted, "{batch_max} {history:?}");
+        }
     }
 }
