@@ -1,7 +1,6 @@
 //! Databases as systems: read without a gap, written without a lost race, and together with a tool end to end.
 
 mod base;
-mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
