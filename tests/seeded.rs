@@ -14,6 +14,7 @@ use nivel::config::{Config, environment};
 use nivel::error::Problem;
 use nivel::fault;
 use nivel::handoff::Passage;
+use nivel::identity::affiliation::Sign;
 use nivel::ledger::{
     Arrival, Ask, Census, ChangeRow, Commit, ContentHash, Counting, Decision, Dropped, DueWrites, Erasure, Error,
     Handoffs, Head, Inbox, InboxState, Keep, Known, Landed, Ledger, Mark, Matching, NewEvent, PassageCount, PassagesOf,
@@ -343,6 +344,10 @@ impl Matching for Seeded {
 
     async fn oversized(&self, size_max: usize, limit: usize) -> Result<Vec<(CustomerKey, u64)>, Error> {
         self.inner.oversized(size_max, limit).await
+    }
+
+    async fn organizations(&self, signs: &[Sign]) -> Result<Vec<BTreeSet<CustomerKey>>, Error> {
+        self.inner.organizations(signs).await
     }
 
     async fn parted(&self) -> Result<Vec<RecordId>, Error> {

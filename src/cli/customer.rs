@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::Failed;
+use super::affiliated::{Affiliated, affiliated, affiliated_text};
 use super::app::Context;
 use super::decided::{Merge, Pin, Split};
 use super::erase::{Certificate, Erase, Erasures, Export};
@@ -96,7 +97,9 @@ impl ShowArgs {
                     return Ok(Exit::Fine);
                 }
                 let history = ledger.changes(&key, self.history).await?;
-                context.output.show(&Sheet::new(key, view, history)?);
+                let organizations = affiliated(ledger.as_ref(), &view, key).await?;
+                let sheet = Sheet::new(key, view, history)?;
+                context.output.show(&Sheet { organizations, ..sheet });
             }
             Matches::Several(customers) => context.output.show(&Several(customers)),
         }
@@ -223,6 +226,9 @@ struct Sheet {
     key: CustomerKey,
     golden: Fields,
     lineage: crate::model::Lineage,
+    /// The organizations that she belongs to, the surest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    organizations: Vec<Affiliated>,
     records: Vec<RecordSheet>,
     writes: Vec<Write>,
     history: Vec<ChangeRow>,
@@ -262,6 +268,7 @@ impl Sheet {
             key,
             golden: customer.golden,
             lineage: customer.lineage,
+            organizations: Vec::new(),
             records: records.map(|(record, _)| record.into()).collect(),
             writes: view
                 .writes
@@ -320,6 +327,7 @@ impl Show for Sheet {
             &mut text,
             "\n* the customer's value comes from here   ' written by Nivel   · emptied",
         );
+        text.push_str(&affiliated_text(&self.organizations));
         for record in &self.records {
             if let Some(at) = record.deleted_at {
                 line(&mut text, format_args!("{} was deleted there at {at}", record.id));

@@ -2,6 +2,7 @@
 
 mod eval;
 mod generate;
+mod lost;
 mod score;
 mod table;
 mod train;

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 fine, 1 a problem, 2 usage or config (nothing was started), 3 done but degraded.
 
+mod affiliated;
 mod alert;
 mod app;
 mod approve;

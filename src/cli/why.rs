@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Failed;
+use super::affiliated::{Affiliated, affiliated, affiliated_text};
 use super::app::Context;
 use super::customer::{the_one, view_of};
 use super::joined::{Apart, joints, path_text};
@@ -49,10 +50,12 @@ impl Why {
             }
         }
         let view = view_of(ledger.as_ref(), key).await?;
+        let organizations = affiliated(ledger.as_ref(), &view, key).await?;
         drop(ledger);
         let field = what.filter(|text| !is_somebody(text));
         let mut reasons = reasons(key, &view, &Survivorship::new(&rules), field)?;
         if field.is_none() {
+            reasons.organizations = organizations;
             reasons.joined = Some(joints(context, &view, &rules, reasons.key).await?);
         }
         context.output.show(&reasons);
@@ -83,6 +86,9 @@ struct Reasons {
     /// What makes her records one customer.
     #[serde(skip_serializing_if = "Option::is_none")]
     joined: Option<Path>,
+    /// The organizations that she belongs to, the surest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    organizations: Vec<Affiliated>,
     /// True when one field was asked for, so that all candidates are shown.
     #[serde(skip)]
     is_single: bool,
@@ -169,6 +175,7 @@ fn reasons(key: CustomerKey, view: &View, rules: &Survivorship, field: Option<&s
         key,
         fields: wanted.into_iter().map(reason).collect(),
         joined: None,
+        organizations: Vec::new(),
         is_single: field.is_some(),
     })
 }
@@ -210,7 +217,8 @@ impl Show for Reasons {
         let head = ["field", "value", "from", "since", "rule"];
         let fields = table(head, self.fields.iter().map(row));
         let joined = self.joined.as_ref().map(path_text).unwrap_or_default();
-        format!("{}\n\n{fields}\n\n{joined}", self.key)
+        let organizations = affiliated_text(&self.organizations);
+        format!("{}\n\n{fields}\n\n{organizations}{joined}", self.key)
     }
 }
 

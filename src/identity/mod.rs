@@ -6,6 +6,7 @@
 //!
 //! What no identifier joins, the scored [`matcher`] may: on [`features`] of what the records say by themselves.
 
+pub mod affiliation;
 pub mod domain;
 pub mod email;
 mod features;

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{Decision, Error};
+use crate::identity::affiliation::Sign;
 use crate::model::{Customer, CustomerKey, Identifier, Record, RecordId, UnixMillis};
 
 /// A record with what the scored match must know of it.
@@ -88,6 +89,10 @@ pub trait Matching: Send + Sync {
 
     /// Customers with more than so many records that are not deleted, the largest first, with how many.
     async fn oversized(&self, size_max: usize, limit: usize) -> Result<Vec<(CustomerKey, u64)>, Error>;
+
+    /// The organizations that answer to each of these signs, in the order asked: those with a record, not deleted, that has
+    /// the domain or the name, or is the object.
+    async fn organizations(&self, signs: &[Sign]) -> Result<Vec<BTreeSet<CustomerKey>>, Error>;
 
     /// Records of customers that parted, whose tools have not yet got back what stood there
     /// ([`super::Commit::parted`]).

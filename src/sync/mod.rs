@@ -1,5 +1,6 @@
 //! Moves data: pulls pages, folds them into the ledger, pushes what is due, settles the answers.
 
+pub mod affiliation;
 pub mod alert;
 pub mod consequence;
 pub mod erase;

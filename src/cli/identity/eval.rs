@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::generate::{family, finished, write_file};
+use super::lost::{Lost, lost};
 use super::score::{Band, Cost, Example, Pass, bands, examples, pass};
 use super::table::{Set, labels};
 use super::train::{adapted, read_weights};
@@ -82,6 +83,7 @@ impl Eval {
         let report = Report {
             figures: pass.figures.clone(),
             cost: pass.cost.clone(),
+            lost: lost(&set, &pass),
             bands: bands(&set, &pass),
             examples: examples(&set, &pass, self.examples),
         };
@@ -185,6 +187,7 @@ fn mapping(set: &Set, pass: &Pass) -> csv::Result<Vec<u8>> {
 struct Report {
     figures: Figures,
     cost: Cost,
+    lost: Lost,
     /// What the chances of pairs mean.
     bands: Vec<Band>,
     examples: Vec<Example>,
@@ -235,6 +238,7 @@ impl Show for Report {
                 cost.max_us / 1000.0,
             ),
         );
+        line(&mut text, format_args!("{}", self.lost));
         line(&mut text, format_args!("\n{}", bands_table(&self.bands)));
         for example in &self.examples {
             line(

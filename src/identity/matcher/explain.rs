@@ -108,6 +108,18 @@ impl Matcher {
         scored.min_by(|a, b| a.2.total_cmp(&b.2))
     }
 
+    /// Whether a key leads from one record to the other, and their score in bits; `None` when one of them is not there.
+    #[must_use]
+    pub fn scored(&self, a: Slot, b: Slot) -> Option<(bool, f64)> {
+        let (left, right) = (self.index.get(a)?, self.index.get(b)?);
+        let (context, evidence) = self.index.compare(left, right);
+        let penalty = self
+            .index
+            .penalty(&self.weights, context, evidence.terms, &left.features, &right.features);
+        let score = self.weights.base(context, &evidence) + penalty;
+        Some((self.index.is_found(left, right), bits(score)))
+    }
+
     /// Every pair that was compared and is not hopeless, once, with its score in bits.
     pub fn pairs(&self, mut look: impl FnMut(Slot, Slot, f64)) {
         for slot in 0..self.index.slots() {

@@ -5,12 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::sets::Sets;
 use super::cluster::{Component, PINNED};
 use super::index::{ALONE, Entry, Slot};
-use super::resolver::{COMPONENT_MAX, COMPONENT_NOW, Decision, Matcher};
+use super::resolver::{COMPONENT_MAX, COMPONENT_NOW, Decision, Matcher, in_order};
 use super::ties::{Bond, bond};
 use super::weights::BIT;
 
 /// More records than this that no cut takes apart are joined by identifiers alone.
 const MEAN_MAX: usize = 4 * COMPONENT_MAX;
+
+/// Two records of a component.
+#[derive(Clone, Copy)]
+struct Pair {
+    score: i32,
+    /// The counts that went into the score and that no edge follows: bits of [`super::compare::Term`].
+    counted: u16,
+    is_bare: bool,
+}
 
 impl Matcher {
     /// Groups a component now, or later when it is large.
@@ -133,30 +142,36 @@ impl Matcher {
         done
     }
 
-    fn by_mean(&self, members: &[Slot]) -> Vec<Vec<Slot>> {
+    fn by_mean(&mut self, members: &[Slot]) -> Vec<Vec<Slot>> {
         if members.len() == 1 {
             return vec![members.to_vec()];
         }
+        let mut counted = vec![0; members.len()];
         let entries: Vec<&Entry> = members.iter().filter_map(|slot| self.index.get(*slot)).collect();
         let mut component = Component::new(entries.len());
         for (at, a) in entries.iter().enumerate() {
             for (b_at, b) in entries.iter().enumerate().skip(at + 1) {
-                let score = match self.decision(&a.id, &b.id) {
+                let (decision, bond) = (self.decision(&a.id, &b.id), bond(a, b));
+                if decision == Some(Decision::Apart) || decision.is_none() && bond == Bond::Vetoed {
+                    component.keep_apart(at, b_at);
+                }
+                let score = match decision {
                     Some(Decision::Same) => PINNED,
-                    Some(Decision::Apart) => {
-                        component.keep_apart(at, b_at);
-                        -i64::from(BIT)
+                    Some(Decision::Apart) => -i64::from(BIT),
+                    None if bond == Bond::Tied => PINNED,
+                    None => {
+                        let pair = self.scored_pair(a, b, members[b_at]);
+                        counted[at] |= pair.counted;
+                        counted[b_at] |= pair.counted;
+                        self.open(bond, pair)
                     }
-                    None => match bond(a, b) {
-                        Bond::Tied => PINNED,
-                        Bond::Vetoed => {
-                            component.keep_apart(at, b_at);
-                            i64::from(self.pair(a, b, members[b_at])).min(0)
-                        }
-                        Bond::Open => i64::from(self.joining(a, b, members[b_at])),
-                    },
                 };
                 component.set(at, b_at, score);
+            }
+        }
+        for (slot, terms) in members.iter().zip(counted) {
+            if let Some(entry) = self.index.get_mut(*slot) {
+                entry.counted = terms;
             }
         }
         let groups = component.groups(i64::from(self.cut)).into_iter();
@@ -182,25 +197,54 @@ impl Matcher {
         groups.into_values().collect()
     }
 
-    /// The score of two records of a component. A pair that no key would find gets no score above 0, and no counts: it
-    /// would have to be made anew with every count.
+    /// The score of two records of a component.
     pub(super) fn pair(&self, a: &Entry, b: &Entry, slot: Slot) -> i32 {
-        if let Some(edge) = a.edges.iter().find(|edge| edge.other == slot) {
-            return edge.score;
-        }
-        let (context, evidence) = self.index.compare(a, b);
-        self.weights.base(context, &evidence).min(0)
+        self.scored_pair(a, b, slot).score
     }
 
-    /// As [`Matcher::pair`], for joining. Who follows the groups does not join people by their name alone: in a small
+    /// As [`Matcher::pair`], with what else grouping looks at. No key need lead from one to the other: a third record did.
+    fn scored_pair(&self, a: &Entry, b: &Entry, slot: Slot) -> Pair {
+        if let Some(edge) = a.edges.iter().find(|edge| edge.other == slot) {
+            return Pair {
+                score: edge.score,
+                counted: 0,
+                is_bare: edge.is_bare,
+            };
+        }
+        let (a, b) = in_order(a, b);
+        let (context, evidence) = self.index.compare(a, b);
+        let base = self.weights.base(context, &evidence);
+        if base <= 0 {
+            // Counts only make it less.
+            return Pair {
+                score: base,
+                counted: 0,
+                is_bare: false,
+            };
+        }
+        let penalty = self
+            .index
+            .penalty(&self.weights, context, evidence.terms, &a.features, &b.features);
+        Pair {
+            score: base + penalty,
+            counted: evidence.terms,
+            is_bare: evidence.is_bare,
+        }
+    }
+
+    /// The score that counts for two records that nothing holds together for sure.
+    fn open(&self, bond: Bond, pair: Pair) -> i64 {
+        let score = i64::from(self.joining(pair));
+        if bond == Bond::Vetoed { score.min(0) } else { score }
+    }
+
+    /// The score that counts for joining. Who follows the groups does not join people by their name alone: in a small
     /// company every name looks rare.
-    fn joining(&self, a: &Entry, b: &Entry, slot: Slot) -> i32 {
-        let score = self.pair(a, b, slot);
-        let is_bare = || a.edges.iter().any(|edge| edge.other == slot && edge.is_bare);
-        if self.regrouped.is_some() && score >= self.cut && is_bare() {
+    fn joining(&self, pair: Pair) -> i32 {
+        if self.regrouped.is_some() && pair.score >= self.cut && pair.is_bare {
             return self.cut - 1;
         }
-        score
+        pair.score
     }
 
     /// Makes records one group.

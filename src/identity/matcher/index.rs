@@ -39,6 +39,9 @@ pub(super) struct Entry {
     /// The group it is in; [`ALONE`] for a group of itself.
     pub(super) group: u32,
     pub(super) is_dirty: bool,
+    /// Counts on which the grouping of its component rests without an edge: bits of [`Term`]. When one of them passes a
+    /// power of two the component is grouped again.
+    pub(super) counted: u16,
 }
 
 /// No group but its own.
@@ -147,6 +150,7 @@ impl Index {
             edges: Vec::new(),
             group: ALONE,
             is_dirty: false,
+            counted: 0,
         };
         *self.entries.at_mut(slot) = Some(entry);
         (slot, shift)

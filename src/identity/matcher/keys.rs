@@ -38,11 +38,14 @@ pub(super) enum Kind {
     FirmName,
     CityBoth,
     Full,
+    CitySound,
+    AreaStem,
 }
 
 /// How many records a key may have and still be searched by, in the order of [`Kind`].
-const CAPS: [u16; 28] = [
+const CAPS: [u16; 30] = [
     40, 30, 40, 60, 40, 60, 120, 60, 80, 40, 60, 60, 30, 60, 20, 60, 60, 40, 60, 60, 60, 60, 20, 30, 60, 60, 60, 60,
+    60, 60,
 ];
 
 /// A key: the hash of its kind and its values, with the kind in the low bits.
@@ -153,7 +156,8 @@ impl Maker<'_> {
         self.add(Kind::PostcodeName, &["f", postcode, family]);
         self.add(Kind::Street, &[street, number]);
         // Registers hold neither mailboxes nor numbers: people are found by where they live.
-        if record.is_registered() || record.is_organization {
+        let has_contact = record.mailboxes().next().is_some() || record.phones().next().is_some();
+        if record.is_registered() || record.is_organization || !has_contact {
             self.add(Kind::Postcode, &[postcode]);
             self.add(Kind::PostcodeName, &["s", postcode, start(street, 8)]);
             self.add(Kind::AreaName, &["g", start(postcode, 3), given]);
@@ -161,6 +165,18 @@ impl Maker<'_> {
             self.add(Kind::StreetName, &["g", street, number, start(given, 2)]);
             self.add(Kind::StreetName, &["f", street, number, start(family, 2)]);
             self.add(Kind::CityName, &["g", city, given]);
+            // Whichever of the two names it stands in, and however it is spelt.
+            for word in [given, family].into_iter().flat_map(|name| name.split(' ')) {
+                if !city.is_empty() && word.len() > 1 {
+                    let sound = sound(word);
+                    self.keys.push(
+                        (hash(Kind::CitySound as u64 + 1, &[city.as_bytes(), &sound]) & !31) | Kind::CitySound as u64,
+                    );
+                }
+                if word.len() > 1 {
+                    self.add(Kind::AreaStem, &[start(postcode, 3), start(word, 3)]);
+                }
+            }
         }
         let company = record.part(Part::Company);
         self.add(Kind::Company, &[company]);
@@ -208,4 +224,42 @@ pub(super) fn start(text: &str, count: usize) -> &str {
 /// The last bytes of a text of digits.
 fn end(text: &str, count: usize) -> &str {
     text.get(text.len().saturating_sub(count)..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::{Field, UNKNOWN_SOURCE};
+    use super::*;
+
+    fn shared(a: &[(Field, &str)], b: &[(Field, &str)]) -> usize {
+        let keys_of = |fields: &[(Field, &str)]| keys(&Features::new(fields, UNKNOWN_SOURCE, false));
+        let (a, b) = (keys_of(a), keys_of(b));
+        a.iter().filter(|key| b.contains(key)).count()
+    }
+
+    #[test]
+    fn a_life_without_its_date_is_found_by_where_it_was_led() {
+        let whole = [
+            (Field::Given, "David"),
+            (Field::Family, "Hogarth"),
+            (Field::Birth, "1862-05-23"),
+            (Field::City, "Barton"),
+            (Field::Postcode, "DN18 5BT"),
+        ];
+        let by_place = [(Field::Given, "Wilhelm"), (Field::Postcode, "DN18 5BT")];
+        assert_eq!(shared(&whole, &by_place), 1);
+        // The one name that is left stands in the wrong field, and is misspelt.
+        assert_eq!(
+            shared(&whole, &[(Field::Given, "Hoggarth"), (Field::City, "Barton")]),
+            1
+        );
+        assert_eq!(shared(&whole, &[(Field::Given, "Hoggarth"), (Field::City, "Leeds")]), 0);
+        // Who can be reached is found by that.
+        let reached = [
+            (Field::Given, "Wilhelm"),
+            (Field::Postcode, "DN18 5BT"),
+            (Field::Phone, "+358 50 371 9284"),
+        ];
+        assert_eq!(shared(&whole, &reached), 0);
+    }
 }

@@ -133,6 +133,10 @@ impl Matcher {
         }
         let is_linked = |entry: &Entry| entry.edges.iter().any(|edge| edge.score >= 0);
         let linked = is_linked(entry);
+        let is_counted = entry.counted & terms != 0;
+        if is_counted {
+            self.soil(slot);
+        }
         for (at, other, before, score) in changes {
             if let Some(entry) = self.index.get_mut(slot) {
                 entry.edges[at].score = score;

@@ -355,14 +355,19 @@ fn parts_of(chance: f64) -> i32 {
     ((chance / (1.0 - chance)).log2() * f64::from(BIT)).round() as i32
 }
 
-/// Scores a pair; `None` when it is hopeless. Always taken in the neutral order of the two: a comparison may look at one
-/// side first, and what it says must not depend on who came later.
-pub(super) fn edge(index: &Index, weights: &Weights, a: &Entry, b: &Entry, other: Slot) -> Option<Edge> {
-    let (a, b) = if (a.order, &a.id) <= (b.order, &b.id) {
+/// Two records in their neutral order: a comparison may look at one side first, and what it says must not depend on who
+/// came later.
+pub(super) fn in_order<'a>(a: &'a Entry, b: &'a Entry) -> (&'a Entry, &'a Entry) {
+    if (a.order, &a.id) <= (b.order, &b.id) {
         (a, b)
     } else {
         (b, a)
-    };
+    }
+}
+
+/// Scores a pair; `None` when it is hopeless.
+pub(super) fn edge(index: &Index, weights: &Weights, a: &Entry, b: &Entry, other: Slot) -> Option<Edge> {
+    let (a, b) = in_order(a, b);
     if is_hopeless(&a.features, &b.features) {
         return None;
     }

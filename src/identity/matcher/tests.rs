@@ -81,6 +81,7 @@ fn any_order_and_any_pace_give_the_same_groups() {
     check_orders(&crowd(900, 22), 3);
     check_orders(&generate(Family::Sparse, 600, 23), 3);
     check_orders(&generate(Family::Households, 600, 24), 2);
+    check_orders(&generate(Family::Lives, 700, 25), 3);
 }
 
 #[test]

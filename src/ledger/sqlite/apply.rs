@@ -28,7 +28,7 @@ pub(super) fn apply(desk: &mut Desk, commit: &Commit) -> Result<(), Trouble> {
     let mut records = Records::new(conn, commit.rematch)?;
     for (record, customer) in &commit.records {
         let owner = owners.of_record(conn, customer, &record.id)?;
-        records.put(streams, &owners, record, owner)?;
+        records.put(streams, &owners, record, (owner, customer.kind))?;
     }
     for (alias, into) in std::mem::take(&mut owners.merged_now) {
         refuse_left_behind(conn, alias)?;

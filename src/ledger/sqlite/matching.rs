@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::Sqlite;
 use super::apply::Owners;
 use super::row::{self, limit_of, record_columns, unsigned};
 use super::streams::Streams;
 use super::trouble::Trouble;
 use super::view::{decisions_on, live_customer};
 use super::worker::Desk;
+use super::{Sqlite, sign};
+use crate::identity::affiliation::Sign;
 use crate::ledger::hash::identifier_kind_of;
 use crate::ledger::{Error, Known, Matching, Review, ReviewChange, View};
 use crate::model::{Customer, CustomerKey, Identifier, Lineage, RecordId, StreamId, UnixMillis};
@@ -66,6 +67,11 @@ impl Matching for Sqlite {
 
     async fn oversized(&self, size_max: usize, limit: usize) -> Result<Vec<(CustomerKey, u64)>, Error> {
         self.readers.look(move |desk| oversized(desk, size_max, limit)).await
+    }
+
+    async fn organizations(&self, signs: &[Sign]) -> Result<Vec<BTreeSet<CustomerKey>>, Error> {
+        let signs = signs.to_vec();
+        self.readers.look(move |desk| sign::organizations(desk, &signs)).await
     }
 
     async fn parted(&self) -> Result<Vec<RecordId>, Error> {
@@ -156,7 +162,7 @@ fn one(conn: &Connection, streams: &mut Streams, row: &Row<'_>) -> Result<(i64, 
     Ok((number, known))
 }
 
-fn key_of(conn: &Connection, customer: i64) -> Result<CustomerKey, Trouble> {
+pub(super) fn key_of(conn: &Connection, customer: i64) -> Result<CustomerKey, Trouble> {
     let mut statement = conn.prepare_cached("SELECT key, kind FROM customer WHERE id = ?1")?;
     let mut rows = statement.query([customer])?;
     match rows.next()? {

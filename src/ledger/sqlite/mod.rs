@@ -20,6 +20,7 @@ mod records;
 mod request;
 mod row;
 mod schema;
+mod sign;
 mod streams;
 mod sweep;
 #[cfg(test)]

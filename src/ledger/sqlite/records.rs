@@ -6,10 +6,11 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension as _};
 
 use super::apply::Owners;
 use super::row::{map_json, optional_json, to_json};
+use super::sign;
 use super::streams::Streams;
 use super::trouble::Trouble;
 use crate::ledger::hash::{content_hash, identifier_digest, kind_number};
-use crate::model::{Identifier, Record, RecordId, UnixMillis};
+use crate::model::{Identifier, Kind, Record, RecordId, UnixMillis};
 
 /// Records that a commit put, by their id inside. The statements are the ones that a page needs for each of its records.
 pub(super) struct Records<'conn, 'commit> {
@@ -63,7 +64,7 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
         streams: &mut Streams,
         owners: &Owners,
         record: &'commit Record,
-        customer: i64,
+        (customer, kind): (i64, Kind),
     ) -> Result<(), Trouble> {
         let stream = streams.make(self.conn, &record.id.stream)?;
         // New ones and known ones mostly come in a row: what the last one was is tried first.
@@ -77,6 +78,7 @@ impl<'conn, 'commit> Records<'conn, 'commit> {
             None => self.update_or_insert(stream, owners, record, customer)?,
         };
         self.expects_new = put.is_new;
+        sign::put(self.conn, put.id, record, kind)?;
         if let Some(rematch) = &mut self.rematch {
             rematch.execute([put.id])?;
         }

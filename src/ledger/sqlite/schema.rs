@@ -3,12 +3,16 @@
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
+use super::sign;
 use super::trouble::Trouble;
 use crate::error::{Code, Problem};
 use crate::model::UnixMillis;
 
 /// Says in the file's header that it is a ledger of Nivel (`NVEL`).
 const APPLICATION_ID: i64 = 0x4e56_454c;
+
+/// The migration from which on is noted what organizations answer to.
+const SIGNS: &str = "0022_sign";
 
 /// Every migration in order; its place is its number. A migration that was released never changes again.
 const MIGRATIONS: &[(&str, &str)] = &[
@@ -26,6 +30,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0012_handoffs", include_str!("migrations/0012_handoffs.sql")),
     ("0023_sent", include_str!("migrations/0023_sent.sql")),
     ("0017_posts", include_str!("migrations/0017_posts.sql")),
+    (SIGNS, include_str!("migrations/0022_sign.sql")),
     ("0020_swept", include_str!("migrations/0020_swept.sql")),
 ];
 
@@ -113,6 +118,9 @@ fn step(conn: &mut Connection, name: &str, sql: &str, now: UnixMillis) -> Result
         ) STRICT",
     )?;
     transaction.execute_batch(sql)?;
+    if name == SIGNS {
+        sign::fill(&transaction)?;
+    }
     transaction.execute(
         "INSERT INTO migration (name, checksum, applied_at) VALUES (?1, ?2, ?3)",
         (name, checksum(sql), now.0),

@@ -1,5 +1,6 @@
 //! What every ledger promises, said once and run against each of them.
 
+mod affiliation;
 mod deletes;
 mod listing;
 mod outbox;
@@ -38,6 +39,7 @@ macro_rules! scenarios {
     };
 }
 
+use affiliation::people_find_their_organization;
 use deletes::{
     a_sweep_is_held_and_let_out, p51_a_removal_waits_for_its_time_and_is_held_by_itself,
     p51_only_what_a_whole_sweep_did_not_meet_is_absent, p52_what_nivel_made_stays_known_as_such,
@@ -88,6 +90,7 @@ scenarios! {
     the_trail_is_newest_first_with_that_of_aliases,
     decisions_are_seen_by_either_record,
     settings_and_totals,
+    people_find_their_organization,
     p51_only_what_a_whole_sweep_did_not_meet_is_absent,
     a_sweep_is_held_and_let_out,
     p51_a_removal_waits_for_its_time_and_is_held_by_itself,

@@ -1,10 +1,11 @@
 //! The model keeps no queue for the scored match: what is compared with it has none either.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use nivel::identity::affiliation::{self, Sign};
 use nivel::ledger::{Error, Known, Matching, Review};
-use nivel::model::{Customer, CustomerKey, RecordId};
+use nivel::model::{Customer, CustomerKey, Kind, Record, RecordId};
 
 use super::Model;
 
@@ -48,6 +49,25 @@ impl Matching for Model {
 
     async fn oversized(&self, _size_max: usize, _limit: usize) -> Result<Vec<(CustomerKey, u64)>, Error> {
         Ok(Vec::new())
+    }
+
+    async fn organizations(&self, signs: &[Sign]) -> Result<Vec<BTreeSet<CustomerKey>>, Error> {
+        let state = self.0.lock().unwrap();
+        let answers = |record: &Record, sign: &Sign| match sign {
+            Sign::Object { system, id } => {
+                record.id.stream.system == *system
+                    && record.id.remote == *id
+                    && record.deleted_at.is_none()
+                    && record.problem.is_none()
+            }
+            _ => affiliation::answers(record).contains(sign),
+        };
+        let of = |sign: &Sign| {
+            let all = state.records.values();
+            let found = all.filter(|(record, key)| key.kind == Kind::Organization && answers(record, sign));
+            found.map(|(_, key)| *key).collect()
+        };
+        Ok(signs.iter().map(of).collect())
     }
 
     async fn parted(&self) -> Result<Vec<RecordId>, Error> {
