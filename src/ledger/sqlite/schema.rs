@@ -30,8 +30,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0012_handoffs", include_str!("migrations/0012_handoffs.sql")),
     ("0023_sent", include_str!("migrations/0023_sent.sql")),
     ("0017_posts", include_str!("migrations/0017_posts.sql")),
-    ("0020_swept", include_str!("migrations/0020_swept.sql")),
     (SIGNS, include_str!("migrations/0022_sign.sql")),
+    ("0020_swept", include_str!("migrations/0020_swept.sql")),
 ];
 
 /// Brings the schema up to date.
