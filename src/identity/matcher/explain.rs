@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::compare::{TERMS, level_name};
-use super::index::Slot;
+use super::index::{Asked, Slot};
 use super::resolver::{Decision, Matcher};
 use super::ties::{Bond, bond};
 use super::weights::{BIT, Context};
@@ -47,8 +47,9 @@ impl Matcher {
                 bits,
             });
         }
+        let mut asked = Asked::default();
         for (term, name) in TERMS.iter().enumerate() {
-            let doublings = self.index.doublings(term, &left.features, &right.features);
+            let doublings = self.index.doublings(term, &left.features, &right.features, &mut asked);
             if evidence.terms & (1 << term) != 0 && doublings > 0 {
                 let about = 1_u64 << doublings.clamp(0, 62);
                 findings.push(Finding {
@@ -113,9 +114,10 @@ impl Matcher {
     pub fn scored(&self, a: Slot, b: Slot) -> Option<(bool, f64)> {
         let (left, right) = (self.index.get(a)?, self.index.get(b)?);
         let (context, evidence) = self.index.compare(left, right);
+        let pair = (&left.features, &right.features);
         let penalty = self
             .index
-            .penalty(&self.weights, context, evidence.terms, &left.features, &right.features);
+            .penalty(&self.weights, context, evidence.terms, pair, &mut Asked::default());
         let score = self.weights.base(context, &evidence) + penalty;
         Some((self.index.is_found(left, right), bits(score)))
     }

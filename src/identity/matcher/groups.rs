@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::sets::Sets;
 use super::cluster::{Component, PINNED};
-use super::index::{ALONE, Entry, Slot};
+use super::index::{ALONE, Asked, Entry, Slot};
 use super::resolver::{COMPONENT_MAX, COMPONENT_NOW, Decision, Matcher, in_order};
 use super::ties::{Bond, bond};
 use super::weights::BIT;
@@ -222,9 +222,10 @@ impl Matcher {
                 is_bare: false,
             };
         }
+        let pair = (&a.features, &b.features);
         let penalty = self
             .index
-            .penalty(&self.weights, context, evidence.terms, &a.features, &b.features);
+            .penalty(&self.weights, context, evidence.terms, pair, &mut Asked::default());
         Pair {
             score: base + penalty,
             counted: evidence.terms,

@@ -124,6 +124,14 @@ impl Index {
         self.len += 1;
         shift.all = log2(self.len) != log2(self.len - 1);
         let name = features.name_hash();
+        self.postings.fetch(&keys);
+        let named = || {
+            keys.iter()
+                .copied()
+                .filter(|key| matches!(counting(*key), Counting::Names))
+        };
+        self.distinct.fetch(named());
+        self.shown.fetch(named().filter_map(|key| Some(shown_at(key, name?))));
         for key in &keys {
             let len = self.postings.add(*key, slot);
             if len == cap(*key) + 1 {
@@ -185,6 +193,12 @@ impl Index {
         Some((entry, shift))
     }
 
+    /// Looks at records that will be compared, so that memory brings them side by side and not one by one.
+    pub(super) fn fetch(&self, slots: &[Slot]) {
+        let look = |slot: &Slot| self.get(*slot).map(|entry| entry.order ^ entry.features.look());
+        std::hint::black_box(slots.iter().filter_map(look).fold(0, |all, one| all ^ one));
+    }
+
     /// Other records that share an identifier with one, each at least once.
     pub(super) fn tied(&self, entry: &Entry, slot: Slot) -> Vec<Slot> {
         let mut found = Vec::new();
@@ -222,7 +236,7 @@ impl Index {
 
     /// Counts a name at a value; true when the number of distinct names passed a power of two.
     fn show(&mut self, key: Key, name: u64) -> bool {
-        let shown = self.shown.entry(mix(key ^ name.rotate_left(17)), 0);
+        let shown = self.shown.entry(shown_at(key, name), 0);
         *shown += 1;
         if *shown > 1 {
             return false;
@@ -233,7 +247,7 @@ impl Index {
     }
 
     fn unshow(&mut self, key: Key, name: u64) -> bool {
-        let at = mix(key ^ name.rotate_left(17));
+        let at = shown_at(key, name);
         let shown = self.shown.entry(at, 1);
         *shown -= 1;
         if *shown > 0 {
@@ -275,8 +289,15 @@ impl Index {
         (Context::of(&a.features, &b.features), compare(&a.features, &b.features))
     }
 
-    /// What counts take off a score.
-    pub(super) fn penalty(&self, weights: &Weights, context: Context, terms: u16, a: &Features, b: &Features) -> i32 {
+    /// What counts take off a score. `asked` holds what was asked for before, since the same counts are met again.
+    pub(super) fn penalty(
+        &self,
+        weights: &Weights,
+        context: Context,
+        terms: u16,
+        (a, b): (&Features, &Features),
+        asked: &mut Asked,
+    ) -> i32 {
         (0..TERMS.len())
             .filter(|term| terms & (1 << term) != 0)
             .map(|term| {
@@ -284,77 +305,84 @@ impl Index {
                 if weight == 0 {
                     0
                 } else {
-                    weight * self.doublings(term, a, b)
+                    weight * self.doublings(term, a, b, asked)
                 }
             })
             .sum()
     }
 
     /// How often the count behind a term has doubled.
-    pub(super) fn doublings(&self, term: usize, a: &Features, b: &Features) -> i32 {
-        let most = |make: &dyn Fn(&Features) -> Option<Key>| {
-            let count = |record: &Features| make(record).map_or(0, |key| self.postings.len(key));
-            log2(count(a).max(count(b)))
+    pub(super) fn doublings(&self, term: usize, a: &Features, b: &Features, asked: &mut Asked) -> i32 {
+        let mut one = |kind: Kind, part: Part| {
+            let (left, right) = (a.part(part), b.part(part));
+            let count = self.count(key(kind, &[left]), asked);
+            if left == right {
+                log2(count)
+            } else {
+                log2(count.max(self.count(key(kind, &[right]), asked)))
+            }
         };
-        let one = |kind: Kind, part: Part| most(&|record: &Features| Some(key(kind, &[record.part(part)])));
         match term {
             _ if term == Term::Expected as usize => {
                 let names = one(Kind::Given, Part::Given) + one(Kind::Family, Part::Family);
                 (names - log2(self.len)).max(0)
             }
-            _ if term == Term::Name as usize => most(&|record| {
-                let (given, family) = (record.part(Part::Given), record.part(Part::Family));
-                let (a, b) = if given <= family {
-                    (given, family)
-                } else {
-                    (family, given)
+            _ if term == Term::Name as usize => {
+                let name = |record: &Features| {
+                    let (given, family) = (record.part(Part::Given), record.part(Part::Family));
+                    key(Kind::Name, &[given.min(family), given.max(family)])
                 };
-                Some(key(Kind::Name, &[a, b]))
-            }),
-            _ if term == Term::NameInCity as usize => most(&|record| {
-                let parts = [Part::City, Part::Given, Part::Family].map(|part| record.part(part));
-                Some(key(Kind::CityBoth, &parts))
-            }),
+                log2(self.count(name(a), asked).max(self.count(name(b), asked)))
+            }
+            _ if term == Term::NameInCity as usize => {
+                // Applies where all three are equal.
+                let parts = [Part::City, Part::Given, Part::Family].map(|part| a.part(part));
+                log2(self.count(key(Kind::CityBoth, &parts), asked))
+            }
             _ if term == Term::Family as usize => one(Kind::Family, Part::Family),
             _ if term == Term::Company as usize => one(Kind::Company, Part::Company),
             _ if term == Term::Mailbox as usize => {
-                let keys = |record: &Features| -> Vec<Key> {
-                    let mailboxes = record.mailboxes();
-                    mailboxes
-                        .map(|mailbox| key(Kind::Mailbox, &[mailbox.local, mailbox.domain]))
-                        .collect()
-                };
-                self.names_at(&keys(a), &keys(b))
+                let shared = a
+                    .mailboxes()
+                    .filter(|mine| b.mailboxes().any(|other| other.address() == mine.address()));
+                self.fewest_names(shared.map(|mailbox| key(Kind::Mailbox, &[mailbox.local, mailbox.domain])))
             }
             _ if term == Term::Phone as usize => {
-                let keys = |record: &Features| -> Vec<Key> {
-                    record.phones().map(|phone| key(Kind::Phone, &[phone])).collect()
-                };
-                self.names_at(&keys(a), &keys(b))
+                let shared = a.phones().filter(|phone| b.phones().any(|other| other == *phone));
+                self.fewest_names(shared.map(|phone| key(Kind::Phone, &[phone])))
             }
             _ => {
-                let key = |record: &Features| {
-                    [key(
-                        Kind::Street,
-                        &[record.part(Part::Street), record.part(Part::Number)],
-                    )]
-                };
-                let (a, b) = (key(a), key(b));
-                log2(self.distinct(a[0]).max(self.distinct(b[0])))
+                let parts =
+                    |record: &Features| key(Kind::Street, &[record.part(Part::Street), record.part(Part::Number)]);
+                let (a, b) = (parts(a), parts(b));
+                let most = self.distinct(a);
+                log2(if a == b { most } else { most.max(self.distinct(b)) })
             }
         }
     }
 
-    /// The fewest names at a value that both have.
-    fn names_at(&self, a: &[Key], b: &[Key]) -> i32 {
-        let shared = a.iter().filter(|key| b.contains(key));
-        shared.map(|key| log2(self.distinct(*key))).min().unwrap_or_default()
+    /// How many records have a key.
+    fn count(&self, key: Key, asked: &mut Asked) -> usize {
+        let (of, count) = &mut asked.0[(key & 31) as usize];
+        if *of != key {
+            (*of, *count) = (key, self.postings.len(key));
+        }
+        *count
+    }
+
+    /// The fewest names at any of some values.
+    fn fewest_names(&self, keys: impl Iterator<Item = Key>) -> i32 {
+        keys.map(|key| log2(self.distinct(key))).min().unwrap_or_default()
     }
 
     fn distinct(&self, key: Key) -> usize {
         self.distinct.get(key).unwrap_or_default() as usize
     }
 }
+
+/// How many records have a key, for the last key of each kind that was asked for. Good until the next record comes.
+#[derive(Default)]
+pub(super) struct Asked([(Key, usize); 32]);
 
 /// What is counted at a key.
 #[derive(Clone, Copy)]
@@ -395,6 +423,11 @@ pub(super) fn terms_of(key: Key) -> u16 {
 /// How often a count has doubled; 0 for none and for one.
 pub(super) fn log2(count: usize) -> i32 {
     count.checked_ilog2().unwrap_or_default() as i32
+}
+
+/// Where it is counted how often a value is shown with a name.
+fn shown_at(key: Key, name: u64) -> u64 {
+    mix(key ^ name.rotate_left(17))
 }
 
 fn order(id: &str) -> u64 {

@@ -129,6 +129,13 @@ impl Features {
             .unwrap_or_default()
     }
 
+    /// Something of both ends of its text: see [`super::index::Index::fetch`].
+    pub(super) fn look(&self) -> u64 {
+        let text = self.text.as_bytes();
+        let byte = |byte: Option<&u8>| u64::from(byte.copied().unwrap_or_default());
+        byte(text.first()) ^ byte(text.last())
+    }
+
     /// True when the record tells by what an authority knows the person.
     pub(super) fn is_registered(&self) -> bool {
         self.birth.year != 0 || !self.part(Part::Id).is_empty()
@@ -176,6 +183,12 @@ pub(super) struct Mailbox<'a> {
     pub(super) domain: &'a str,
     pub(super) is_role: bool,
     pub(super) is_free: bool,
+}
+
+impl Mailbox<'_> {
+    pub(super) fn address(&self) -> (&str, &str) {
+        (self.local, self.domain)
+    }
 }
 
 #[derive(Default)]

@@ -5,7 +5,7 @@
     reason = "steps are few; more than fit are cut off by the number of places"
 )]
 
-use super::index::{Edge, Entry, Slot, terms_of};
+use super::index::{Asked, Edge, Entry, Slot, terms_of};
 use super::keys::{Key, cap};
 use super::resolver::{ALONG, COMPONENT_ALONG, Matcher, edge};
 
@@ -110,6 +110,7 @@ impl Matcher {
             return;
         };
         let mut changes = Vec::new();
+        let mut asked = Asked::default();
         for (at, edge) in entry
             .edges
             .iter()
@@ -123,8 +124,8 @@ impl Matcher {
                 &self.weights,
                 edge.context,
                 edge.terms,
-                &entry.features,
-                &other.features,
+                (&entry.features, &other.features),
+                &mut asked,
             );
             let score = edge.base + penalty;
             if score != edge.score {
@@ -185,12 +186,13 @@ impl Matcher {
             return 1;
         };
         let mut fresh = Vec::new();
+        let mut asked = Asked::default();
         for other in found.iter().filter(|other| **other != slot) {
             if entry.edges.iter().any(|edge| edge.other == *other) {
                 continue;
             }
             let near = self.index.get(*other);
-            fresh.extend(near.and_then(|near| edge(&self.index, &self.weights, entry, near, *other)));
+            fresh.extend(near.and_then(|near| edge(&self.index, &self.weights, entry, (near, *other), &mut asked)));
         }
         for edge in fresh {
             self.link(slot, edge);

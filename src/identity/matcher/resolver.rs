@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::compare::is_hopeless;
-use super::index::{ALONE, Edge, Entry, Index, Shift, Slot};
+use super::index::{ALONE, Asked, Edge, Entry, Index, Shift, Slot};
 use super::keys::{Key, cap};
 use super::record::Features;
 use super::redo::Redo;
@@ -65,6 +65,8 @@ pub struct Matcher {
     /// When a slot was last looked at, to look at each candidate once.
     pub(super) seen: Vec<u32>,
     pub(super) round: u32,
+    /// Where the candidates of an arrival are gathered.
+    near: Vec<Slot>,
     pub(super) comparisons: u64,
 }
 
@@ -88,6 +90,7 @@ impl Matcher {
             regrouped: None,
             seen: Vec::new(),
             round: 0,
+            near: Vec::new(),
             comparisons: 0,
         }
     }
@@ -302,6 +305,7 @@ impl Matcher {
         let Some(entry) = self.index.get(slot) else {
             return edges;
         };
+        let mut near = std::mem::take(&mut self.near);
         let mut one = [0];
         for key in &entry.keys {
             let found = self.index.postings.of(*key, &mut one);
@@ -310,18 +314,20 @@ impl Matcher {
             }
             for other in found {
                 let seen = &mut self.seen[*other as usize];
-                if *seen == self.round {
-                    continue;
+                if *seen != self.round {
+                    *seen = self.round;
+                    near.push(*other);
                 }
-                *seen = self.round;
-                self.comparisons += 1;
-                edges.extend(
-                    self.index
-                        .get(*other)
-                        .and_then(|near| edge(&self.index, &self.weights, entry, near, *other)),
-                );
             }
         }
+        self.index.fetch(&near);
+        self.comparisons += near.len() as u64;
+        let mut asked = Asked::default();
+        for other in near.drain(..) {
+            let found = self.index.get(other);
+            edges.extend(found.and_then(|found| edge(&self.index, &self.weights, entry, (found, other), &mut asked)));
+        }
+        self.near = near;
         edges
     }
 
@@ -366,7 +372,13 @@ pub(super) fn in_order<'a>(a: &'a Entry, b: &'a Entry) -> (&'a Entry, &'a Entry)
 }
 
 /// Scores a pair; `None` when it is hopeless.
-pub(super) fn edge(index: &Index, weights: &Weights, a: &Entry, b: &Entry, other: Slot) -> Option<Edge> {
+pub(super) fn edge(
+    index: &Index,
+    weights: &Weights,
+    a: &Entry,
+    (b, other): (&Entry, Slot),
+    asked: &mut Asked,
+) -> Option<Edge> {
     let (a, b) = in_order(a, b);
     if is_hopeless(&a.features, &b.features) {
         return None;
@@ -376,7 +388,7 @@ pub(super) fn edge(index: &Index, weights: &Weights, a: &Entry, b: &Entry, other
     (base >= FLOOR).then(|| Edge {
         other,
         base,
-        score: base + index.penalty(weights, context, evidence.terms, &a.features, &b.features),
+        score: base + index.penalty(weights, context, evidence.terms, (&a.features, &b.features), asked),
         terms: evidence.terms,
         context,
         is_bare: evidence.is_bare,

@@ -33,34 +33,62 @@ pub(super) fn edits(a: &str, b: &str, max: usize) -> usize {
     if a.is_empty() || b.is_empty() {
         return a.len().max(b.len());
     }
-    let mut before = [0_usize; LENGTH_MAX + 1];
-    let mut row = [0_usize; LENGTH_MAX + 1];
-    let mut next = [0_usize; LENGTH_MAX + 1];
-    for (at, cell) in row.iter_mut().enumerate() {
+    // Every letter that the other text lacks costs an edit of its own.
+    let (lacking_a, lacking_b) = lacking(a, b);
+    if lacking_a.max(lacking_b) > max {
+        return max + 1;
+    }
+    distance(a, b, max)
+}
+
+/// The distance of two texts, neither of them empty, that differ in their first and in their last letter.
+fn distance(a: &[u8], b: &[u8], max: usize) -> usize {
+    // Larger than any distance that is asked for; cells far from the diagonal cannot be part of a way that short.
+    let beyond = u8::try_from((max + 1).min(2 * LENGTH_MAX)).unwrap_or(u8::MAX / 2);
+    let mut before = [beyond; LENGTH_MAX + 2];
+    let mut row = [beyond; LENGTH_MAX + 2];
+    let mut next = [beyond; LENGTH_MAX + 2];
+    for (cell, at) in row.iter_mut().zip(0..=beyond) {
         *cell = at;
     }
     for i in 1..=a.len() {
-        next[0] = i;
-        let mut least = i;
-        for j in 1..=b.len() {
-            let mut cost = row[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+        let (from, to) = (i.saturating_sub(max).max(1), (i + max).min(b.len()));
+        next[from - 1] = if from == 1 {
+            u8::try_from(i).unwrap_or(beyond).min(beyond)
+        } else {
+            beyond
+        };
+        let mut least = next[from - 1];
+        for j in from..=to {
+            let mut cost = row[j - 1] + u8::from(a[i - 1] != b[j - 1]);
             cost = cost.min(row[j] + 1).min(next[j - 1] + 1);
             if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
                 cost = cost.min(before[j - 2] + 1);
             }
-            next[j] = cost;
+            next[j] = cost.min(beyond);
             least = least.min(cost);
         }
-        if least > max {
+        next[to + 1] = beyond;
+        if least >= beyond {
             return max + 1;
         }
         (before, row, next) = (row, next, before);
     }
-    row[b.len()].min(max + 1)
+    usize::from(row[b.len()])
 }
 
-/// Likeness after Jaro and Winkler, in thousandths: 1000 for equal texts, 0 for texts that share nothing.
-pub(super) fn likeness(a: &str, b: &str) -> u32 {
+/// At least how many letters of each text do not occur in the other.
+fn lacking(a: &[u8], b: &[u8]) -> (usize, usize) {
+    let bit = |letter: &u8| 1_u64 << (letter & 63);
+    let letters = |text: &[u8]| text.iter().fold(0, |all, letter| all | bit(letter));
+    let (in_a, in_b) = (letters(a), letters(b));
+    let count = |text: &[u8], other: u64| text.iter().filter(|letter| other & bit(letter) == 0).count();
+    (count(a, in_b), count(b, in_a))
+}
+
+/// Likeness after Jaro and Winkler, in thousandths: 1000 for equal texts, 0 for texts that share nothing, and for any
+/// that are surely less alike than `least`.
+pub(super) fn likeness(a: &str, b: &str, least: u32) -> u32 {
     let (a, b) = (clip(a), clip(b));
     if a == b {
         return 1000;
@@ -68,6 +96,17 @@ pub(super) fn likeness(a: &str, b: &str) -> u32 {
     // The shorter first, then the smaller: greedy matching must not depend on who asks.
     let (a, b) = if (a.len(), a) <= (b.len(), b) { (a, b) } else { (b, a) };
     if a.is_empty() {
+        return 0;
+    }
+    let prefix = a.iter().zip(b).take(4).take_while(|(x, y)| x == y).count();
+    let whole = |matches: usize, crossed: usize| {
+        let (m, t) = (matches as f64, crossed as f64 / 2.0);
+        let jaro = (m / a.len() as f64 + m / b.len() as f64 + (m - t) / m) / 3.0;
+        ((jaro + prefix as f64 * 0.1 * (1.0 - jaro)) * 1000.0) as u32
+    };
+    let (lacking_a, lacking_b) = lacking(a, b);
+    let most = (a.len() - lacking_a).min(b.len() - lacking_b);
+    if most == 0 || whole(most, 0) + 1 < least {
         return 0;
     }
     let reach = (b.len() / 2).saturating_sub(1);
@@ -87,11 +126,7 @@ pub(super) fn likeness(a: &str, b: &str) -> u32 {
     }
     let of_b = (0..b.len()).filter(|j| in_b & (1 << j) != 0).map(|j| b[j]);
     let crossed = in_a[..matches].iter().zip(of_b).filter(|(x, y)| **x != *y).count();
-    let (m, t) = (matches as f64, crossed as f64 / 2.0);
-    let jaro = (m / a.len() as f64 + m / b.len() as f64 + (m - t) / m) / 3.0;
-    let prefix = a.iter().zip(b).take(4).take_while(|(x, y)| x == y).count();
-    let whole = jaro + prefix as f64 * 0.1 * (1.0 - jaro);
-    (whole * 1000.0) as u32
+    whole(matches, crossed)
 }
 
 /// How a name sounds: its first letter and up to three digits for the consonants behind it (Soundex, vowels apart).
@@ -148,9 +183,9 @@ mod tests {
         ] {
             assert_eq!(edits(a, b, 2), expected, "{a} {b}");
         }
-        assert_eq!(likeness("martha", "marhta"), 961);
-        assert_eq!(likeness("dwayne", "duane"), 840);
-        assert_eq!(likeness("abc", "xyz"), 0);
+        assert_eq!(likeness("martha", "marhta", 0), 961);
+        assert_eq!(likeness("dwayne", "duane", 0), 840);
+        assert_eq!(likeness("abc", "xyz", 0), 0);
         assert_eq!(&sound("robert"), b"r163");
         assert_eq!(sound("robert"), sound("rupert"));
     }
@@ -159,13 +194,21 @@ mod tests {
         #[test]
         fn symmetric(a in "[a-d]{0,9}", b in "[a-d]{0,9}") {
             prop_assert_eq!(edits(&a, &b, 2), edits(&b, &a, 2));
-            prop_assert_eq!(likeness(&a, &b), likeness(&b, &a));
+            prop_assert_eq!(likeness(&a, &b, 0), likeness(&b, &a, 0));
             prop_assert_eq!(edits(&a, &b, 2) == 0, a == b);
         }
 
         #[test]
         fn as_the_crate_measures_it(a in "[a-d]{0,9}", b in "[a-d]{0,9}") {
-            prop_assert_eq!(edits(&a, &b, 9), strsim::osa_distance(&a, &b));
+            for max in 0..9 {
+                prop_assert_eq!(edits(&a, &b, max), strsim::osa_distance(&a, &b).min(max + 1), "{}", max);
+            }
+        }
+
+        #[test]
+        fn what_is_given_up_early_is_less_alike(a in "[a-dA-D]{0,9}", b in "[a-dA-D]{0,9}", least in 0_u32..=1000) {
+            let (whole, from) = (likeness(&a, &b, 0), likeness(&a, &b, least));
+            prop_assert!(from == whole || from == 0 && whole < least, "{} {}", whole, from);
         }
     }
 }

@@ -71,6 +71,16 @@ impl Map {
         &mut shard.places[place].1
     }
 
+    /// Looks at the places of keys that will be asked for, so that memory brings them side by side and not one by one.
+    pub(super) fn fetch(&self, keys: impl Iterator<Item = u64>) {
+        let place = |key: u64| {
+            let key = key.max(1);
+            let shard = self.shard(key);
+            (!shard.places.is_empty()).then(|| shard.places[shard.home(key)].0)
+        };
+        std::hint::black_box(keys.filter_map(place).fold(0, |all, key| all ^ key));
+    }
+
     pub(super) fn remove(&mut self, key: u64) {
         let key = key.max(1);
         self.shards[shard_of(key)].remove(key);
@@ -222,6 +232,14 @@ impl Postings {
             }
             Some(value) => self.lists.at(value & !LIST),
         }
+    }
+
+    /// As [`Map::fetch`], with the ends of the lists.
+    pub(super) fn fetch(&self, keys: &[u64]) {
+        let list = |key: &u64| self.map.get(*key).filter(|value| value & LIST != 0);
+        let lists = keys.iter().filter_map(list);
+        let last = |list: u32| self.lists.at(list & !LIST).last();
+        std::hint::black_box(lists.filter_map(last).fold(0, |all, slot| all ^ slot));
     }
 
     pub(super) fn len(&self, key: u64) -> usize {

@@ -8,7 +8,7 @@
 )]
 
 use super::compare::{HOUSEHOLD, LEVELS, TERMS};
-use super::index::Slot;
+use super::index::{Asked, Slot};
 use super::keys::cap;
 use super::resolver::Matcher;
 use super::weights::{Context, Weights};
@@ -88,9 +88,10 @@ impl Pairs {
         };
         let (context, evidence) = matcher.index.compare(a, b);
         let mut terms = [0; TERMS.len()];
+        let mut asked = Asked::default();
         for (term, place) in terms.iter_mut().enumerate() {
             if evidence.terms & (1 << term) != 0 {
-                *place = matcher.index.doublings(term, &a.features, &b.features) as u8;
+                *place = matcher.index.doublings(term, &a.features, &b.features, &mut asked) as u8;
             }
         }
         let from = self.levels.len() as u32;

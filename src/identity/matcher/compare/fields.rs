@@ -193,7 +193,7 @@ pub(super) fn places(e: &mut Evidence, a: &Features, b: &Features) -> Verdict {
     };
     let (city_a, city_b) = (a.part(Part::City), b.part(Part::City));
     if let Some(is_same) = same(Part::City) {
-        let is_close = || likeness(city_a, city_b) >= 880 || edits(city_a, city_b, 2) <= 2 && city_a.len() > 5;
+        let is_close = || likeness(city_a, city_b, 880) >= 880 || edits(city_a, city_b, 2) <= 2 && city_a.len() > 5;
         e.add(Group::City, if is_same { 0 } else { 2 - usize::from(is_close()) });
     }
     if let Some(is_same) = same(Part::State) {
@@ -207,12 +207,12 @@ pub(super) fn places(e: &mut Evidence, a: &Features, b: &Features) -> Verdict {
         return Verdict::Unclear;
     }
     let same_number = a.part(Part::Number) == b.part(Part::Number);
-    let typo = || edits(street_a, street_b, 2) <= 2 || likeness(street_a, street_b) >= 930;
+    let typo = || edits(street_a, street_b, 2) <= 2 || likeness(street_a, street_b, 930) >= 930;
     let level = match (street_a == street_b, same_number) {
         (true, true) => 0,
         (true, false) => 1,
         (false, true) if typo() => 2,
-        (false, _) if typo() || likeness(street_a, street_b) >= 850 => 3,
+        (false, _) if typo() || likeness(street_a, street_b, 850) >= 850 => 3,
         (false, _) => 4,
     };
     e.add(Group::Street, level);
@@ -230,11 +230,10 @@ fn postcode_level(a: &str, b: &str) -> Option<usize> {
     if a.is_empty() || b.is_empty() {
         return None;
     }
-    let area = |code: &str| code.get(..3).map(str::to_owned);
     Some(match () {
         () if a == b => 0,
         () if edits(a, b, 1) <= 1 => 1,
-        () if area(a) == area(b) => 2,
+        () if a.get(..3) == b.get(..3) => 2,
         () => 3,
     })
 }
@@ -270,7 +269,7 @@ fn company_level(a: &str, b: &str) -> usize {
     if a == b {
         return 0;
     }
-    if edits(a, b, 2) <= 2 && a.len().min(b.len()) > 5 || likeness(a, b) >= 950 {
+    if edits(a, b, 2) <= 2 && a.len().min(b.len()) > 5 || likeness(a, b, 950) >= 950 {
         return 1;
     }
     let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };

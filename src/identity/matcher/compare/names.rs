@@ -114,7 +114,7 @@ fn closeness(a: &str, b: &str) -> Option<usize> {
     if edits <= 1 && short >= 4 {
         return Some(0);
     }
-    let likeness = likeness(a, b);
+    let likeness = likeness(a, b, 820);
     if likeness >= 900 {
         return Some(1);
     }
