@@ -342,6 +342,10 @@ impl Matching for Seeded {
         self.inner.joints().await
     }
 
+    async fn people(&self, signs: &[Sign]) -> Result<BTreeSet<CustomerKey>, Error> {
+        self.inner.people(signs).await
+    }
+
     async fn oversized(&self, size_max: usize, limit: usize) -> Result<Vec<(CustomerKey, u64)>, Error> {
         self.inner.oversized(size_max, limit).await
     }

@@ -7,7 +7,7 @@ set -euo pipefail
 
 case "${1:-}" in
   build) wanted=(cc:gcc cc:libc6-dev) ;;
-  test) wanted=(cc:gcc cc:libc6-dev redis-server:redis-server python3:python3 curl:curl ss:iproute2 node:nodejs npm:npm sshd:openssh-server ssh-keygen:openssh-client pg_ctlcluster:postgresql mariadbd:mariadb-server) ;;
+  test) wanted=(cc:gcc cc:libc6-dev redis-server:redis-server python3:python3 curl:curl ss:iproute2 node:nodejs npm:npm sshd:openssh-server ssh-keygen:openssh-client openssl:openssl pg_ctlcluster:postgresql mariadbd:mariadb-server) ;;
   *) echo "usage: tests/setup.sh build|test" >&2; exit 2 ;;
 esac
 

@@ -82,8 +82,14 @@ impl Connector {
                 if let Some(name) = &args.name {
                     known(&manifests, name)?;
                 }
+                let begun = context.clock.now();
                 let (cases, problems) = crate::daemon::test_connectors(folder.as_deref(), args.name.as_deref()).await;
-                let report = Tested { cases, problems };
+                let seconds = context.clock.now().since(begun).as_secs_f64();
+                let report = Tested {
+                    cases,
+                    seconds,
+                    problems,
+                };
                 context.output.show(&report);
                 Ok(if report.problems.is_empty() {
                     Exit::Fine
@@ -272,6 +278,7 @@ impl Show for Sheet {
 #[derive(Serialize)]
 struct Tested {
     cases: u64,
+    seconds: f64,
     problems: Vec<Problem>,
 }
 
@@ -279,12 +286,13 @@ impl Show for Tested {
     fn text(&self) -> String {
         let cases = count(self.cases, "case");
         if self.problems.is_empty() {
-            return format!("{cases} good");
+            return format!("{cases} good · {:.1} s", self.seconds);
         }
         format!(
-            "{}\n\n{cases}, of which not good: {}",
+            "{}\n\n{cases}, of which not good: {} · {:.1} s",
             super::output::problems_text(&self.problems),
-            self.problems.len()
+            self.problems.len(),
+            self.seconds
         )
     }
 }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::Failed;
-use super::affiliated::{Affiliated, affiliated, affiliated_text};
+use super::affiliated::{Affiliated, People, affiliated, affiliated_text, belonging, belonging_text};
 use super::app::Context;
 use super::decided::{Merge, Pin, Split};
 use super::erase::{Certificate, Erase, Erasures, Export};
@@ -98,8 +98,13 @@ impl ShowArgs {
                 }
                 let history = ledger.changes(&key, self.history).await?;
                 let organizations = affiliated(ledger.as_ref(), &view, key).await?;
+                let people = belonging(ledger.as_ref(), &view, key).await?;
                 let sheet = Sheet::new(key, view, history)?;
-                context.output.show(&Sheet { organizations, ..sheet });
+                context.output.show(&Sheet {
+                    organizations,
+                    people,
+                    ..sheet
+                });
             }
             Matches::Several(customers) => context.output.show(&Several(customers)),
         }
@@ -229,6 +234,9 @@ struct Sheet {
     /// The organizations that she belongs to, the surest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     organizations: Vec<Affiliated>,
+    /// Who belongs to it, of an organization.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    people: Option<People>,
     records: Vec<RecordSheet>,
     writes: Vec<Write>,
     history: Vec<ChangeRow>,
@@ -269,6 +277,7 @@ impl Sheet {
             golden: customer.golden,
             lineage: customer.lineage,
             organizations: Vec::new(),
+            people: None,
             records: records.map(|(record, _)| record.into()).collect(),
             writes: view
                 .writes
@@ -328,6 +337,7 @@ impl Show for Sheet {
             "\n* the customer's value comes from here   ' written by Nivel   · emptied",
         );
         text.push_str(&affiliated_text(&self.organizations));
+        text.extend(self.people.as_ref().map(belonging_text));
         for record in &self.records {
             if let Some(at) = record.deleted_at {
                 line(&mut text, format_args!("{} was deleted there at {at}", record.id));

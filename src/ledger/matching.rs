@@ -94,6 +94,10 @@ pub trait Matching: Send + Sync {
     /// the domain or the name, or is the object.
     async fn organizations(&self, signs: &[Sign]) -> Result<Vec<BTreeSet<CustomerKey>>, Error>;
 
+    /// The people with a record, not deleted, that says one of these signs. Every record is looked at: for somebody who asks
+    /// about one organization, not for what runs along.
+    async fn people(&self, signs: &[Sign]) -> Result<BTreeSet<CustomerKey>, Error>;
+
     /// Records of customers that parted, whose tools have not yet got back what stood there
     /// ([`super::Commit::parted`]).
     async fn parted(&self) -> Result<Vec<RecordId>, Error>;

@@ -161,6 +161,7 @@ fn init_writes_once() {
     let first = seen(nivel(dir.path()).arg("init"));
     assert!(first.starts_with("exit 0\n--- stdout\nwrote nivel.yaml"), "{first}");
     let written = std::fs::read_to_string(dir.path().join("nivel.yaml")).unwrap();
+    assert!(written.contains("\nidentity: {match: scored}\n"), "{written}");
     let second = seen(nivel(dir.path()).arg("init"));
     assert!(second.starts_with("exit 1"), "{second}");
     assert!(

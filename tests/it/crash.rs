@@ -2,6 +2,7 @@
 //! or going round in circles. Judged by the tools' own histories.
 
 mod deletes;
+mod hooks;
 mod jobs;
 mod tokens;
 mod verbs;

@@ -20,18 +20,18 @@ use sha2::Sha256;
 
 use crate::trial::Trial;
 
-const SECRETS: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZg== whsec_ZmVkY2JhOTg3NjU0MzIxMA==";
+pub(crate) const SECRETS: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZg== whsec_ZmVkY2JhOTg3NjU0MzIxMA==";
 const KEYS: [&[u8]; 2] = [b"0123456789abcdef", b"fedcba9876543210"];
 
 /// One receiver; what it answers can be changed.
-struct Receiver {
-    url: String,
+pub(crate) struct Receiver {
+    pub(crate) url: String,
     status: Arc<AtomicU16>,
     got: Arc<Mutex<Vec<(HeaderMap, String)>>>,
 }
 
 impl Receiver {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let (status, got) = (Arc::new(AtomicU16::new(200)), Arc::default());
         let (answer, kept) = (Arc::clone(&status), Arc::<Mutex<Vec<_>>>::clone(&got));
         let take = move |headers: HeaderMap, body: String| {
@@ -47,7 +47,7 @@ impl Receiver {
     }
 
     /// (id, event) of everything that came since the last time, both signatures proven.
-    fn take(&self) -> Vec<(String, Json)> {
+    pub(crate) fn take(&self) -> Vec<(String, Json)> {
         let got = std::mem::take(&mut *self.got.lock().unwrap());
         got.into_iter()
             .map(|(headers, body)| {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests may")]
 
+mod affiliation;
 mod alert;
 mod approval;
 mod auth;

@@ -1,6 +1,7 @@
 //! Databases as systems: read without a gap, written without a lost race, and together with a tool end to end.
 
 mod base;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -405,10 +406,16 @@ async fn on(kind: Kind) {
     loses_no_race(&server.base("shop_races").await).await;
     names_what_is_missing(&server.base("shop_names").await).await;
     goes_both_ways(&server.base("shop_both").await).await;
-    // Every tenth effect: the file is swept more closely.
-    for number in (1..).step_by(10) {
+    // Every fifth effect: the file is swept more closely.
+    let server = &server;
+    let sweep = stream::iter((1..).step_by(5)).map(|number| async move {
         let base = server.base(&format!("killed{number}")).await;
-        if !interrupted(&base, "kill-after", number).await {
+        let mode = if number % 2 == 1 { "kill-after" } else { "kill-before" };
+        (number, interrupted(&base, mode, number).await)
+    });
+    let mut sweep = std::pin::pin!(sweep.buffered(2));
+    while let Some((number, was_there)) = sweep.next().await {
+        if !was_there {
             assert!(number > 20, "only {number} effects");
             break;
         }

@@ -38,6 +38,7 @@ const RECIPE: [(&str, f32); 10] = [
 ///
 /// Without --records the weights are learned from made-up records alone, as those that Nivel is shipped with were; the
 /// same call gives the same weights. With --records they are the given (or shipped) weights, adapted to these records.
+/// Only pairs of which the truth is known are learned from; nothing guesses it (no EM).
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

@@ -74,6 +74,11 @@ impl Matching for Sqlite {
         self.readers.look(move |desk| sign::organizations(desk, &signs)).await
     }
 
+    async fn people(&self, signs: &[Sign]) -> Result<BTreeSet<CustomerKey>, Error> {
+        let signs = signs.iter().cloned().collect();
+        self.readers.look(move |desk| sign::people(desk, &signs)).await
+    }
+
     async fn parted(&self) -> Result<Vec<RecordId>, Error> {
         self.readers.look(parted).await
     }

@@ -166,6 +166,28 @@ mod tests {
     }
 
     #[test]
+    fn organizations_of_an_older_ledger_are_found_by_what_they_answer_to() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        for (name, sql) in MIGRATIONS.iter().take_while(|(name, _)| *name != SIGNS) {
+            step(&mut conn, name, sql, UnixMillis(1)).unwrap();
+        }
+        let rows = "INSERT INTO stream VALUES (1, 'crm', 'company');
+            INSERT INTO customer VALUES (1, zeroblob(16), 1, 1, NULL, '{}', '[]'), (2, zeroblob(16), 0, 1, NULL, '{}', '[]');
+            INSERT INTO record (stream, remote, customer, hash, observed_at, is_unread, fields) VALUES
+            (1, '7', 1, x'00', 1, 0, '{\"company\":\"ACME Oy\",\"domain\":\"www.acme.com\"}'),
+            (1, '8', 2, x'00', 1, 0, '{\"company\":\"Bolt Ltd\"}');";
+        conn.execute_batch(rows).unwrap();
+        migrate(&mut conn, UnixMillis(2)).unwrap();
+        let mut statement = conn.prepare("SELECT value FROM sign ORDER BY value").unwrap();
+        let values: Result<Vec<String>, _> = statement.query_map([], |row| row.get(0)).unwrap().collect();
+        assert_eq!(
+            values.unwrap(),
+            ["domain:acme.com", "name:acme"],
+            "people answer to nothing"
+        );
+    }
+
+    #[test]
     fn a_second_start_changes_nothing() {
         let mut conn = fresh();
         migrate(&mut conn, UnixMillis(2)).unwrap();

@@ -86,6 +86,28 @@ fn answering(conn: &Connection, streams: &mut Streams, sign: &Sign) -> Result<BT
     Ok(found)
 }
 
+/// The people of whom a record says one of the signs.
+pub(super) fn people(desk: &mut Desk, signs: &BTreeSet<Sign>) -> Result<BTreeSet<CustomerKey>, Trouble> {
+    let mut found = BTreeSet::new();
+    if signs.is_empty() {
+        return Ok(found);
+    }
+    let Desk { conn, streams, .. } = desk;
+    let mut statement = conn.prepare_cached(concat!(
+        "SELECT ",
+        record_columns!(),
+        ", customer FROM record WHERE deleted_at IS NULL AND customer IN (SELECT id FROM customer WHERE kind = 0)"
+    ))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (_, record) = row::record(conn, streams, row)?;
+        if !affiliation::says(&record).is_disjoint(signs) {
+            found.insert(super::matching::key_of(conn, row.get("customer")?)?);
+        }
+    }
+    Ok(found)
+}
+
 /// How a sign is stored; the id of an object is found by itself.
 fn stored(sign: &Sign) -> Option<String> {
     match sign {

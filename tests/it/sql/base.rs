@@ -23,7 +23,7 @@ pub(super) struct Server {
     kind: Kind,
     port: u16,
     process: Option<Child>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// One database, empty at first.
@@ -92,6 +92,29 @@ fn install(kind: Kind, data: &Path) -> Command {
 impl Server {
     /// `None`, with a word about it, when the server is not on this machine.
     pub(super) async fn start(kind: Kind) -> Option<Self> {
+        Self::start_with(kind, false).await
+    }
+
+    /// With certificates of its own, and a user `strict` who is let in over an encrypted way only.
+    pub(super) async fn start_encrypted(kind: Kind) -> Option<Self> {
+        let server = Self::start_with(kind, true).await?;
+        let root = server.root_base();
+        match kind {
+            Kind::Postgres => root.run("CREATE ROLE strict SUPERUSER LOGIN").await,
+            _ => {
+                root.run("CREATE USER strict@'127.0.0.1' REQUIRE SSL;\nGRANT ALL ON *.* TO strict@'127.0.0.1'")
+                    .await
+            }
+        };
+        Some(server)
+    }
+
+    /// A file of the server's folder.
+    pub(super) fn at(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    async fn start_with(kind: Kind, is_encrypted: bool) -> Option<Self> {
         let (needed, user) = match kind {
             Kind::Postgres => ("postgres", "postgres"),
             Kind::MariaDb => ("mariadbd", "mysql"),
@@ -102,6 +125,9 @@ impl Server {
             return None;
         };
         let dir = tempfile::Builder::new().prefix("nivel-sql-").tempdir().unwrap();
+        if is_encrypted {
+            super::tls::make_certificates(dir.path());
+        }
         give_to(user, dir.path());
         let data = dir.path().join("data");
         let port = free_port();
@@ -131,6 +157,9 @@ impl Server {
                 command.arg(format!("--pid-file={}", dir.path().join("pid").display()));
             }
         }
+        if is_encrypted {
+            command.args(super::tls::options(kind, dir.path()));
+        }
         as_user(
             user,
             command
@@ -142,7 +171,7 @@ impl Server {
             kind,
             port,
             process: Some(command.spawn().unwrap()),
-            _dir: dir,
+            dir,
         };
         server.wait().await;
         Some(server)
@@ -170,13 +199,17 @@ impl Server {
         }
     }
 
-    /// A new database.
-    pub(super) async fn base(&self, name: &str) -> Base {
-        let root = Base {
+    fn root_base(&self) -> Base {
+        Base {
             kind: self.kind,
             url: self.root(),
             _dir: None,
-        };
+        }
+    }
+
+    /// A new database.
+    pub(super) async fn base(&self, name: &str) -> Base {
+        let root = self.root_base();
         root.run(&format!("CREATE DATABASE {name}")).await;
         Base {
             url: match self.kind {
@@ -198,6 +231,25 @@ impl Drop for Server {
 }
 
 impl Base {
+    /// The same, as another user.
+    pub(super) fn seen_by(&self, user: &str) -> Self {
+        let own = if self.kind == Kind::Postgres { "nivel@" } else { "root@" };
+        Self {
+            kind: self.kind,
+            url: self.url.replacen(own, &format!("{user}@"), 1),
+            _dir: None,
+        }
+    }
+
+    /// The same, under another name of its host.
+    pub(super) fn at_host(&self, host: &str) -> Self {
+        Self {
+            kind: self.kind,
+            url: self.url.replace("127.0.0.1", host),
+            _dir: None,
+        }
+    }
+
     /// A new file.
     pub(super) fn file() -> Self {
         let dir = crate::trial::scratch();

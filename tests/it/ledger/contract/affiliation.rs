@@ -62,6 +62,11 @@ pub(super) async fn people_find_their_organization(ledger: &dyn Ledger) {
     check(object("crm", "77"), &[1]).await;
     check(object("crm", "1"), &[]).await;
     check(object("desk", "77"), &[]).await;
+    // And the other way: whose records say so.
+    let people = async |signs: &[Sign]| ledger.people(signs).await.unwrap();
+    assert_eq!(people(&[domain("acme.com"), name("bolt")]).await, [key(7)].into());
+    assert_eq!(people(&[domain("acme.de"), name("acme")]).await, [].into());
+    assert_eq!(people(&[]).await, [].into());
     // What a record says no more, nobody finds it by; and who is gone is not found at all.
     put(ledger, 1, firm(&acme, "Bolt Ltd", "bolt.com")).await;
     check(domain("acme.com"), &[]).await;

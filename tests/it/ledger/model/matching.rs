@@ -70,6 +70,14 @@ impl Matching for Model {
         Ok(signs.iter().map(of).collect())
     }
 
+    async fn people(&self, signs: &[Sign]) -> Result<BTreeSet<CustomerKey>, Error> {
+        let signs: BTreeSet<Sign> = signs.iter().cloned().collect();
+        let state = self.0.lock().unwrap();
+        let hers = state.records.values().filter(|(_, key)| key.kind == Kind::Person);
+        let said = hers.filter(|(record, _)| !affiliation::says(record).is_disjoint(&signs));
+        Ok(said.map(|(_, key)| *key).collect())
+    }
+
     async fn parted(&self) -> Result<Vec<RecordId>, Error> {
         Ok(Vec::new())
     }
