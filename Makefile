@@ -6,6 +6,7 @@
 #   make fuzz    the property tests with CASES (20000) random cases each instead of a few hundred
 #   make test-guests  real Singer taps and Airbyte sources as connectors, installed from PyPI (500 MB); needs Postgres
 #   make soak    random kills with every fault at once for SOAK_MINUTES (10); prints its seed, SEED plays it again
+#   make walk    WALKERS (10000) customers walk from marketing to sales to support while tools fail and Nivel is killed; SEED varies it
 #   make image   the container image; `make image-test` tries it as an admin would
 #   make test-clients   the vendors' own clients against the sandbox (part of `make test`)
 #
@@ -23,11 +24,13 @@ DOCKER ?= docker
 ARGS ?=
 CASES ?= 20000
 SOAK_MINUTES ?= 10
+WALKERS ?= 10000
+SEED ?= 0
 # Most integration tests wait for tools and jobs: twice as many at once as there are cores.
 TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 
 .NOTPARALLEL:
-.PHONY: help demo test test-guests setup fmt lint unit real test-clients bench fuzz soak image image-test
+.PHONY: help demo test test-guests setup fmt lint unit real test-clients bench fuzz soak walk image image-test
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -74,6 +77,11 @@ fuzz:
 soak:
 	@tests/setup.sh build
 	SOAK_MINUTES=$(SOAK_MINUTES) $(CARGO) test --test it soak:: -- --nocapture
+
+# `make test` walks with 120. The ledger and the tools' own histories must tell the same at the end, passage by passage.
+walk:
+	@tests/setup.sh build
+	NIVEL_WALKERS=$(WALKERS) NIVEL_SEED=$(SEED) $(CARGO) test --test it handoffs::funnel -- --nocapture
 
 # Not part of `make test`: what it installs takes half a gigabyte and minutes.
 test-guests:

@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use super::Failed;
 use super::app::Context;
-use super::output::{Exit, Show, line, table};
+use super::figures::{Board, Shown};
+use super::output::{Exit, Format, Output, Show, line, table};
 use crate::error::{Code, Problem};
-use crate::handoff::{Figures, Passage, Spread, State, figures};
+use crate::handoff::{Passage, State, figures, funnel};
 use crate::ledger::{Ledger, PassagesOf};
 use crate::model::UnixMillis;
 
@@ -22,7 +23,7 @@ const PAGE: usize = 1000;
 /// Show how many customers stand where between the teams, and who is missing
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  nivel handoffs\n  nivel handoffs --late\n  nivel handoffs h3f0c\n  nivel handoffs --rule lead-to-sales --csv"
+    after_help = "Example:\n  nivel handoffs\n  nivel handoffs --late\n  nivel handoffs h3f0c\n  nivel handoffs --funnel\n  nivel handoffs --rule lead-to-sales --csv"
 )]
 pub(super) struct Handoffs {
     /// One passage, with its proof; the beginning of its name is enough
@@ -36,14 +37,28 @@ pub(super) struct Handoffs {
     /// List the passages that do not go on until somebody acts
     #[arg(long)]
     stopped: bool,
+    /// How many customers pass each step of the way, and what keeps the others
+    #[arg(long, conflicts_with_all = ["id", "late", "stopped", "csv", "rule"])]
+    funnel: bool,
+    /// What became of those who began in each week
+    #[arg(long, conflicts_with_all = ["id", "late", "stopped", "csv", "funnel"])]
+    weeks: bool,
     /// Every passage as a line of CSV
     #[arg(long, conflicts_with = "id")]
     csv: bool,
+    /// The same as `--output json`
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
 }
 
 impl Handoffs {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failed> {
         let ledger = context.ledger()?;
+        let output = if self.json {
+            Output { format: Format::Json }
+        } else {
+            context.output
+        };
         let now = context.clock.now();
         let mut passages = all(ledger.as_ref(), self.rule.as_deref()).await?;
         if let Some(id) = &self.id {
@@ -54,7 +69,7 @@ impl Handoffs {
                 let problem = Problem::new(Code::NotFound, format!("there is not one passage `{id}`"));
                 return Err(problem.hint("`nivel handoffs --csv` lists them").into());
             };
-            context.output.show(&Sheet { now, passage: one });
+            output.show(&Sheet { now, passage: one });
             return Ok(Exit::Fine);
         }
         if self.late || self.stopped {
@@ -65,7 +80,7 @@ impl Handoffs {
         }
         passages.sort_by(|a, b| (a.opened_at, &a.id).cmp(&(b.opened_at, &b.id)));
         if self.csv {
-            context.output.data(csv(&passages, now).trim_end());
+            output.data(csv(&passages, now).trim_end());
             return Ok(Exit::Fine);
         }
         if self.late || self.stopped {
@@ -75,12 +90,27 @@ impl Handoffs {
                 Exit::Degraded
             };
             let names = names(ledger.as_ref(), &passages).await?;
-            context.output.show(&List { now, passages, names });
+            output.show(&List { now, passages, names });
             return Ok(exit);
         }
         let figures = figures(&passages, now);
         let needs_a_look = figures.values().any(|figures| figures.late + figures.stopped > 0);
-        context.output.show(&Board { rules: figures });
+        let rules = crate::daemon::rules(&context.config()?, &context.clock).map_err(Failed::from_all)?;
+        // One rule alone is no way.
+        let way = if self.rule.is_none() {
+            rules.handoffs
+        } else {
+            Vec::new()
+        };
+        output.show(&Board {
+            rules: figures,
+            funnel: funnel(&way, &passages),
+            shown: match (self.funnel, self.weeks) {
+                (true, _) => Shown::Funnel,
+                (_, true) => Shown::Weeks,
+                _ => Shown::Rules,
+            },
+        });
         Ok(if needs_a_look { Exit::Degraded } else { Exit::Fine })
     }
 }
@@ -118,85 +148,8 @@ async fn names(ledger: &dyn Ledger, passages: &[Passage]) -> Result<BTreeMap<Com
     Ok(names)
 }
 
-/// The figures of every rule.
-#[derive(Serialize)]
-struct Board {
-    rules: BTreeMap<CompactString, Figures>,
-}
-
-impl Show for Board {
-    fn text(&self) -> String {
-        if self.rules.is_empty() {
-            return "no customer has passed through a handoff yet\n".to_owned();
-        }
-        let head = [
-            "RULE",
-            "BEGUN",
-            "OPEN",
-            "STOPPED",
-            "LATE",
-            "ARRIVED",
-            "TAKEN ON",
-            "CANCELLED",
-            "MEDIAN",
-            "P95",
-            "THEN",
-        ];
-        let row = |(rule, figures): (&CompactString, &Figures)| {
-            let arrived = figures.delivered + figures.accepted;
-            [
-                rule.to_string(),
-                figures.total.to_string(),
-                figures.open.to_string(),
-                figures.stopped.to_string(),
-                figures.late.to_string(),
-                format!("{arrived}{}", part(arrived, figures.total)),
-                format!("{}{}", figures.accepted, part(figures.accepted, figures.total)),
-                figures.cancelled.to_string(),
-                span(figures.to_delivery, figures.to_delivery.median_ms),
-                span(figures.to_delivery, figures.to_delivery.p95_ms),
-                span(figures.to_acceptance, figures.to_acceptance.median_ms),
-            ]
-        };
-        let mut text = table(head, self.rules.iter().map(row));
-        for (rule, figures) in &self.rules {
-            let reasons: Vec<String> = figures
-                .reasons
-                .iter()
-                .map(|(reason, count)| format!("{count} {reason}"))
-                .collect();
-            if !reasons.is_empty() {
-                line(&mut text, format_args!("{rule} stopped: {}", reasons.join(", ")));
-            }
-            if figures.was_there > 0 {
-                line(
-                    &mut text,
-                    format_args!(
-                        "{rule}: {} were there before Nivel; no time is measured of them",
-                        figures.was_there
-                    ),
-                );
-            }
-        }
-        text
-    }
-}
-
-fn part(count: u64, total: u64) -> String {
-    let percent = (count * 100).checked_div(total);
-    percent.map_or_else(String::new, |percent| format!(" ({percent} %)"))
-}
-
-fn span(spread: Spread, ms: u64) -> String {
-    if spread.count == 0 {
-        "-".to_owned()
-    } else {
-        time_text(Duration::from_millis(ms))
-    }
-}
-
 /// `850 ms`, `12 s`, `3 min`, `2 h 05 min`, `4 d 3 h`.
-fn time_text(time: Duration) -> String {
+pub(super) fn time_text(time: Duration) -> String {
     let secs = time.as_secs();
     match secs {
         0 => format!("{} ms", time.as_millis()),
@@ -240,6 +193,12 @@ impl Show for List {
             self.passages.iter().map(row),
         )
     }
+}
+
+/// One late passage in a line: how late, and what keeps it.
+pub(super) fn late_line(passage: &Passage, called: &str, now: UnixMillis) -> String {
+    let late = time_text(now.since(passage.due_at));
+    format!("{} {called}, {late} late, {}", passage.rule, why(passage))
 }
 
 fn why(passage: &Passage) -> String {

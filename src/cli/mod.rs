@@ -17,6 +17,7 @@ mod demo;
 mod erase;
 mod explain;
 mod fields;
+mod figures;
 mod frozen;
 mod handoffs;
 mod history;

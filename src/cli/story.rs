@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::Failed;
 use super::app::Context;
 use super::demo::prepare;
+use super::handoffs::late_line;
 use crate::error::{Code, Problem};
 use crate::handoff::{Passage, State};
 use crate::ledger::PassagesOf;
@@ -152,15 +153,12 @@ impl Story {
         let wait = lost.due_at.since(context.clock.now()) + Duration::from_millis(10);
         tokio::time::sleep(wait).await;
         self.engine.tend_handoffs().await?;
-        let late = self
-            .latest("lead-to-sales")
-            .await?
-            .is_some_and(|lost| lost.is_late(context.clock.now()));
-        let then = if late {
-            "late: `nivel handoffs --late` names him"
-        } else {
-            "not late"
-        };
+        let now = context.clock.now();
+        let late = self.latest("lead-to-sales").await?.filter(|lost| lost.is_late(now));
+        let then = late.map_or_else(
+            || "not late".to_owned(),
+            |lost| format!("`nivel handoffs --late`: {}", late_line(&lost, "max@example.com", now)),
+        );
         self.tell("the sales tool is down, marketing qualifies Max", then);
         self.sandbox.sales().set_faults(Vec::new());
         self.pass().await?;

@@ -8,6 +8,7 @@ mod connections;
 mod hooks;
 mod lint;
 mod mail;
+mod measure;
 mod posts;
 mod record;
 mod supervise;

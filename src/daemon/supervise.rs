@@ -10,9 +10,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::hooks;
+use super::measure::Measured;
 use crate::config::{Config, SystemConfig};
 use crate::error::{Code, Problem};
-use crate::handoff::State;
 use crate::http::Readiness;
 use crate::ledger::{Error as LedgerError, Keep};
 use crate::model::{StreamId, UnixMillis};
@@ -236,37 +236,16 @@ async fn tend_handoffs(engine: Arc<Engine>, ready: Readiness, stop: Cancellation
     if engine.rules().handoffs.is_empty() {
         return;
     }
+    let mut measured = Measured::default();
     loop {
         if let Err(error) = engine.tend_handoffs().await {
             wait_for_ledger(&engine, error, &ready, &stop).await;
         }
-        measure_handoffs(&engine).await;
+        measured.measure(&engine).await;
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(PUSH_POLL) => {}
         }
-    }
-}
-
-/// How many passages stand where, for whoever scrapes.
-async fn measure_handoffs(engine: &Engine) {
-    let counts = match engine.ledger().passage_counts(engine.now()).await {
-        Ok(counts) => counts,
-        Err(error) => return tracing::warn!(%error, "handoffs cannot be counted"),
-    };
-    let gauge = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-    for rule in &engine.rules().handoffs {
-        let mine = || counts.iter().filter(|count| count.rule == rule.name);
-        for state in State::ALL {
-            let count = mine()
-                .filter(|count| count.state == state)
-                .map(|count| count.count)
-                .sum();
-            metrics::gauge!("nivel_handoffs", "rule" => rule.name.to_string(), "state" => state.as_str())
-                .set(gauge(count));
-        }
-        let late = mine().map(|count| count.late).sum();
-        metrics::gauge!("nivel_handoffs_late", "rule" => rule.name.to_string()).set(gauge(late));
     }
 }
 

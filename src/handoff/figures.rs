@@ -64,31 +64,56 @@ pub struct Figures {
     pub weeks: BTreeMap<String, Cohort>,
 }
 
+/// Counts passages one after the other.
+#[derive(Debug, Default)]
+pub struct Counting(BTreeMap<CompactString, OfRule>);
+
+#[derive(Debug, Default)]
+struct OfRule {
+    figures: Figures,
+    delivery: Vec<Duration>,
+    acceptance: Vec<Duration>,
+}
+
+impl Counting {
+    /// Counts one more, as it stands `now`.
+    pub fn take(&mut self, passage: &Passage, now: UnixMillis) {
+        let mine = self.0.entry(passage.rule.clone()).or_default();
+        count(&mut mine.figures, passage, now);
+        let measured = passage.delivered_at.filter(|_| !passage.was_there);
+        if let Some(at) = measured {
+            mine.delivery.push(at.since(passage.opened_at));
+            let taken_on = passage.accepted.as_ref().map(|accepted| accepted.at.since(at));
+            mine.acceptance.extend(taken_on);
+        }
+    }
+
+    /// The figures of every rule.
+    #[must_use]
+    pub fn finish(self) -> BTreeMap<CompactString, Figures> {
+        let finish = |(rule, counted): (CompactString, OfRule)| {
+            let figures = Figures {
+                to_delivery: spread(counted.delivery),
+                to_acceptance: spread(counted.acceptance),
+                ..counted.figures
+            };
+            (rule, figures)
+        };
+        self.0.into_iter().map(finish).collect()
+    }
+}
+
 /// The figures of every rule.
 #[must_use]
 pub fn figures<'a>(
     passages: impl IntoIterator<Item = &'a Passage>,
     now: UnixMillis,
 ) -> BTreeMap<CompactString, Figures> {
-    let mut by_rule: BTreeMap<CompactString, (Figures, Vec<Duration>, Vec<Duration>)> = BTreeMap::new();
+    let mut counting = Counting::default();
     for passage in passages {
-        let (figures, delivery, acceptance) = by_rule.entry(passage.rule.clone()).or_default();
-        count(figures, passage, now);
-        if passage.was_there {
-            continue;
-        }
-        if let Some(at) = passage.delivered_at {
-            delivery.push(at.since(passage.opened_at));
-            acceptance.extend(passage.accepted.as_ref().map(|accepted| accepted.at.since(at)));
-        }
+        counting.take(passage, now);
     }
-    let finish =
-        |(rule, (mut figures, delivery, acceptance)): (CompactString, (Figures, Vec<Duration>, Vec<Duration>))| {
-            figures.to_delivery = spread(delivery);
-            figures.to_acceptance = spread(acceptance);
-            (rule, figures)
-        };
-    by_rule.into_iter().map(finish).collect()
+    counting.finish()
 }
 
 fn count(figures: &mut Figures, passage: &Passage, now: UnixMillis) {

@@ -5,6 +5,7 @@
 
 mod calendar;
 mod figures;
+mod funnel;
 mod note;
 mod open;
 mod passage;
@@ -12,7 +13,8 @@ mod rule;
 mod when;
 
 pub use calendar::{BadCalendar, Calendar};
-pub use figures::{Cohort, Figures, Spread, figures};
+pub use figures::{Cohort, Counting, Figures, Spread, figures};
+pub use funnel::{Step, funnel};
 pub use note::{Note, NoteState, compose, marker};
 pub use open::{Opened, Scene, open};
 pub use passage::{Accepted, Passage, Proof, Reason, Standing, State, Stop, Who, advance};

@@ -12,7 +12,7 @@
 
 mod budget;
 mod erased;
-mod server;
+pub(crate) mod server;
 mod whole;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::trial::Trial;
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -14,7 +14,7 @@ fn free_port() -> u16 {
         .port()
 }
 
-fn daemon(trial: &Trial) -> Child {
+pub(crate) fn daemon(trial: &Trial) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nivel"));
     command
         .arg("--config")
@@ -24,7 +24,7 @@ fn daemon(trial: &Trial) -> Child {
 }
 
 /// Asks again and again until it is so; a minute is more than it can need.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let asking = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -10,8 +10,10 @@ use nivel::model::{Clock, SystemClock};
 use nivel::sandbox::ToolName;
 use nivel::sync::Silent;
 use nivel::sync::erase::{certified, markdown};
+use secrecy::ExposeSecret;
 use serde_json::json;
 
+use crate::cache::server::Server;
 use crate::scene::{Scene, people};
 use crate::trial::Trial;
 
@@ -48,7 +50,13 @@ impl Her {
 
 /// Three tools with one person in the first; after a sync she stands in all of them.
 async fn known_everywhere(count: usize) -> (Trial, Her) {
+    known_with_cache(count, "").await
+}
+
+/// The same with these words about the cache in the config.
+async fn known_with_cache(count: usize, cache: &str) -> (Trial, Her) {
     let trial = Trial::new(21, count).await;
+    trial.reconfigure(|text| format!("{cache}{text}"));
     trial.reconfigure(|text| text.replace("create: always", "create: always\n    allow: [erase]"));
     let her = Her {
         email: "zora.quillfeather@erase-me.example".to_owned(),
@@ -97,7 +105,12 @@ fn assert_nothing_left(trial: &Trial, her: &Her, told: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_an_erasure_nothing_of_her_is_found_and_she_does_not_come_back() {
-    let (trial, her) = known_everywhere(6).await;
+    let redis = Server::start(&["--rdbcompression", "no"]).await;
+    let cache = redis
+        .as_ref()
+        .map(|redis| format!("cache: {{url: \"{}\"}}\n", redis.url().expose_secret()));
+    let (trial, her) = known_with_cache(6, &cache.unwrap_or_default()).await;
+    let is_cached = |text: &str| redis.as_ref().is_some_and(|redis| redis.holds(text));
     // Events about her that came in: one folded long ago, one that waits.
     let engine = trial.engine(Arc::new(SystemClock), Arc::new(Silent)).await;
     let event = |key: &str| NewEvent {
@@ -129,6 +142,7 @@ async fn after_an_erasure_nothing_of_her_is_found_and_she_does_not_come_back() {
     let told = String::from_utf8_lossy(&told).into_owned();
     assert_eq!(done.status.code(), Some(0), "{told}");
     assert_nothing_left(&trial, &her, &told);
+    assert!(!her.all().into_iter().any(is_cached), "Redis still has her");
     let certificate = trial.nivel(&["customer", "certificate", "1"], None).await;
     let certificate = String::from_utf8_lossy(&certificate.stdout).into_owned();
     assert!(
@@ -147,6 +161,7 @@ async fn after_an_erasure_nothing_of_her_is_found_and_she_does_not_come_back() {
             Vec::<String>::new(),
             "{value} came back to the disk"
         );
+        assert!(!is_cached(value), "{value} came back to Redis");
     }
     assert!(!has(&trial, ToolName::Pipedrive, &her) && !has(&trial, ToolName::Zendesk, &her));
 }

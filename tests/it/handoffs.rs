@@ -1,7 +1,9 @@
 //! Customers pass from marketing to sales to support, on the sandbox's tools, through the real binary.
 
 mod activities;
+mod figures;
 mod funnel;
+mod ready;
 mod stops;
 
 use nivel::sandbox::{Fault, Kind};

@@ -32,6 +32,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0017_posts", include_str!("migrations/0017_posts.sql")),
     (SIGNS, include_str!("migrations/0022_sign.sql")),
     ("0020_swept", include_str!("migrations/0020_swept.sql")),
+    ("0024_counts", include_str!("migrations/0024_counts.sql")),
 ];
 
 /// Brings the schema up to date.

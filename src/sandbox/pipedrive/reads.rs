@@ -1,5 +1,6 @@
 //! Pipedrive's reading side: the list with its cursor, and the search (VENDORS.md B2.3, B2.4, B2.6).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -83,7 +84,10 @@ impl Pipedrive {
                     }
                 }
         };
-        let found = self.in_order(store, &field, down, place.as_ref(), &fits, limit + 1);
+        let found = match &ids {
+            Some(ids) if field == "id" && !down => named(store, ids, place.as_ref(), &fits, limit + 1),
+            _ => self.in_order(store, &field, down, place.as_ref(), &fits, limit + 1),
+        };
         let (rows, rest) = found.split_at(limit.min(found.len()));
         let start = Place {
             value: if down { i64::MAX } else { 0 },
@@ -221,6 +225,20 @@ impl Pipedrive {
             json!({"success": true, "data": {"items": items}, "additional_data": {"next_cursor": next}}),
         )
     }
+}
+
+/// The first `count` fitting objects among those with these ids, from a place on.
+fn named<'a>(
+    store: &'a Store,
+    ids: &[u64],
+    place: Option<&Place>,
+    fits: &dyn Fn(&Object) -> bool,
+    count: usize,
+) -> Vec<&'a Object> {
+    let first = place.map_or(0, |place| place.id);
+    let ids: BTreeSet<u64> = ids.iter().copied().filter(|id| *id >= first).collect();
+    let found = ids.iter().filter_map(|id| store.objects.get(id));
+    found.filter(|object| fits(object)).take(count).collect()
 }
 
 fn limit(ask: &Ask) -> Option<usize> {

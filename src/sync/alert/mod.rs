@@ -11,13 +11,13 @@ pub use decide::{Board, Fact, Kind, Notice, Open, Quiet, Routes, Rule, decide};
 use super::engine::Engine;
 use crate::error::{Code, Problem};
 use crate::handoff::{Passage, State};
-use crate::ledger::{Error as LedgerError, Ledger, PassagesOf, Write, WriteState};
+use crate::ledger::{Error as LedgerError, Ledger, PassageCount, PassagesOf, Write, WriteState};
 use crate::model::{StreamId, UnixMillis};
 
 /// Under this name the board stands in the ledger's settings.
 const SETTING: &str = "alerts";
-/// Late handoffs that are told at most; `nivel handoffs --late` shows all.
-const LATE_MAX: usize = 1000;
+/// When more handoffs are late, they are told of by rule alone: a list that leaves some out would say that these are over.
+const LATE_MAX: u64 = 1000;
 /// Dead writes and passages are read in pages of this size.
 const PAGE: usize = 500;
 
@@ -130,6 +130,9 @@ async fn facts(ledger: &dyn Ledger, streams: &[StreamId]) -> Result<Vec<Fact>, L
 async fn late_handoffs(ledger: &dyn Ledger, now: UnixMillis) -> Result<Vec<Fact>, LedgerError> {
     let mut late = Vec::new();
     let counts = ledger.passage_counts(now).await?;
+    if counts.iter().map(|count| count.late).sum::<u64>() > LATE_MAX {
+        return Ok(late_by_rule(&counts));
+    }
     if counts.iter().all(|count| count.late == 0) {
         return Ok(late);
     }
@@ -143,10 +146,21 @@ async fn late_handoffs(ledger: &dyn Ledger, now: UnixMillis) -> Result<Vec<Fact>
         let Some(last) = page.last() else { return Ok(late) };
         after = Some(last.id.clone());
         late.extend(page.iter().filter(|passage| passage.is_late(now)).map(late_handoff));
-        if late.len() >= LATE_MAX {
-            return Ok(late);
-        }
     }
+}
+
+/// One fact for each rule; its number may change without its being another one.
+fn late_by_rule(counts: &[PassageCount]) -> Vec<Fact> {
+    let mut late: BTreeMap<&CompactString, u64> = BTreeMap::new();
+    for count in counts.iter().filter(|count| count.late > 0) {
+        *late.entry(&count.rule).or_default() += count.late;
+    }
+    let fact = |(rule, number): (&CompactString, u64)| Fact {
+        rule: Rule::LateHandoff,
+        subject: format!("rule {rule}"),
+        says: format!("{rule}: {number} are past their deadline (`nivel handoffs --late --rule {rule}`)"),
+    };
+    late.into_iter().map(fact).collect()
 }
 
 fn late_handoff(passage: &Passage) -> Fact {
@@ -198,5 +212,34 @@ async fn waiting(ledger: &dyn Ledger, state: WriteState) -> Result<BTreeMap<(Str
             let key = (write.target.stream, code.unwrap_or_default());
             *counts.entry(key).or_default() += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_late_handoffs_are_one_fact_for_each_rule() {
+        let count = |rule: &str, state, late| PassageCount {
+            rule: rule.into(),
+            state,
+            count: late + 1,
+            late,
+        };
+        let told = |more: u64| {
+            late_by_rule(&[
+                count("help", State::Open, 0),
+                count("sell", State::Open, 900 + more),
+                count("sell", State::Stopped, 300),
+            ])
+        };
+        let (before, after) = (told(0), told(1));
+        assert_eq!((before.len(), after.len()), (1, 1));
+        assert!(before[0].says.starts_with("sell: 1200 are past"), "{}", before[0].says);
+        assert_eq!(
+            before[0].subject, after[0].subject,
+            "the same alert, whatever the number"
+        );
     }
 }

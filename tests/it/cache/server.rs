@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 
 /// A Redis of our own; killed when dropped.
-pub(super) struct Server {
+pub(crate) struct Server {
     pub(super) dir: TempDir,
     pub(super) port: u16,
     options: Vec<String>,
@@ -19,7 +19,7 @@ pub(super) struct Server {
 
 impl Server {
     /// `None`, with a word about it, when there is no Redis on this machine.
-    pub(super) async fn start(options: &[&str]) -> Option<Self> {
+    pub(crate) async fn start(options: &[&str]) -> Option<Self> {
         let is_there = |program: &str| {
             let paths = std::env::var_os("PATH").unwrap_or_default();
             std::env::split_paths(&paths).any(|path: PathBuf| path.join(program).is_file())
@@ -87,12 +87,20 @@ impl Server {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// True when what it keeps holds this text, in any case. Only without compression (`--rdbcompression no`).
+    pub(crate) fn holds(&self, text: &str) -> bool {
+        self.cli(&["SAVE"]);
+        let bytes = std::fs::read(self.dir.path().join("dump.rdb")).unwrap();
+        let (bytes, needle) = (bytes.to_ascii_lowercase(), text.to_lowercase().into_bytes());
+        bytes.windows(needle.len()).any(|window| window == needle)
+    }
+
     /// Every name once: a scan may show one twice while Redis resizes its table.
     pub(super) fn names(&self) -> BTreeSet<String> {
         self.cli(&["--scan"]).lines().map(str::to_owned).collect()
     }
 
-    pub(super) fn url(&self) -> SecretString {
+    pub(crate) fn url(&self) -> SecretString {
         format!("redis://127.0.0.1:{}", self.port).into()
     }
 }
