@@ -110,8 +110,8 @@ fn count(tools: &Sandbox) -> Told {
     Told { handed_over, won }
 }
 
-/// The passages of a rule that were not cancelled. Seen once on a busy machine: while the tools failed, six leads were read
-/// as none and then as leads again, so each has a cancelled passage before the one that arrived.
+/// The passages of a rule that were not cancelled. Seen once on a busy machine, and not explained yet: six of them were
+/// cancelled although nobody ceased to be a lead, and each had another passage that arrived.
 async fn upheld<const N: usize>(trial: &Trial, rule: &str, columns: [usize; N]) -> Vec<Vec<String>> {
     let states = cells(trial, rule, [4]).await;
     let rows = cells(trial, rule, columns).await;
