@@ -65,7 +65,8 @@ fn size() -> Option<(u64, usize)> {
     Some((memory, std::fs::read_dir("/proc/self/fd").ok()?.count()))
 }
 
-fn faults(rng: &mut ChaCha8Rng) -> Vec<Fault> {
+/// A few faults of any kind.
+pub(crate) fn faults(rng: &mut ChaCha8Rng) -> Vec<Fault> {
     let number = rng.random_range(1..6);
     let fault = |_| {
         let kind = *KINDS.choose(rng).unwrap_or(&Kind::ServerError);
@@ -120,7 +121,7 @@ fn edit(trial: &Trial, rng: &mut ChaCha8Rng) {
 
 /// The present, some hours later.
 #[derive(Debug)]
-struct Later(Duration);
+pub(crate) struct Later(pub(crate) Duration);
 
 impl Clock for Later {
     fn now(&self) -> UnixMillis {
