@@ -67,11 +67,6 @@ impl Context {
         Ok(crate::daemon::ledger_to_read(&self.config_with_ledger()?)?)
     }
 
-    /// The ledger that the config names, to change it; nobody else may have it open.
-    pub(super) fn ledger_to_change(&self) -> Result<Arc<dyn Ledger>, Failed> {
-        Ok(crate::daemon::ledger(&self.config_with_ledger()?, &self.clock)?)
-    }
-
     /// The config, if the ledger it names is there: looking at nothing is a mistake in a path, not an empty result.
     pub(super) fn config_with_ledger(&self) -> Result<Config, Failed> {
         let config = self.config()?;

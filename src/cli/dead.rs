@@ -1,28 +1,28 @@
-//! `nivel dead`: writes that were given up. They wait here, with their reason, until a person decides.
+//! `nivel dead`: writes that were given up, and notes of handoffs. They wait here, with their reason, until a person decides.
 
 use clap::{Args, Subcommand};
+use compact_str::CompactString;
 use serde::Serialize;
 
 use super::Failed;
 use super::app::Context;
 use super::frozen;
-use super::output::{Exit, Show, count, line, table};
+use super::output::{Exit, Show, line, table};
 use super::plan::target_text;
 use crate::error::{Code, Problem};
-use crate::ledger::{Cause, Commit, Ledger, Target, Write, WriteChange, WriteState};
-
-/// Writes are read from the ledger in pages of this size.
-const PAGE: usize = 500;
+use crate::handoff::Passage;
+use crate::ledger::Write;
+use crate::sync::{Act, GivenUp};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Dead {
-    /// List dead writes
+    /// List what was given up
     List(List),
-    /// Show one dead write: its fields and the tool's own words
+    /// Show one of it: what was to be written, and the tool's own words
     Show(One),
-    /// Try dead writes again, with what is right now
+    /// Try it again, with what is right now
     Retry(Which),
-    /// Drop dead writes; they are made anew when the customer changes
+    /// Drop it; a write is made anew when the customer changes, a note is not
     Drop(Which),
     /// List fields that are frozen: they went round in circles, were not kept by the tool, or were undone
     Frozen(frozen::List),
@@ -30,7 +30,7 @@ pub(super) enum Dead {
     Release(frozen::Release),
 }
 
-/// List dead writes
+/// List what was given up
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  nivel dead list --code OUT001")]
 pub(super) struct List {
@@ -39,19 +39,19 @@ pub(super) struct List {
     code: Option<String>,
 }
 
-/// Show one dead write: its fields and the tool's own words
+/// Show one of it: what was to be written, and the tool's own words
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  nivel dead show 01HZX")]
 pub(super) struct One {
-    /// The write's id, as `nivel dead list` shows it; its beginning is enough
+    /// Its id, as `nivel dead list` shows it; its beginning is enough
     id: String,
 }
 
-/// Which dead writes are meant
+/// Which are meant
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  nivel dead retry 01HZX\n  nivel dead retry --all --code OUT003")]
 pub(super) struct Which {
-    /// The writes' ids, as `nivel dead list` shows them; their beginning is enough
+    /// Their ids, as `nivel dead list` shows them; their beginning is enough
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     ids: Vec<String>,
     /// All of them
@@ -64,137 +64,113 @@ pub(super) struct Which {
 
 impl Dead {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failed> {
-        let ledger = match self {
-            Self::Frozen(verb) => return verb.run(context).await,
-            Self::Release(verb) => return verb.run(context).await,
-            Self::List(_) | Self::Show(_) => context.ledger()?,
-            Self::Retry(_) | Self::Drop(_) => context.ledger_to_change()?,
-        };
-        let ledger = ledger.as_ref();
         match self {
             Self::List(args) => {
-                let writes = with_code(dead(ledger).await?, args.code.as_deref())?;
-                let exit = if writes.is_empty() { Exit::Fine } else { Exit::Degraded };
-                context.output.show(&Writes(writes));
+                let given_up = with_code(given_up(context).await?, args.code.as_deref())?;
+                let exit = if given_up.is_empty() {
+                    Exit::Fine
+                } else {
+                    Exit::Degraded
+                };
+                context.output.show(&Listed(given_up));
                 Ok(exit)
             }
             Self::Show(args) => {
-                let writes = dead(ledger).await?;
-                context.output.show(&Sheet(pick(&writes, &args.id)?.clone()));
+                let mut given_up = given_up(context).await?;
+                let id = pick(&given_up, &args.id)?;
+                given_up.keep(&[id]);
+                context.output.show(&Sheet(given_up));
                 Ok(Exit::Fine)
             }
-            Self::Retry(args) => {
-                let now = context.clock.now();
-                let again = |write: Write| WriteChange::Put(write.anew(now));
-                act(context, ledger, args, "due again; the next sync tries", again).await
-            }
-            Self::Frozen(_) | Self::Release(_) => Ok(Exit::Fine),
-            Self::Drop(args) => {
-                let drop = |write: Write| WriteChange::RemoveGeneration(write.target, write.generation);
-                act(context, ledger, args, "dropped", drop).await
-            }
+            Self::Retry(args) => act(context, args, true, "due again; the next sync tries").await,
+            Self::Drop(args) => act(context, args, false, "dropped").await,
+            Self::Frozen(verb) => verb.run(context).await,
+            Self::Release(verb) => verb.run(context).await,
         }
     }
 }
 
-async fn act(
-    context: &Context,
-    ledger: &dyn Ledger,
-    which: Which,
-    done: &str,
-    change: impl Fn(Write) -> WriteChange,
-) -> Result<Exit, Failed> {
-    let writes = dead(ledger).await?;
-    let chosen = if which.all {
-        with_code(writes, which.code.as_deref())?
+async fn given_up(context: &Context) -> Result<GivenUp, Failed> {
+    Ok(GivenUp::read(context.ledger()?.as_ref()).await?)
+}
+
+async fn act(context: &Context, which: Which, retry: bool, done: &str) -> Result<Exit, Failed> {
+    let given_up = given_up(context).await?;
+    let ids: Vec<CompactString> = if which.all {
+        with_code(given_up, which.code.as_deref())?.ids().cloned().collect()
     } else {
-        let mut chosen: Vec<Write> = Vec::new();
-        for id in &which.ids {
-            let write = pick(&writes, id)?;
-            if !chosen.contains(write) {
-                chosen.push(write.clone());
-            }
-        }
-        chosen
+        let ids = which.ids.iter().map(|id| pick(&given_up, id));
+        ids.collect::<Result<_, _>>()?
     };
-    let number = u64::try_from(chosen.len()).unwrap_or(u64::MAX);
-    let cause = Cause::Operator(context.operator().into());
-    let mut commit = Commit::new(cause, context.clock.now());
-    commit.writes = chosen.into_iter().map(change).collect();
-    ledger.apply(commit).await?;
+    let number = if ids.is_empty() {
+        0
+    } else {
+        context.act(Act::Dead { ids, retry }).await?
+    };
     context.output.show(&Acted {
-        writes: number,
+        given_up: number,
         done: done.to_owned(),
     });
     Ok(Exit::Fine)
 }
 
-async fn dead(ledger: &dyn Ledger) -> Result<Vec<Write>, Failed> {
-    let mut all = Vec::new();
-    let mut after: Option<Target> = None;
-    loop {
-        let page = ledger.writes(&[WriteState::Dead], after.as_ref(), PAGE).await?;
-        let Some(last) = page.last() else {
-            return Ok(all);
-        };
-        after = Some(last.target.clone());
-        all.extend(page);
-    }
-}
-
-fn with_code(mut writes: Vec<Write>, code: Option<&str>) -> Result<Vec<Write>, Failed> {
+/// Notes have no code.
+fn with_code(mut given_up: GivenUp, code: Option<&str>) -> Result<GivenUp, Failed> {
     if let Some(text) = code {
         let wanted = Code::from_text(text).ok_or_else(|| {
             Problem::new(Code::NotFound, format!("there is no error code `{text}`")).hint("`nivel explain` lists them")
         })?;
-        writes.retain(|write| write.problem.as_ref().is_some_and(|problem| problem.code == wanted));
+        let has_it = |write: &Write| write.problem.as_ref().is_some_and(|problem| problem.code == wanted);
+        given_up.writes.retain(has_it);
+        given_up.notes.clear();
     }
-    Ok(writes)
+    Ok(given_up)
 }
 
-/// The write whose id begins so; it must be one.
-fn pick<'a>(writes: &'a [Write], id: &str) -> Result<&'a Write, Failed> {
-    let exact = writes.iter().find(|write| write.operation == id);
-    if let Some(write) = exact {
-        return Ok(write);
+/// The whole id of the one whose id begins so; it must be one.
+fn pick(given_up: &GivenUp, id: &str) -> Result<CompactString, Failed> {
+    if let Some(exact) = given_up.ids().find(|known| *known == id) {
+        return Ok(exact.clone());
     }
-    let mut found = writes
-        .iter()
-        .filter(|write| !id.is_empty() && write.operation.starts_with(id));
+    let mut found = given_up.ids().filter(|known| !id.is_empty() && known.starts_with(id));
     match (found.next(), found.next()) {
-        (Some(write), None) => Ok(write),
+        (Some(one), None) => Ok(one.clone()),
         (Some(_), Some(_)) => {
-            let problem = Problem::new(Code::NotFound, format!("`{id}` begins the id of several dead writes"));
+            let problem = Problem::new(
+                Code::NotFound,
+                format!("`{id}` begins the id of several that were given up"),
+            );
             Err(problem.hint("write more of it").into())
         }
         (None, _) => {
-            let problem = Problem::new(Code::NotFound, format!("there is no dead write `{id}`"));
-            Err(problem.hint("`nivel dead list` lists them").into())
+            let problem = Problem::new(Code::NotFound, format!("nothing that was given up is called `{id}`"));
+            Err(problem.hint("`nivel dead list` lists it").into())
         }
     }
 }
 
 #[derive(Serialize)]
 struct Acted {
-    writes: u64,
+    given_up: u64,
     done: String,
 }
 
 impl Show for Acted {
     fn text(&self) -> String {
-        format!("{} {}", count(self.writes, "write"), self.done)
+        format!("{} {}", self.given_up, self.done)
     }
 }
 
 #[derive(Serialize)]
-struct Writes(Vec<Write>);
+struct Listed(GivenUp);
 
-impl Show for Writes {
+impl Show for Listed {
     fn text(&self) -> String {
+        let GivenUp { writes, notes } = &self.0;
         if self.0.is_empty() {
-            return "no dead writes".to_owned();
+            return "nothing was given up".to_owned();
         }
-        let row = |write: &Write| {
+        let write = |write: &Write| {
             let problem = write.problem.as_ref();
             let fields: Vec<_> = write.fields.keys().map(|field| field.as_str()).collect();
             [
@@ -207,53 +183,91 @@ impl Show for Writes {
                 problem.map(|problem| problem.message.clone()).unwrap_or_default(),
             ]
         };
+        let note = |passage: &Passage| {
+            let note = passage.note.as_ref();
+            [
+                passage.id.to_string(),
+                format!("note of {}", passage.rule),
+                passage.customer.to_string(),
+                String::new(),
+                note.map(|note| note.attempts.to_string()).unwrap_or_default(),
+                String::new(),
+                note.and_then(|note| note.problem.clone()).unwrap_or_default(),
+            ]
+        };
         let head = ["id", "target", "customer", "fields", "tries", "code", "reason"];
-        table(head, self.0.iter().map(row))
+        table(head, writes.iter().map(write).chain(notes.iter().map(note)))
     }
 }
 
+/// One of them.
 #[derive(Serialize)]
-struct Sheet(Write);
+struct Sheet(GivenUp);
 
 impl Show for Sheet {
     fn text(&self) -> String {
-        let write = &self.0;
-        let mut text = String::new();
-        line(
-            &mut text,
-            format_args!("{}  to {}", write.operation, target_text(&write.target)),
-        );
-        line(
-            &mut text,
-            format_args!("for {}, given up after {}", write.customer, tries(write.attempts)),
-        );
-        if let Some(problem) = &write.problem {
-            line(&mut text, format_args!("\n{problem}"));
-            line(
-                &mut text,
-                format_args!("who acts: {}; `nivel explain {}`", problem.who(), problem.code),
-            );
-        }
-        if write.is_uncertain {
-            line(
-                &mut text,
-                "it may have been made all the same; a retry looks for it first",
-            );
-        }
-        let row = |(field, wanted): (&crate::model::FieldName, &crate::ledger::Wanted)| {
-            let value = wanted
-                .value
-                .as_ref()
-                .map_or_else(|| "(empty)".to_owned(), ToString::to_string);
-            let note = if wanted.placeholder { "placeholder" } else { "" };
-            [field.to_string(), value, note.to_owned()]
-        };
-        line(
-            &mut text,
-            format_args!("\n{}", table(["field", "wanted", ""], write.fields.iter().map(row))),
-        );
-        text
+        let writes = self.0.writes.iter().map(write_sheet);
+        writes.chain(self.0.notes.iter().map(note_sheet)).collect()
     }
+}
+
+fn note_sheet(passage: &Passage) -> String {
+    let mut text = String::new();
+    let Some(note) = &passage.note else { return text };
+    line(&mut text, format_args!("{}  note of {}", passage.id, passage.rule));
+    line(
+        &mut text,
+        format_args!("for {}, given up after {}", passage.customer, tries(note.attempts)),
+    );
+    if let Some(problem) = &note.problem {
+        line(&mut text, format_args!("\n{problem}"));
+    }
+    line(
+        &mut text,
+        "who acts: admin; a retry looks for the note first where the tool can find notes, else look there yourself",
+    );
+    if let Some(words) = &note.text {
+        line(&mut text, format_args!("\n{words}"));
+    }
+    text
+}
+
+fn write_sheet(write: &Write) -> String {
+    let mut text = String::new();
+    line(
+        &mut text,
+        format_args!("{}  to {}", write.operation, target_text(&write.target)),
+    );
+    line(
+        &mut text,
+        format_args!("for {}, given up after {}", write.customer, tries(write.attempts)),
+    );
+    if let Some(problem) = &write.problem {
+        line(&mut text, format_args!("\n{problem}"));
+        line(
+            &mut text,
+            format_args!("who acts: {}; `nivel explain {}`", problem.who(), problem.code),
+        );
+    }
+    if write.is_uncertain {
+        line(
+            &mut text,
+            "it may have been made all the same; a retry looks for it first",
+        );
+    }
+    let row = |(field, wanted): (&crate::model::FieldName, &crate::ledger::Wanted)| {
+        let value = wanted
+            .value
+            .as_ref()
+            .map_or_else(|| "(empty)".to_owned(), ToString::to_string);
+        let note = if wanted.placeholder { "placeholder" } else { "" };
+        [field.to_string(), value, note.to_owned()]
+    };
+    line(
+        &mut text,
+        format_args!("\n{}", table(["field", "wanted", ""], write.fields.iter().map(row))),
+    );
+    text
 }
 
 fn tries(number: u32) -> String {
@@ -267,7 +281,7 @@ fn tries(number: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Slot, Wanted};
+    use crate::ledger::{Slot, Target, Wanted, WriteState};
     use crate::model::{CustomerKey, Kind, StreamId, UnixMillis, Value};
 
     fn write(operation: &str, code: Code) -> Write {
@@ -299,16 +313,15 @@ mod tests {
 
     #[test]
     fn a_write_is_named_by_the_beginning_of_its_id() {
-        let writes = [
-            write("ab1", Code::WriteRefused),
-            write("ab2", Code::WriteRefused),
-            write("ab", Code::WriteRefused),
-        ];
-        assert_eq!(pick(&writes, "ab1").unwrap().operation, "ab1");
-        assert_eq!(pick(&writes, "ab").unwrap().operation, "ab", "an exact id wins");
+        let given_up = GivenUp {
+            writes: ["ab1", "ab2", "ab"].map(|id| write(id, Code::WriteRefused)).into(),
+            notes: Vec::new(),
+        };
+        assert_eq!(pick(&given_up, "ab1").unwrap(), "ab1");
+        assert_eq!(pick(&given_up, "ab").unwrap(), "ab", "an exact id wins");
         for wrong in ["a", "", "x"] {
             assert_eq!(
-                pick(&writes, wrong).unwrap_err().problems[0].code,
+                pick(&given_up, wrong).unwrap_err().problems[0].code,
                 Code::NotFound,
                 "{wrong}"
             );
@@ -317,11 +330,13 @@ mod tests {
 
     #[test]
     fn codes_choose() {
-        let writes = vec![write("a", Code::WriteRefused), write("b", Code::WriteExhausted)];
-        let chosen = with_code(writes.clone(), Some("out003")).unwrap();
-        assert_eq!(chosen.len(), 1);
-        assert_eq!(chosen[0].operation, "b");
-        assert!(with_code(writes, Some("OUT999")).is_err());
+        let given_up = GivenUp {
+            writes: vec![write("a", Code::WriteRefused), write("b", Code::WriteExhausted)],
+            notes: Vec::new(),
+        };
+        let chosen = with_code(given_up.clone(), Some("out003")).unwrap();
+        assert_eq!(chosen.ids().collect::<Vec<_>>(), ["b"]);
+        assert!(with_code(given_up, Some("OUT999")).is_err());
     }
 
     #[test]
@@ -336,6 +351,6 @@ who acts: team; `nivel explain OUT001`
 FIELD  WANTED
 email  x
 ";
-        assert_eq!(Sheet(write("a", Code::WriteRefused)).text(), wanted);
+        assert_eq!(write_sheet(&write("a", Code::WriteRefused)), wanted);
     }
 }

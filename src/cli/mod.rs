@@ -186,7 +186,7 @@ enum Verb {
     Handoffs(handoffs::Handoffs),
     /// Count who is in one system and not in another, each with the reason
     Reconcile(reconcile::Reconcile),
-    /// Look at writes that were given up, and retry or drop them
+    /// Look at what was given up (writes, notes of handoffs), and retry or drop it
     #[command(subcommand)]
     Dead(dead::Dead),
     /// Try the ways on which people are told, and see what they were told

@@ -149,6 +149,7 @@ impl Report {
         let is_held = self.totals.writes.get(&WriteState::Held).is_some_and(|held| *held > 0);
         if has_problem
             || self.dead() > 0
+            || self.totals.noteless > 0
             || self.needs_approval
             || is_held
             || self.totals.frozen > 0
@@ -173,7 +174,13 @@ impl Report {
         } else {
             line(text, format_args!("writes: {}", writes.join(" · ")));
         }
-        if self.dead() > 0 {
+        if totals.noteless > 0 {
+            line(
+                text,
+                format_args!("{} of handoffs given up", count(totals.noteless, "note")),
+            );
+        }
+        if self.dead() > 0 || totals.noteless > 0 {
             line(text, "`nivel dead list` shows why");
         }
         if totals.writes.get(&WriteState::Held).is_some_and(|held| *held > 0) {

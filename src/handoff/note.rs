@@ -61,6 +61,18 @@ impl Note {
         }
     }
 
+    /// The same, due at once and with all its tries before it: somebody says that the cause is gone. It may stand there
+    /// already, so it is looked for first.
+    #[must_use]
+    pub fn anew(self, now: UnixMillis) -> Self {
+        Self {
+            state: NoteState::Sent,
+            attempts: 0,
+            at: now,
+            ..self
+        }
+    }
+
     /// True while somebody has to do something about it.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -152,8 +152,13 @@ impl Opening<'_, '_> {
         mine.sort_by(|a, b| (a.opened_at, &a.id).cmp(&(b.opened_at, &b.id)));
         let is_moment = !self.rule.when.changed().is_empty();
         if is_moment {
-            if holds && !mine.iter().any(|passage| passage.state.is_pending()) {
-                self.begin(activity);
+            // A note that has its words can tell of no other change.
+            let is_told = |passage: &&Passage| passage.note.as_ref().is_some_and(|note| note.text.is_some());
+            let mut pending = mine.into_iter().filter(|passage| passage.state.is_pending());
+            match pending.find(|passage| !is_told(passage)) {
+                Some(passage) if holds => self.amend(passage),
+                None if holds => self.begin(activity),
+                _ => {}
             }
             return;
         }
@@ -170,15 +175,32 @@ impl Opening<'_, '_> {
         }
     }
 
-    fn begin(&mut self, activity: Option<&RecordId>) {
+    /// The changes by which the rule holds.
+    fn moved(&self) -> impl Iterator<Item = (&FieldName, &(Option<Value>, Option<Value>))> {
         let changed = self.rule.when.changed().iter();
-        let changed = changed.filter_map(|field| self.changed.get_key_value(field));
+        changed.filter_map(|field| self.changed.get_key_value(field))
+    }
+
+    /// It changed again before the passage arrived: what it tells goes from the first value to the last.
+    fn amend(&mut self, passage: &Passage) {
+        let mut amended = passage.clone();
+        for (name, (old, new)) in self.moved() {
+            let first = amended.changed.get(name).map_or(old, |(first, _)| first).clone();
+            amended.changed.insert(name.clone(), (first, new.clone()));
+        }
+        self.opened.changed.push(amended);
+    }
+
+    fn begin(&mut self, activity: Option<&RecordId>) {
         let note = self.rule.note.map(|kind| Note::new(kind, self.scene.now));
         self.opened.changed.push(Passage {
             was_there: self.scene.is_first_look,
             // Whoever was there before Nivel is no news to anybody.
             note: note.filter(|_| !self.scene.is_first_look),
-            changed: changed.map(|(name, change)| (name.clone(), change.clone())).collect(),
+            changed: self
+                .moved()
+                .map(|(name, change)| (name.clone(), change.clone()))
+                .collect(),
             ..Passage::new(self.rule, self.scene.key, activity, self.scene.now)
         });
     }
@@ -214,7 +236,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
-    use super::super::rule::Within;
+    use super::super::rule::{NoteKind, Within};
     use super::super::when::{When, Words};
     use super::*;
     use crate::model::{Kind, Observed, StreamId};
@@ -370,6 +392,26 @@ mod tests {
         play.then("bob", &[], [1, 0, 0]);
         play.deliver();
         play.then("ann", &[], [1, 1, 0]);
+    }
+
+    #[test]
+    fn who_changes_again_before_the_passage_arrived_is_in_it_or_in_another_one() {
+        let mut play = Play::new("changed(owner)");
+        play.rule.note = Some(NoteKind::Timeline);
+        play.then("ann", &[], [0, 0, 0]);
+        play.then("bob", &[], [1, 0, 0]);
+        play.then("cid", &[], [1, 0, 0]);
+        assert_eq!(
+            play.passages[0].changed["owner"],
+            (Value::text("ann"), Value::text("cid"))
+        );
+        let note = play.passages[0].note.as_mut().unwrap();
+        note.text = Some("ann → cid".into());
+        play.then("dan", &[], [2, 0, 0]);
+        assert_eq!(
+            play.passages[1].changed["owner"],
+            (Value::text("cid"), Value::text("dan"))
+        );
     }
 
     #[test]

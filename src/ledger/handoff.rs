@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use compact_str::CompactString;
 
 use super::{ContentHash, Error};
-use crate::handoff::{Passage, State};
+use crate::handoff::{NoteState, Passage, State};
 use crate::model::{Activity, CustomerKey, RecordId, UnixMillis};
 
 /// Which passages are asked for.
@@ -14,8 +14,8 @@ pub struct PassagesOf {
     pub rule: Option<CompactString>,
     /// In one of these states; all of them when empty.
     pub states: Vec<State>,
-    /// Those with a note that is still to be written.
-    pub with_open_note: bool,
+    /// Those whose note stands so; with or without a note when empty.
+    pub notes: Vec<NoteState>,
 }
 
 /// How many passages of a rule stand where.

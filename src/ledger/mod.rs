@@ -92,7 +92,7 @@ pub struct View {
     /// Activities of the customers, and those that wait for one of the asked records or identifiers; not where
     /// [`Ask::without_handoffs`] says so.
     pub activities: BTreeMap<RecordId, Activity>,
-    /// Passages of the customers, the oldest first; likewise.
+    /// Passages of the customers who have any, the oldest first; likewise.
     pub passages: BTreeMap<CustomerKey, Vec<Passage>>,
     /// Objects that were read just now and found to say what their records say: what Nivel wrote there arrived.
     pub read_back: BTreeMap<RecordId, UnixMillis>,
@@ -200,6 +200,9 @@ pub struct Totals {
     pub writes: BTreeMap<WriteState, u64>,
     /// Of the due and held ones, those that remove an object.
     pub deletes: u64,
+    /// Notes of handoffs that were given up.
+    #[serde(default)]
+    pub noteless: u64,
     /// Records that wait for the scored match.
     #[serde(default)]
     pub unmatched: u64,

@@ -13,6 +13,7 @@ pub mod settle;
 
 mod approval;
 mod arrivals;
+mod dead;
 mod drift;
 mod elsewhere;
 mod engine;
@@ -38,6 +39,7 @@ mod whereabouts;
 
 pub use approval::{Approval, is_approved};
 pub use consequence::is_withheld;
+pub use dead::GivenUp;
 pub use drift::vanished;
 pub use engine::{Engine, Next, Parts, Stop, Summary, SystemFigures};
 pub use frozen::{Frozen, frozen};

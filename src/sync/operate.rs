@@ -68,6 +68,13 @@ pub enum Act {
         /// Where they are missing.
         there: Place,
     },
+    /// See [`Engine::settle_dead`].
+    Dead {
+        /// Which, by their whole names.
+        ids: Vec<CompactString>,
+        /// True: they are tried again. False: they are dropped.
+        retry: bool,
+    },
     /// Dead events of hooks are told again.
     Replay {
         /// Which, by the ids they have for their receivers; all when empty.
@@ -123,6 +130,7 @@ impl Engine {
             Act::Decide(word) => Ok(json!(self.decide(word, by).await?)),
             Act::Repair { here, there } => Ok(json!(self.repair(here, there, by).await?)),
             Act::Why { records } => Ok(json!(self.why(records).await?)),
+            Act::Dead { ids, retry } => Ok(json!(self.settle_dead(ids, *retry, by).await?)),
             Act::Replay { events } => {
                 let now = self.clock.now();
                 Ok(json!(self.ledger.replay_posts(events.clone(), now).await?))

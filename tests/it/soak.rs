@@ -22,7 +22,8 @@ const PEOPLE: usize = 40;
 /// Everything must be settled after so many hours and syncs.
 const HOURS_MAX: u64 = 24;
 
-const KINDS: [Kind; 23] = [
+/// Every kind of fault.
+pub(crate) const KINDS: [Kind; 23] = [
     Kind::Throttle(Retry::Seconds(1)),
     Kind::Throttle(Retry::Absent),
     Kind::ServerError,

@@ -37,11 +37,14 @@ impl Native {
             is_read: false,
         };
         let good = self.link.call(&draft, purpose).await?;
-        let id = create
-            .id
-            .as_ref()
-            .and_then(|path| path.find(&good.body).value().map(|id| text_of(&id)));
-        Ok(id.filter(|id| !id.is_empty()).map(CompactString::from))
+        let Some(path) = &create.id else { return Ok(None) };
+        let id = path.find(&good.body).value().map(|id| text_of(&id));
+        // A good status is no answer by itself: whether the note is there must be looked up.
+        let id = id.filter(|id| !id.is_empty()).ok_or_else(|| Failure {
+            ambiguous: true,
+            ..not_the_answer_to("a note", &format!("has no `{path}`"))
+        })?;
+        Ok(Some(id.into()))
     }
 
     /// The note with this marker; `None` when there is none, or the manifest knows no way to find it.

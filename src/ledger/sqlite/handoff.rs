@@ -203,7 +203,10 @@ pub(super) fn look(
     let mut ids = BTreeSet::new();
     for (id, key) in customers {
         of_customer(conn, *id, &mut ids)?;
-        view.passages.insert(*key, passages(conn, *id, *key)?);
+        let hers = passages(conn, *id, *key)?;
+        if !hers.is_empty() {
+            view.passages.insert(*key, hers);
+        }
     }
     let mut statement = conn.prepare_cached("SELECT activity FROM activity_holder WHERE stream = ?1 AND value = ?2")?;
     for record in &ask.records {
@@ -388,7 +391,13 @@ fn list(conn: &Connection, of: &PassagesOf, after: &str, limit: usize) -> Result
         [] => String::new(),
         some => format!(" AND h.state IN ({})", some.join(", ")),
     };
-    let note = if of.with_open_note { " AND h.note IN (0, 1)" } else { "" };
+    // As the indexes say it, or they are not used.
+    let notes: Vec<String> = of.notes.iter().map(|state| note_number(*state).to_string()).collect();
+    let note = match notes.as_slice() {
+        [] => String::new(),
+        [one] => format!(" AND h.note = {one}"),
+        some => format!(" AND h.note IN ({})", some.join(", ")),
+    };
     let mut statement = conn.prepare_cached(&format!(
         "SELECT h.body, c.key, c.kind FROM handoff h JOIN customer c ON c.id = h.customer \
          WHERE h.id > ?1 AND (?2 IS NULL OR h.rule = ?2){states}{note} ORDER BY h.id LIMIT ?3"

@@ -337,6 +337,7 @@ pub(super) fn totals(desk: &Desk) -> Result<Totals, Trouble> {
         frozen: count_frozen(&desk.conn)?,
         writes: BTreeMap::new(),
         deletes: count("SELECT count(*) FROM write WHERE removes_at IS NOT NULL AND state IN (0, 3)")?,
+        noteless: count("SELECT count(*) FROM handoff WHERE note = 3 AND state <> 4")?,
         unmatched: count("SELECT count(DISTINCT record) FROM rematch")?,
         reviews: count("SELECT count(*) FROM review")?,
     };

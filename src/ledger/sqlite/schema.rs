@@ -33,6 +33,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     (SIGNS, include_str!("migrations/0022_sign.sql")),
     ("0020_swept", include_str!("migrations/0020_swept.sql")),
     ("0024_counts", include_str!("migrations/0024_counts.sql")),
+    ("0026_noteless", include_str!("migrations/0026_noteless.sql")),
 ];
 
 /// Brings the schema up to date.

@@ -8,6 +8,7 @@ use compact_str::CompactString;
 
 pub use decide::{Board, Fact, Kind, Notice, Open, Quiet, Routes, Rule, decide};
 
+use super::dead::GivenUp;
 use super::engine::Engine;
 use crate::error::{Code, Problem};
 use crate::handoff::{Passage, State};
@@ -123,7 +124,23 @@ async fn facts(ledger: &dyn Ledger, streams: &[StreamId]) -> Result<Vec<Fact>, L
             });
         }
     }
+    for (rule, number) in noteless(ledger).await? {
+        facts.push(Fact {
+            rule: Rule::DeadWrite,
+            subject: format!("notes of {rule}"),
+            says: format!("{rule}: {number} notes were given up (`nivel dead list`)"),
+        });
+    }
     Ok(facts)
+}
+
+/// How many notes of each handoff were given up.
+async fn noteless(ledger: &dyn Ledger) -> Result<BTreeMap<CompactString, u64>, LedgerError> {
+    let mut numbers = BTreeMap::new();
+    for passage in GivenUp::notes(ledger).await? {
+        *numbers.entry(passage.rule).or_default() += 1;
+    }
+    Ok(numbers)
 }
 
 /// Passages past their deadline, each with what keeps it.

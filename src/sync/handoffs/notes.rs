@@ -40,7 +40,7 @@ impl Engine {
             return Ok(0);
         }
         let open = PassagesOf {
-            with_open_note: true,
+            notes: vec![NoteState::Due, NoteState::Sent],
             ..PassagesOf::default()
         };
         let (mut after, mut done) = (None::<CompactString>, 0);
@@ -71,27 +71,32 @@ impl Engine {
         };
         if passage.state == State::Cancelled && note.state == NoteState::Due {
             return self
-                .settle_note(passage, given_up(note, "it was not wanted any more"))
+                .settle_note(passage, Some(given_up(note, "it was not wanted any more")))
                 .await;
         }
         let stream = rule.opens.as_ref().map_or(&record.stream.stream, |opens| &opens.stream);
+        let finds = connection.streams().get(stream).is_some_and(|spec| spec.finds_notes);
         let mark = marker(passage);
         if note.state == NoteState::Sent {
-            let finds = connection.streams().get(stream).is_some_and(|spec| spec.finds_notes);
-            if !finds {
+            // Without a try so far, somebody has looked and asks for it again.
+            if !finds && note.attempts > 0 {
                 let why = "its answer got lost, and the tool cannot say whether it is there";
-                return self.settle_note(passage, given_up(note, why)).await;
+                return self.settle_note(passage, Some(given_up(note, why))).await;
             }
             match in_lane(Lane::Handoff, connection.find_note(stream, &record.remote, &mark)).await {
                 Ok(Some(id)) => {
                     return self
-                        .settle_note(passage, written(note, Some(id), self.clock.now()))
+                        .settle_note(passage, Some(written(note, Some(id), self.clock.now())))
                         .await;
                 }
                 Ok(None) => {}
                 Err(failure) => {
+                    let note = Note {
+                        attempts: note.attempts + 1,
+                        ..note
+                    };
                     return self
-                        .settle_note(passage, self.again(note, &failure, NoteState::Sent))
+                        .settle_note(passage, Some(self.again(note, &failure, NoteState::Sent)))
                         .await;
                 }
             }
@@ -106,18 +111,20 @@ impl Engine {
             attempts: note.attempts + 1,
             ..note
         };
-        self.settle_note(passage, sent.clone()).await?;
+        self.settle_note(passage, Some(sent.clone())).await?;
         let answer = in_lane(
             Lane::Handoff,
             connection.write_note(stream, &record.remote, (&mark, &text)),
         )
         .await;
         let next = match answer {
+            // Nothing but a good status says that it is there: it is looked up.
+            Ok(None) if finds => sent,
             Ok(id) => written(sent, id, self.clock.now()),
             Err(failure) if failure.ambiguous => self.again(sent, &failure, NoteState::Sent),
             Err(failure) => self.again(sent, &failure, NoteState::Due),
         };
-        self.settle_note(passage, next).await
+        self.settle_note(passage, Some(next)).await
     }
 
     /// The note after a try that failed.
@@ -136,9 +143,13 @@ impl Engine {
         }
     }
 
-    /// Puts what became of a note into the ledger, with what follows for its passage.
-    async fn settle_note(&self, passage: &Passage, note: Note) -> Result<bool, LedgerError> {
-        let is_over = !note.is_open();
+    /// Puts what became of a note (nothing: it was dropped) into the ledger, with what follows for its passage.
+    pub(in crate::sync) async fn settle_note(
+        &self,
+        passage: &Passage,
+        note: Option<Note>,
+    ) -> Result<bool, LedgerError> {
+        let is_over = !note.as_ref().is_some_and(Note::is_open);
         let _gate = self.gate.lock().await;
         for _ in 0..TRIES_MAX {
             let mut view = self.view(of(passage.customer)).await?;
@@ -146,7 +157,7 @@ impl Engine {
             let Some(now_there) = found.find(|known| known.id == passage.id) else {
                 return Ok(is_over);
             };
-            now_there.note = Some(note.clone());
+            now_there.note.clone_from(&note);
             let noted = now_there.clone();
             let now = self.clock.now();
             let mut commit = Commit::new(Cause::Write("note".into()), now);
