@@ -3,7 +3,10 @@
 mod activities;
 mod figures;
 mod funnel;
+mod notes;
 mod ready;
+mod reasons;
+mod sharing;
 mod stops;
 
 use nivel::sandbox::{Fault, Kind};
