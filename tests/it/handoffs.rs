@@ -4,6 +4,7 @@ mod activities;
 mod figures;
 mod funnel;
 mod notes;
+mod once;
 mod ready;
 mod reasons;
 mod sharing;
