@@ -3,10 +3,13 @@
 mod activities;
 mod figures;
 mod funnel;
-mod noted;
+mod notes;
 mod once;
 mod ready;
+mod reasons;
+mod sharing;
 mod stops;
+mod unwritten;
 
 use nivel::sandbox::{Fault, Kind};
 use serde_json::{Value, json};
