@@ -130,13 +130,8 @@ impl Native {
         if goes_on {
             return self.nothing_yet(place, task);
         }
-        Page {
-            records: Vec::new(),
-            next: crate::connector::cursor::AsCursor::cursor(&place),
-            is_caught_up: false,
-            asked_at: self.link.now(),
-            sweep: sweep.or_else(|| place.sweep_mark()),
-        }
+        let sweep = sweep.or_else(|| place.sweep_mark());
+        self.nothing(&place, sweep, false)
     }
 
     /// After everything below one parent: the next one, or the tail of the sweep. False when all is read.

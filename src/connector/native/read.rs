@@ -22,7 +22,7 @@ use crate::connector::link::{Good, Purpose};
 use crate::connector::render::{Draft, Target, from_expression};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{CommitAt, CursorTo, Paging, Read};
-use crate::model::{Incoming, Page};
+use crate::model::{Incoming, Page, SweepMark};
 
 /// How often a list is begun again because its total moved; then its window is made smaller.
 const RESTARTS_MAX: u32 = 3;
@@ -60,13 +60,7 @@ impl Native {
         self.choose(stream, read, &mut place, is_looking);
         let Some(mut task) = place.take() else {
             place.end_round();
-            return Ok(Page {
-                records: Vec::new(),
-                next: place.cursor(),
-                is_caught_up: true,
-                asked_at: self.link.now(),
-                sweep: None,
-            });
+            return Ok(self.nothing(&place, None, true));
         };
         if let Some(job) = &read.job
             && self.tend_job(stream, job, &mut task).await? == Tended::Waits
@@ -79,13 +73,7 @@ impl Native {
                 // The tool has forgotten its own cursor. Everything is read anew, which loses nothing.
                 tracing::warn!(system = %self.system, stream = %stream.name, "the tool's cursor is no longer valid, reading from the start");
                 place.forget(task.parent.as_ref());
-                return Ok(Page {
-                    records: Vec::new(),
-                    next: place.cursor(),
-                    is_caught_up: false,
-                    asked_at: self.link.now(),
-                    sweep: None,
-                });
+                return Ok(self.nothing(&place, None, false));
             }
             // A page whose token or address the tool has forgotten: its list is read again from the first page.
             Err(failure) if failure.class == Class::Gone && task.can_expire() => {
@@ -147,10 +135,15 @@ impl Native {
         let sweep = (task.aim == Aim::Sweep).then(|| task.sweep_mark(false));
         let sweep = sweep.or_else(|| place.sweep_mark());
         place.put(task);
+        self.nothing(&place, sweep, false)
+    }
+
+    /// A page without objects.
+    pub(super) fn nothing(&self, place: &Place, sweep: Option<SweepMark>, is_caught_up: bool) -> Page {
         Page {
             records: Vec::new(),
             next: place.cursor(),
-            is_caught_up: false,
+            is_caught_up,
             asked_at: self.link.now(),
             sweep,
         }
