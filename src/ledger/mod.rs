@@ -61,8 +61,9 @@ pub struct Ask {
     pub identifiers: BTreeSet<Identifier>,
     /// Customers asked for by name.
     pub customers: BTreeSet<CustomerKey>,
-    /// There are rules of handoffs: the activities and passages of the customers are seen, too.
-    pub with_handoffs: bool,
+    /// There are no rules of handoffs: activities and passages are not looked for. A fold that has such rules and does not
+    /// see a passage begins another one, so they are seen unless somebody says that nobody needs them.
+    pub without_handoffs: bool,
 }
 
 /// The part of the ledger that a fold touches: the asked records and every record that holds an asked identifier, the
@@ -88,8 +89,8 @@ pub struct View {
     /// Customers who may be the same as another one, as long as nobody has said: with the streams in which that other one
     /// stands. Nothing is made for them there.
     pub doubtful: BTreeMap<CustomerKey, BTreeSet<StreamId>>,
-    /// Activities of the customers, and those that wait for one of the asked records or identifiers; where
-    /// [`Ask::with_handoffs`] says so.
+    /// Activities of the customers, and those that wait for one of the asked records or identifiers; not where
+    /// [`Ask::without_handoffs`] says so.
     pub activities: BTreeMap<RecordId, Activity>,
     /// Passages of the customers, the oldest first; likewise.
     pub passages: BTreeMap<CustomerKey, Vec<Passage>>,

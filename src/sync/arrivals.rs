@@ -202,11 +202,11 @@ impl Engine {
     fn look_ahead(&self, numbers: &[i64], batch: Batch, is_blank: bool) -> Task<Ahead> {
         let wanted: Vec<i64> = batch.members.iter().map(|at| numbers[*at]).collect();
         let ledger = Arc::clone(&self.ledger);
-        let with_handoffs = !self.rules.handoffs.is_empty();
+        let without_handoffs = self.rules.handoffs.is_empty();
         Task::spawn(async move {
             let arrivals = ledger.arrivals(&wanted).await?;
             let asked = Ask {
-                with_handoffs,
+                without_handoffs,
                 ..ask(&arrivals.iter().map(object).collect::<Vec<_>>())
             };
             let view = if is_blank && !batch.is_torn {

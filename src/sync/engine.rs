@@ -291,8 +291,13 @@ impl Engine {
 
     /// The part of the ledger a fold touches; with what handoffs need where there are any.
     pub(super) async fn view(&self, ask: Ask) -> Result<View, LedgerError> {
-        let with_handoffs = !self.rules.handoffs.is_empty();
-        self.ledger.view(Ask { with_handoffs, ..ask }).await
+        let without_handoffs = self.rules.handoffs.is_empty();
+        self.ledger
+            .view(Ask {
+                without_handoffs,
+                ..ask
+            })
+            .await
     }
 
     pub(super) fn tell(&self, event: &Event) {

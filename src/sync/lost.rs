@@ -89,7 +89,7 @@ impl Engine {
                 continue;
             };
             for some in writes.chunks(BATCH) {
-                let view = self.ledger.view(ask_for(some, &[])).await?;
+                let view = self.view(ask_for(some, &[])).await?;
                 let open = some.iter().map(|write| (write.clone(), Err(unanswered(write))));
                 let mut answers: Vec<(Write, Outcome)> = open.collect();
                 if self.find_arrived(connection, &stream, &mut answers).await {

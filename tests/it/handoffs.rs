@@ -3,6 +3,7 @@
 mod activities;
 mod figures;
 mod funnel;
+mod once;
 mod ready;
 mod stops;
 

@@ -69,16 +69,21 @@ impl Trial {
             .unwrap_or_else(|problems| panic!("{problems:#?}"))
     }
 
-    /// Runs the real binary; `fault` arms the door to effects.
-    pub(crate) async fn nivel(&self, arguments: &[&str], fault: Option<&str>) -> Output {
+    /// The real binary, still to be started.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nivel"));
         command
             .arg("--config")
             .arg(self.dir.path().join("nivel.yaml"))
-            .args(arguments);
+            .args(arguments)
+            .env_remove("RUST_LOG");
         command
-            .env_remove("RUST_LOG")
-            .env("NIVEL_FAULT", fault.unwrap_or_default());
+    }
+
+    /// Runs the real binary; `fault` arms the door to effects.
+    pub(crate) async fn nivel(&self, arguments: &[&str], fault: Option<&str>) -> Output {
+        let mut command = self.command(arguments);
+        command.env("NIVEL_FAULT", fault.unwrap_or_default());
         tokio::task::spawn_blocking(move || command.output().unwrap())
             .await
             .unwrap()

@@ -85,7 +85,7 @@ pub(super) fn view(desk: &mut Desk, ask: &Ask) -> Result<View, Trouble> {
     }
     view.decisions = decisions;
     matching::look(conn, streams, &seen, &mut view)?;
-    if ask.with_handoffs {
+    if !ask.without_handoffs {
         handoff::look(conn, streams, ask, &seen, &mut view)?;
     }
     Ok(view)
