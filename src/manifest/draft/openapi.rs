@@ -98,7 +98,9 @@ impl List<'_> {
         let word = guess::singular(self.path.rsplit('/').next().unwrap_or_default());
         let is_named =
             ["person", "contact", "customer", "member", "user", "lead", "subscriber"].contains(&word.as_str());
-        u32::from(has("email")) * 4 + u32::from(is_named) * 2 + u32::from(has("phone"))
+        let rank = u32::from(has("email")) * 4 + u32::from(is_named) * 2 + u32::from(has("phone"));
+        // A list of everybody goes before those of some.
+        rank.saturating_sub(if self.parents.is_some() { 3 } else { 0 })
     }
 }
 
