@@ -150,10 +150,12 @@ impl Spec {
         let answer = self.schema_of_answer(get)?;
         let (records, row) = match self.rows(answer) {
             Some(row) => (String::new(), row),
-            None => self
-                .properties(answer)
-                .into_iter()
-                .find_map(|(name, schema)| Some((name, self.rows(schema)?)))?,
+            // Of several lists the one with the largest rows: others hold links, or columns.
+            None => {
+                let lists = self.properties(answer).into_iter();
+                let lists = lists.filter_map(|(name, schema)| Some((name, self.rows(schema)?)));
+                lists.rev().max_by_key(|(_, row)| self.properties(row).len())?
+            }
         };
         let mut members = Vec::new();
         self.members(row, "", 0, &mut members);
@@ -261,7 +263,7 @@ impl Spec {
             rest.and_then(|rest| rest.strip_suffix('}'))
                 .is_some_and(|name| !name.contains('/'))
         });
-        let path = below_parent(list.path);
+        let listed = below_parent(list.path);
         let mut draft = Draft {
             name: name.to_owned(),
             parents: list.parents.and_then(|path| self.parents(path)),
@@ -270,7 +272,7 @@ impl Spec {
             login: self.login(),
             check: list.parents.unwrap_or(list.path).to_owned(),
             object: guess::singular(list.path.rsplit('/').next().unwrap_or("object")),
-            list: path.clone(),
+            list: listed.clone(),
             records: list.records.clone(),
             id: self.id(list, item.map(|(path, _)| path)),
             ..Draft::default()
@@ -287,7 +289,7 @@ impl Spec {
             self.paths().find(|(path, _)| *path == list.path).map(|(_, item)| item),
         );
         if let Some((path, operations)) = item {
-            let of_one = format!("{path}/{{{{ id }}}}");
+            let of_one = format!("{listed}/{{{{ id }}}}");
             draft.get = operations.get("get").map(|_| of_one.clone());
             draft.update = ["patch", "put"]
                 .into_iter()
