@@ -44,7 +44,7 @@ pub fn propose(name: &str, text: &str, path: Option<&str>) -> Result<Proposal, S
             _ => "has no request that answers with a list of objects".to_owned(),
         });
     };
-    let list = lists.swap_remove(at);
+    let list = lists.remove(at);
     let others = lists.iter().map(|list| list.path.to_owned()).collect();
     Ok(Proposal {
         draft: spec.draft(name, &list),
