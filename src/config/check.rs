@@ -7,7 +7,7 @@ use compact_str::CompactString;
 use super::words::suggestion;
 use super::{Config, FILE_CONNECTOR, INBOUND_CONNECTOR, SQL_CONNECTOR, SystemConfig};
 use crate::error::{Code, Problem};
-use crate::merge::{OnDelete, Pick};
+use crate::merge::{NOTES_OF_HANDOFFS, OnDelete, Pick};
 use crate::model::FieldName;
 
 /// What the config must know about one connector.
@@ -198,7 +198,7 @@ impl Check<'_> {
             used.push((vec!["fields", field.as_str()], field));
             self.rule_systems(field.as_str(), &rule.pick);
         }
-        for field in config.share.keys() {
+        for field in config.share.keys().filter(|field| field.as_str() != NOTES_OF_HANDOFFS) {
             used.push((vec!["share", field.as_str()], field));
         }
         if let Some(rule) = &config.default_rule {

@@ -8,7 +8,7 @@ use super::reader::Section;
 use super::rules::Specs;
 use super::words::suggestion;
 use crate::error::{Code, Problem};
-use crate::merge::{Role, may_be_a_note};
+use crate::merge::{NOTES_OF_HANDOFFS, Role, may_be_a_note};
 use crate::model::{FieldName, FieldSpec, WriteMode};
 
 /// The roles that each named field may flow to.
@@ -45,7 +45,8 @@ pub fn share_problems(config: &Config, specs: &Specs) -> Vec<Problem> {
     let known: BTreeSet<&FieldName> = streams()
         .flat_map(|(_, _, (_, stream))| stream.spec.fields.keys())
         .collect();
-    for field in config.share.keys().filter(|field| !known.contains(field)) {
+    let says_nothing = |field: &&FieldName| !known.contains(*field) && field.as_str() != NOTES_OF_HANDOFFS;
+    for field in config.share.keys().filter(says_nothing) {
         let place = config.places.value(&["share", field.as_str()].map(str::to_owned));
         let hint = suggestion(field.as_str(), known.iter().map(|name| name.as_str()));
         let message = format!("no system has a field `{field}`: this line keeps nothing away from anybody");

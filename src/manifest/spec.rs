@@ -33,6 +33,7 @@ impl Object {
             finds_notes: self.texts().is_some_and(|notes| notes.find.is_some()),
             fields: fields.map(|(name, field)| (name.clone(), field.spec())).collect(),
             match_by: self.match_by.iter().map(|name| self.match_name(name)).collect(),
+            key_in: self.key_field().cloned(),
             can_get: self.get.is_some() || self.guest_can(Can::Get),
             can_create: write.is_some_and(|write| !write.create.is_empty() || !write.upsert.is_empty())
                 || self.guest_can(Can::Create),

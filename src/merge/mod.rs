@@ -21,5 +21,5 @@ pub use presence::{is_gone, is_worked_on};
 pub use rules::{
     Brake, Create, FieldRule, MatchRules, OnClear, OnDelete, Pick, Priority, Role, Rules, StreamRules, SystemRules,
 };
-pub use share::{Share, may_be_a_note, may_flow};
+pub use share::{NOTES_OF_HANDOFFS, Share, may_be_a_note, may_flow};
 pub use survive::{Candidate, Golden, Ranked, Survivorship, candidates, pick, survive};

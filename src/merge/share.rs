@@ -11,6 +11,9 @@ use crate::model::{FieldName, Fields};
 /// What people write about customers for each other. It never reaches marketing unless a line of `share:` says so.
 const NOTES: [&str; 6] = ["note", "notes", "comment", "comments", "support_note", "support_notes"];
 
+/// Under this name `share:` also says to whom the notes of handoffs may tell of what happened in other teams' tools.
+pub const NOTES_OF_HANDOFFS: &str = "notes";
+
 /// What `share:` says: the roles that each named field may flow to.
 pub type Share = BTreeMap<FieldName, BTreeSet<Role>>;
 
@@ -53,7 +56,7 @@ impl Rules {
     #[must_use]
     pub fn may_tell_of(&self, from: &str, role: Role) -> bool {
         let from = self.systems.get(from).map(|system| system.role);
-        from == Some(role) || self.may_flow("notes", role)
+        from == Some(role) || self.may_flow(NOTES_OF_HANDOFFS, role)
     }
 
     /// What of a golden record a stream may be told.
@@ -135,6 +138,13 @@ mod tests {
             |rules: &Rules, from| [Role::Marketing, Role::Sales].map(|role| with_desk(rules).may_tell_of(from, role));
         assert_eq!(told(&rules, "desk"), [false, true], "a ticket is a note about her");
         assert_eq!(told(&rules, "hub"), [true, true]);
+        let granted = Fields::from([("consent.email.marketing", Value::Text("granted".into()))]);
+        let allowed = StreamRules {
+            allows_unsubscribing: true,
+            ..StreamRules::default()
+        };
+        let told_of_grants = rules.told(&granted, &system(Role::Marketing), &allowed);
+        assert!(told_of_grants.0.is_empty(), "a grant is for the tool itself to ask for");
         assert!(may_be_a_note("internal_remark") && !may_be_a_note("phone"));
         let open = Rules {
             share: [("notes".into(), [Role::Marketing].into())].into(),

@@ -56,6 +56,8 @@ pub struct StreamSpec {
     pub fields: BTreeMap<FieldName, FieldSpec>,
     /// Canonical fields by which an object can be found again, best first; our own key is spelled `key`.
     pub match_by: Vec<FieldName>,
+    /// The field that holds our own key; where it does, it says nothing of the customer and is not read.
+    pub key_in: Option<FieldName>,
     /// Objects can be read by id.
     pub can_get: bool,
     /// Objects can be made.

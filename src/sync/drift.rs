@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::engine::Engine;
 use crate::error::{Code, Problem};
 use crate::ledger::{Error as LedgerError, Ledger};
-use crate::model::{FieldName, Incoming, StreamId, UnixMillis};
+use crate::model::{FieldName, Incoming, StreamId, StreamSpec, UnixMillis};
 
 /// Objects of a page that are looked at.
 const SAMPLE: usize = 50;
@@ -119,7 +119,10 @@ impl Engine {
         }
         let connection = self.connections.get(&stream.system);
         let spec = connection.and_then(|connection| connection.streams().get(&stream.stream));
-        let is_mapped = |name: &FieldName| spec.is_some_and(|spec| spec.fields.contains_key(name));
+        // Where our own key stands, it is in no object any more as soon as all of them have one.
+        let tells =
+            |spec: &StreamSpec, name: &FieldName| spec.fields.contains_key(name) && spec.key_in.as_ref() != Some(name);
+        let is_mapped = |name: &FieldName| spec.is_some_and(|spec| tells(spec, name));
         let before = known(self.ledger.as_ref(), stream).await?;
         let after = before.clone().after(presence, is_mapped, self.clock.now());
         if after == before {

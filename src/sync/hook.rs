@@ -122,6 +122,7 @@ impl Engine {
         mut jobs: BTreeMap<Subject, Job>,
         drained: &mut Drained,
     ) -> Result<(), Halt> {
+        drained.dropped += self.drop_erased(stream, &mut jobs).await?;
         let view = self.view(ask_for(stream, &jobs)).await?;
         let known = |subject: &Subject| match subject {
             Subject::Id(id) => view.records.get(&stream.record(id.clone())).map(|(record, _)| record),

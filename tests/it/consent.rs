@@ -1,6 +1,8 @@
 //! Whoever took a consent back in one tool has done so in all of them, by each tool's own call; nothing makes it looser but
 //! a newer proof.
 
+mod remembered;
+
 use serde_json::{Value, json};
 
 use crate::trial::Trial;

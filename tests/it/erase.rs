@@ -290,6 +290,48 @@ async fn deals_of_an_erased_person_do_not_come_back() {
     assert_eq!(holds(trial.dir.path(), "quillfeather deal"), Vec::<String>::new());
 }
 
+/// A tool tells of her once more, late: what it says is not kept in the inbox either. Somebody else's events stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_webhook_about_an_erased_person_leaves_nothing_in_the_inbox() {
+    let (trial, her) = known_everywhere(2).await;
+    let hers = {
+        let people = trial.sandbox.hubspot.people();
+        let found = people
+            .into_iter()
+            .find(|one| one.email.as_deref() == Some(her.email.as_str()));
+        found.unwrap().id
+    };
+    let done = trial.nivel(&["customer", "erase", &her.email, "--yes"], None).await;
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stdout));
+    let engine = trial.engine(Arc::new(SystemClock), Arc::new(Silent)).await;
+    let event = |kind: &str, id: &str, value: &str| NewEvent {
+        system: "marketing".into(),
+        stream: Some("contact".into()),
+        key: Some(format!("{kind} {id}")),
+        received_at: SystemClock.now(),
+        headers: "{}".to_owned(),
+        body: json!({"subscriptionType": kind, "objectId": id.parse::<u64>().unwrap(), "propertyValue": value})
+            .to_string()
+            .into_bytes(),
+        problem: None,
+    };
+    let events = vec![
+        event("contact.propertyChange", &hers, &her.email),
+        event("contact.deletion", &hers, &her.phone),
+        event("contact.propertyChange", "999999", "somebody.else@example.com"),
+    ];
+    engine.ledger().land(events).await.unwrap();
+    drop(engine);
+    trial.sync().await;
+    for value in her.all() {
+        assert_eq!(holds(trial.dir.path(), value), Vec::<String>::new(), "{value} is kept");
+    }
+    assert_ne!(
+        holds(trial.dir.path(), "somebody.else@example.com"),
+        Vec::<String>::new()
+    );
+}
+
 /// More erasures within a day than the brake lets through wait for a yes; who is to be erased is kept out meanwhile.
 #[tokio::test]
 async fn a_mass_of_erasures_is_held_until_somebody_says_yes() {

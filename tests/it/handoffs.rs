@@ -3,8 +3,11 @@
 mod activities;
 mod figures;
 mod funnel;
+mod notes;
 mod once;
 mod ready;
+mod reasons;
+mod sharing;
 mod stops;
 
 use nivel::sandbox::{Fault, Kind};

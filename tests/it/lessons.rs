@@ -148,6 +148,20 @@ async fn p45_a_new_field_in_a_tool_resets_nothing_and_writes_nothing() {
     }
 }
 
+/// Once Nivel has written its own key into every object, the field it stands in tells nothing else, and has not vanished.
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_key_is_no_field_that_vanished() {
+    let trial = Trial::new(11, 60).await;
+    trial.settle().await;
+    trial.settle().await;
+    let status = trial.nivel(&["status"], None).await;
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(
+        status.contains("support/user") && !status.contains("SCH003"),
+        "{status}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn p63_a_value_of_another_type_is_parked_alone_and_heals_by_itself() {
     let options = Options {

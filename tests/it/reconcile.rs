@@ -111,48 +111,77 @@ async fn who_was_deleted_there_and_who_is_rejected_have_their_reason() {
     assert_eq!(engine.ledger().view(ask).await.unwrap().customers.len(), 1);
 }
 
+/// Every kind of fault, one after the other. A new kind is not compiled until it has its place here.
+fn after(kind: Kind) -> Option<Kind> {
+    Some(match kind {
+        Kind::Throttle(_) => Kind::ServerError,
+        Kind::ServerError => Kind::BadGatewayAfter,
+        Kind::BadGatewayAfter => Kind::ResetBefore,
+        Kind::ResetBefore => Kind::ResetAfter,
+        Kind::ResetAfter => Kind::CutJson,
+        Kind::CutJson => Kind::ResetMidBody,
+        Kind::ResetMidBody => Kind::ErrorIn200,
+        Kind::ErrorIn200 => Kind::LoginPage,
+        Kind::LoginPage => Kind::Redirect,
+        Kind::Redirect => Kind::BlockPage,
+        Kind::BlockPage => Kind::Unauthorized,
+        Kind::Unauthorized => Kind::DailyQuota { status: 403 },
+        Kind::DailyQuota { .. } => Kind::DuplicatePage,
+        Kind::DuplicatePage => Kind::RepeatedCursor,
+        Kind::RepeatedCursor => Kind::EmptyPage,
+        Kind::EmptyPage => Kind::EqualEdge,
+        Kind::EqualEdge => Kind::ClockSkew { ms: -90_000 },
+        Kind::ClockSkew { .. } => Kind::TypeChange,
+        Kind::TypeChange => Kind::SlowDrip {
+            bytes: 512,
+            pause_ms: 1,
+        },
+        Kind::SlowDrip { .. } => Kind::HugeBody { bytes: 50_000_000 },
+        Kind::HugeBody { .. } => Kind::TooManyJobs,
+        Kind::TooManyJobs => Kind::StuckJob,
+        Kind::StuckJob => Kind::IndexLag { ms: 5_000 },
+        Kind::IndexLag { .. } => Kind::Hold { ms: 50, applied: true },
+        Kind::Hold { .. } => return None,
+    })
+}
+
+/// Each tool fails so while it is read, and again while it is written to.
+fn arm(trial: &Trial, kind: Kind) {
+    for tool in ToolName::ALL {
+        let reading = [1, 3, 5].map(|nth| Fault::once(kind).nth(nth));
+        let writing = ["POST", "PATCH"].map(|method| Fault::once(kind).method(method).nth(7).times(3));
+        trial
+            .sandbox
+            .tool(tool)
+            .set_faults(reading.into_iter().chain(writing).collect());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sum_closes_under_every_fault() {
-    let kinds = [
-        Kind::Throttle(Retry::Seconds(1)),
-        Kind::ServerError,
-        Kind::BadGatewayAfter,
-        Kind::ResetBefore,
-        Kind::ResetAfter,
-        Kind::CutJson,
-        Kind::ErrorIn200,
-        Kind::LoginPage,
-        Kind::Unauthorized,
-        Kind::DailyQuota { status: 403 },
-        Kind::DuplicatePage,
-        Kind::RepeatedCursor,
-        Kind::EmptyPage,
-        Kind::TypeChange,
-    ];
-    for kind in kinds {
+    for kind in std::iter::successors(Some(Kind::Throttle(Retry::Seconds(1))), |kind| after(*kind)) {
         let trial = Trial::new(5, 10).await;
         let engine = trial.engine(Arc::new(SystemClock), Arc::new(Silent)).await;
         // Also before anything was read, and when nothing may be written yet.
         all_pairs(&engine).await;
-        for tool in ToolName::ALL {
-            let faults = [1, 3, 5].map(|nth| Fault::once(kind).nth(nth)).into();
-            trial.sandbox.tool(tool).set_faults(faults);
-        }
+        arm(&trial, kind);
         engine.plan().await.unwrap();
         all_pairs(&engine).await;
         engine.sync(Some("test")).await.unwrap();
         all_pairs(&engine).await;
         for tool in ToolName::ALL {
-            trial.sandbox.tool(tool).set_faults(Vec::new());
+            let tool = trial.sandbox.tool(tool);
+            let met = tool
+                .requests()
+                .iter()
+                .filter(|one| one.fault == Some(kind.name()))
+                .count();
+            assert!(met > 0, "{kind:?} never met {}", tool.name);
+            tool.set_faults(Vec::new());
         }
         engine.sync(Some("test")).await.unwrap();
-        let missing: u64 = all_pairs(&engine)
-            .await
-            .iter()
-            .map(|found| found.missing.len() as u64)
-            .sum();
         let known: u64 = all_pairs(&engine).await.iter().map(|found| found.customers).sum();
-        assert!(known > 0, "{kind:?}: nobody was read ({missing} missing)");
+        assert!(known > 0, "{kind:?}: nobody was read");
     }
 }
 

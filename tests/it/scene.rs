@@ -1,5 +1,8 @@
 //! Small tools in memory, a real engine and a real ledger: for what is about customers and not about the wire.
 
+mod notes;
+mod rules;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -11,12 +14,15 @@ use nivel::cache::Memory;
 use nivel::connector::{Connection, Connections};
 use nivel::error::{Class, Code, Failure, Problem};
 use nivel::ledger::Sqlite;
-use nivel::merge::{Brake, Create, FieldRule, OnClear, Pick, Role, Rules, StreamRules, SystemRules};
+use nivel::merge::Rules;
 use nivel::model::{
-    Clock, Cursor, Done, FieldName, FieldSpec, Fields, Incoming, Joined, Operation, Outcome, Page, StreamSpec,
-    SweepMark, TestClock, UnixMillis, Value, WriteAction,
+    Clock, Cursor, Done, FieldName, Fields, Incoming, Joined, Operation, Outcome, Page, StreamSpec, SweepMark,
+    TestClock, UnixMillis, Value, WriteAction,
 };
 use nivel::sync::{Engine, Parts, Silent};
+
+use self::notes::Notes;
+use self::rules::{rules, spec};
 
 const STREAM: &str = "person";
 /// The stream of the objects whose ids begin with an `L`.
@@ -33,6 +39,7 @@ pub(crate) struct Tool {
     /// The next look-up by id finds nothing.
     hides: Mutex<bool>,
     pub(crate) play: Mutex<Play>,
+    pub(crate) notes: Notes,
     clock: Arc<TestClock>,
 }
 
@@ -51,6 +58,10 @@ pub(crate) struct Play {
     pub(crate) joined: BTreeMap<CompactString, Joined>,
     /// So many changes are refused as if their object were gone.
     pub(crate) says_gone: usize,
+    /// It takes nothing: no objects, no changes, no notes.
+    pub(crate) refuses: bool,
+    /// Objects that it lists in a form that cannot be understood.
+    pub(crate) unreadable: BTreeSet<CompactString>,
     /// The answer to the next write gets lost; with true, so does the look after it.
     pub(crate) loses_answer: Option<bool>,
     /// What its users do, one at each question it is asked.
@@ -204,7 +215,16 @@ impl Tool {
         self.written().len() - self.made() - self.removed()
     }
 
+    fn refusal(&self) -> Result<(), Failure> {
+        if !self.play.lock().unwrap().refuses {
+            return Ok(());
+        }
+        let problem = Problem::new(Code::WriteRefused, "not like this");
+        Err(Failure::new(Class::Invalid, problem))
+    }
+
     fn carry_out(&self, operation: &Operation) -> Outcome {
+        self.refusal()?;
         let mut objects = self.objects.lock().unwrap();
         let remote = match &operation.action {
             WriteAction::Create => format_compact!("n{}", objects.len()),
@@ -259,7 +279,10 @@ impl Tool {
             version: None,
             deleted: false,
             key: None,
-            problem: None,
+            problem: play
+                .unreadable
+                .contains(remote)
+                .then(|| Problem::new(Code::RecordUnmappable, "no name")),
             joined: play.joined.get(remote).cloned().map(Box::new),
         }
     }
@@ -315,6 +338,20 @@ impl Connection for Tool {
 
     async fn write(&self, _stream: &str, operations: &[Operation]) -> Vec<Outcome> {
         operations.iter().map(|operation| self.carry_out(operation)).collect()
+    }
+
+    async fn write_note(
+        &self,
+        _stream: &str,
+        remote: &str,
+        (_marker, text): (&str, &str),
+    ) -> Result<Option<CompactString>, Failure> {
+        self.refusal()?;
+        Ok(Some(self.notes.take(remote, text).await))
+    }
+
+    async fn find_note(&self, _stream: &str, remote: &str, marker: &str) -> Result<Option<CompactString>, Failure> {
+        Ok(self.notes.find(remote, marker))
     }
 }
 
@@ -374,6 +411,7 @@ impl Scene {
                 drops: Mutex::default(),
                 hides: Mutex::default(),
                 play: Mutex::default(),
+                notes: Notes::default(),
                 clock: Arc::clone(&clock),
             };
             (CompactString::from(*name), Arc::new(tool))
@@ -414,51 +452,6 @@ impl Scene {
 
     pub(crate) fn later(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
-    }
-}
-
-fn spec() -> StreamSpec {
-    let field = |name: &str| (FieldName::from(name), FieldSpec::default());
-    StreamSpec {
-        fields: ["email", "phone", "full_name", "company"].map(field).into(),
-        match_by: vec!["email".into()],
-        can_create: true,
-        can_update: true,
-        can_delete: true,
-        can_get: true,
-        batch_max: 100,
-        reads_before: true,
-        reads_back: true,
-        ..StreamSpec::default()
-    }
-}
-
-fn rules(names: &[&str], streams: &BTreeMap<CompactString, StreamSpec>) -> Rules {
-    let stream = |(name, spec): (&CompactString, &StreamSpec)| {
-        let rules = StreamRules {
-            spec: spec.clone(),
-            create: Create::Always,
-            qualified_by: Vec::new(),
-            write: true,
-            ..StreamRules::default()
-        };
-        (name.clone(), rules)
-    };
-    let system = |name: &&str| {
-        let rules = SystemRules {
-            role: Role::Sales,
-            brake: Brake::default(),
-            streams: streams.iter().map(stream).collect(),
-        };
-        (CompactString::from(*name), rules)
-    };
-    Rules {
-        systems: names.iter().map(system).collect(),
-        default: Some(FieldRule {
-            pick: Pick::Newest(Vec::new()),
-            on_clear: OnClear::Ignore,
-        }),
-        ..Rules::default()
     }
 }
 

@@ -17,6 +17,8 @@ RULES = """
 handoffs:
   lead-to-sales: {from: %s, when: "%s", to: tryton, carry: [email, full_name], within: 15m, create: true, open: opportunity}
   converted-to-support: {from: tryton, when: "opportunity.status in ['converted', 'won']", to: rt, carry: [email, full_name], within: 1h, create: true, open: ticket}
+  solved-to-sales: {from: rt, when: "ticket.status == 'resolved'", to: tryton, carry: [email], within: 1h}
+  refused-to-sales: {from: rt, when: "ticket.status == 'rejected'", to: tryton, carry: [email], within: 1h}
 """
 LEADS = """  leads:
     connector: csv
@@ -102,6 +104,11 @@ def support_side(rt, email):
     return users, found
 
 
+def end(rt, ticket, status):
+    """An agent takes a ticket and ends it."""
+    call("PUT", f"{rt.api}/ticket/{ticket}", rt.headers, {"Owner": "root", "Status": status})
+
+
 def passages(nivel, rule):
     """What `nivel handoffs` says: (state, record, opened) of each passage."""
     _, out, _ = nivel.ask("handoffs", "--csv", "--rule", rule)
@@ -153,6 +160,17 @@ def walk(tally, systems, nivel, sync):
     taken = passages(nivel, "lead-to-sales")
     tally.check("nivel handoffs: the lead was taken on", [] if [one[0] for one in taken] == ["accepted"] else [str(taken)])
 
+    refused = {"Queue": "General", "Subject": "Not for us", "Requestor": users[0]["id"], "Content": "-", "ContentType": "text/plain"}
+    end(rt, tickets[0]["id"], "resolved")
+    end(rt, call("POST", f"{rt.api}/ticket", rt.headers, refused)["id"], "rejected")
+    step(tally, sync, nivel, "the tickets end")
+    taken = passages(nivel, "converted-to-support")
+    tally.check("nivel handoffs: support has taken the customer on", [] if [one[0] for one in taken] == ["accepted"] else [str(taken)])
+    for rule in ("solved-to-sales", "refused-to-sales"):
+        told = [one[1] for one in passages(nivel, rule) if one[0] in ("delivered", "accepted")]
+        wanted = [f"tryton/party/{parties[0]['id']}"]
+        tally.check(f"nivel handoffs: {rule} arrived, once", [] if told == wanted else [f"{told}, not {wanted}"])
+
     sync(tally, nivel, "once more, with nothing changed")
     again = (*sales_side(tryton, LEAD["email"])[1], *support_side(rt, LEAD["email"])[1])
-    tally.check("nothing is opened twice", [] if len(again) == 2 else [str(again)])
+    tally.check("nothing is opened twice", [] if len(again) == 3 else [str(again)])

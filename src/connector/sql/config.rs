@@ -216,6 +216,7 @@ impl SqlStream {
                 .map(|(name, column)| (name.clone(), column.spec(is_table)))
                 .collect(),
             match_by: self.match_by.iter().map(match_name).collect(),
+            key_in: None,
             can_get: true,
             can_create: is_table && !self.match_by.is_empty(),
             can_update: is_table,

@@ -57,7 +57,7 @@ impl Privacy for Sqlite {
     }
 
     async fn blank_events(&self, events: Vec<i64>) -> Result<(), Error> {
-        self.writer.run(move |desk| blank(&desk.conn, &events)).await
+        self.writer.alone(move |desk| blank(&desk.conn, &events)).await
     }
 
     async fn purge(&self, erasure: Erasure, traces: Traces, values: Vec<String>) -> Result<(), Error> {
@@ -174,12 +174,25 @@ fn count_suppressed(desk: &mut Desk, stream: &StreamId) -> Result<u64, Trouble> 
     Ok(unsigned(statement.query_row([number], |row| row.get(0))?))
 }
 
+/// Overwrites what these events said, where they stand and in the log.
 fn blank(conn: &Connection, events: &[i64]) -> Result<(), Trouble> {
+    conn.execute_batch("PRAGMA secure_delete = ON")?;
+    let done = crate::fault::effect_blocking("blank", || blank_rows(conn, events));
+    conn.execute_batch("PRAGMA secure_delete = OFF")?;
+    done??;
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(())
+}
+
+fn blank_rows(conn: &Connection, events: &[i64]) -> Result<(), Trouble> {
+    let all = conn.unchecked_transaction()?;
     let mut statement =
-        conn.prepare_cached("UPDATE inbox SET body = x'', headers = '{}', problem = NULL WHERE id = ?1")?;
+        all.prepare_cached("UPDATE inbox SET body = x'', headers = '{}', problem = NULL WHERE id = ?1")?;
     for event in events {
         statement.execute([event])?;
     }
+    drop(statement);
+    all.commit()?;
     Ok(())
 }
 

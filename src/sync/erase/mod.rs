@@ -8,6 +8,7 @@
 mod again;
 mod brake;
 mod certificate;
+mod late;
 mod marks;
 mod state;
 mod traces;

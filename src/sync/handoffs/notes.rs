@@ -2,9 +2,11 @@
 //! and one whose answer got lost is looked up by its marker before it is sent again. Where a tool cannot find notes, it is
 //! given up instead: rather no note than two.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use compact_str::CompactString;
+use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::connector::limits::{Lane, in_lane};
 use crate::error::{Class, Failure};
@@ -16,6 +18,9 @@ use crate::sync::Engine;
 
 /// Passages whose notes are read from the ledger at once.
 const PAGE: usize = 200;
+
+/// Customers whose notes are written at once; the tools' own limits hold as well.
+const AT_ONCE: usize = 8;
 
 /// How long after each failed try the next one comes; after the last, the note is given up.
 const DELAYS: [Duration; 6] = [
@@ -48,10 +53,23 @@ impl Engine {
             let page = self.ledger.passages(&open, after.as_deref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(done) };
             after = Some(last.id.clone());
-            for passage in &page {
-                done += u64::from(self.write_note(passage).await?);
-            }
+            let written = by_customer(page)
+                .into_values()
+                .map(|hers| async move { self.write_in_turn(&hers).await });
+            let written = futures::stream::iter(written).buffer_unordered(AT_ONCE);
+            done += written
+                .try_fold(0, |sum, over| std::future::ready(Ok(sum + over)))
+                .await?;
         }
+    }
+
+    /// The notes of one customer, one after the other. How many were written or given up.
+    async fn write_in_turn(&self, passages: &[Passage]) -> Result<u64, LedgerError> {
+        let mut done = 0;
+        for passage in passages {
+            done += u64::from(self.write_note(passage).await?);
+        }
+        Ok(done)
     }
 
     /// One note, one step. True when nothing is left to do about it.
@@ -161,6 +179,18 @@ impl Engine {
         }
         Err(super::does_not_fold("a note"))
     }
+}
+
+/// Each customer's passages in the order in which they began: so her notes are read.
+fn by_customer(passages: Vec<Passage>) -> BTreeMap<CustomerKey, Vec<Passage>> {
+    let mut all: BTreeMap<CustomerKey, Vec<Passage>> = BTreeMap::new();
+    for passage in passages {
+        all.entry(passage.customer).or_default().push(passage);
+    }
+    for hers in all.values_mut() {
+        hers.sort_by(|one, other| (one.opened_at, &one.id).cmp(&(other.opened_at, &other.id)));
+    }
+    all
 }
 
 fn of(customer: CustomerKey) -> Ask {

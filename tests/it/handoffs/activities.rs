@@ -155,6 +155,28 @@ async fn a_deal_that_vanished_from_the_list_is_noticed_by_a_sweep_and_ends_its_h
     assert_eq!(states, ["cancelled", "stopped"]);
 }
 
+/// Support knew her before, and somebody had a ticket of hers: that is nobody's taking on of what comes now.
+#[tokio::test]
+async fn an_old_ticket_takes_nobody_on() {
+    let (trial, _, [ana, _]) = with_both().await;
+    let tools = &trial.sandbox;
+    let user = tools
+        .zendesk
+        .create(&json!({"name": "Ana Silva", "email": "ana@example.com"}));
+    let mut ticket = json!({"subject": "Long ago", "requester_id": user.parse::<u64>().unwrap(), "assignee_id": 3});
+    tools.zendesk.add_activity("ticket", &ticket);
+    pass(&trial).await;
+    check(&timeline(&trial, "ana@example.com").await, &["Long ago (new)"], &[]);
+    let won = json!({"title": "First", "person_id": ana, "status": "won"});
+    tools.pipedrive.add_activity("deal", &won);
+    pass(&trial).await;
+    assert_eq!(states(&trial, "deal-to-support").await, ["delivered"]);
+    ticket["subject"] = json!("About the order");
+    tools.zendesk.add_activity("ticket", &ticket);
+    pass(&trial).await;
+    assert_eq!(states(&trial, "deal-to-support").await, ["accepted"]);
+}
+
 #[tokio::test]
 async fn a_stream_that_is_not_read_does_not_exist() {
     let trial = Trial::new(7, 0).await;
