@@ -190,6 +190,9 @@ struct Need {
 struct ObjectSheet {
     reads: bool,
     writes: bool,
+    /// What its lists hang below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    below: Option<String>,
     match_by: Vec<String>,
     fields: Vec<String>,
 }
@@ -209,6 +212,10 @@ impl Sheet {
             let sheet = ObjectSheet {
                 reads: object.read.is_some() || object.guest.is_some(),
                 writes: object.write.is_some() || WRITES.iter().any(|what| object.guest_can(*what)),
+                below: object
+                    .read
+                    .as_ref()
+                    .and_then(|read| Some(read.parents.as_ref()?.words())),
                 match_by: object.match_by.0.iter().map(ToString::to_string).collect(),
                 fields: fields.map(ToString::to_string).collect(),
             };
@@ -255,7 +262,10 @@ impl Show for Sheet {
             };
             [
                 name.clone(),
-                does.to_owned(),
+                object
+                    .below
+                    .iter()
+                    .fold(does.to_owned(), |does, below| format!("{does} below each of {below}")),
                 object.match_by.join(", "),
                 object.fields.join(", "),
             ]

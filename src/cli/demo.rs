@@ -190,6 +190,13 @@ impl Show for Figures {
             &mut text,
             format_args!("             nivel handoffs --config {}", story.display()),
         );
+        line(
+            &mut text,
+            format_args!(
+                "             nivel customer timeline --config {} lia@example.com",
+                story.display()
+            ),
+        );
         text
     }
 }

@@ -76,6 +76,8 @@ codes! {
     TooFast = "CON010", Nobody;
     /// The tool failed again and again and is left alone for a while.
     LeftAlone = "CON011", Nobody;
+    /// A stream is read below more objects of the tool than a cursor has room for.
+    TooManyLists = "CON012", Admin;
     /// Nobody has agreed that Nivel may use the tool, or the grant is refused.
     NotSignedIn = "AUT001", Admin;
     /// A stored token cannot be opened.

@@ -10,7 +10,7 @@ use super::body::Body;
 use super::cond::Cond;
 use super::from_answer::FromAnswer;
 use super::hook::Call;
-use super::lint::{Lint, page_name};
+use super::lint::{Lint, unasked};
 use super::object::Object;
 use super::paging::Paging;
 use super::path::Path;
@@ -117,17 +117,16 @@ pub(super) fn check(lint: &mut Lint<'_>, name: &str, object: &Object) {
         lint.sense(&path, "the job does not use `window.until`", hint);
     }
     let page = job.results.page.as_ref();
-    let goes_somewhere = match page {
-        Some(Paging::Token { to, .. } | Paging::Offset { to, .. } | Paging::Page { to, .. }) => to.is_some(),
-        Some(Paging::NextUrl { .. } | Paging::Link | Paging::Cursor { .. }) => {
-            let hint = "`token`, `offset`, `page` or `keyset`";
-            return lint.sense(&format!("{path}.results"), "a result is not paged this way", hint);
-        }
-        Some(Paging::Keyset { .. }) | None => false,
-    };
-    let asked: Vec<&Body> = job.results.query.values().collect();
-    let asks = |name: &str| uses(&asked, name) || job.results.request.path.names().contains(name);
-    if let Some(name) = page_name(page).filter(|name| !goes_somewhere && !asks(name)) {
+    if matches!(
+        page,
+        Some(Paging::NextUrl { .. } | Paging::Link | Paging::Cursor { .. })
+    ) {
+        let hint = "`token`, `offset`, `page` or `keyset`";
+        return lint.sense(&format!("{path}.results"), "a result is not paged this way", hint);
+    }
+    let mut asked = job.results.request.path.names();
+    asked.extend(job.results.query.values().flat_map(Body::names));
+    if let Some(name) = unasked(page, &asked) {
         let hint = format!("use `{name}` in the request, or `to`");
         lint.sense(&format!("{path}.results"), "the next page is never asked for", hint);
     }

@@ -14,6 +14,7 @@ use super::lint_sense;
 use super::map_out::GOLDEN_NAMES;
 use super::object::{Object, Read};
 use super::paging::Paging;
+use super::parents::Parents;
 use super::scalar::Request;
 use super::types::{Auth, Manifest, Pick};
 use super::write::Op;
@@ -207,12 +208,15 @@ impl<'a> Lint<'a> {
         if let Some(guest) = &object.guest {
             self.cond(&format!("{path}.guest.deleted"), guest.deleted.as_ref(), &["record"]);
         }
+        let has_parents = object.read.as_ref().is_some_and(|read| read.parents.is_some());
+        let below: Names<'_> = if has_parents { &["parent"] } else { &[] };
         if let Some(read) = &object.read {
             self.read(&format!("{path}.read"), read);
         }
         if let Some(get) = &object.get {
             let path = format!("{path}.get");
-            let allowed: Names<'_> = &["id", "ids", "fields.remote"];
+            let allowed = [&["id", "ids", "fields.remote"], below].concat();
+            let allowed = allowed.as_slice();
             self.request(&path, &get.request, allowed);
             self.bodies(&format!("{path}.headers"), &get.headers, allowed);
             self.bodies(&format!("{path}.query"), &get.query, allowed);
@@ -227,7 +231,8 @@ impl<'a> Lint<'a> {
         }
         for (name, find) in &object.find {
             let path = format!("{path}.find.{name}");
-            let allowed: Names<'_> = &["value", "fields.remote"];
+            let allowed = [&["value", "fields.remote"], below].concat();
+            let allowed = allowed.as_slice();
             self.request(&path, &find.request, allowed);
             self.bodies(&format!("{path}.headers"), &find.headers, allowed);
             self.bodies(&format!("{path}.query"), &find.query, allowed);
@@ -277,6 +282,10 @@ impl<'a> Lint<'a> {
         }
         let parts: Vec<_> = read.partition.keys().map(|name| format!("part.{name}")).collect();
         allowed.extend(parts.iter().map(String::as_str));
+        if let Some(parents) = &read.parents {
+            allowed.push("parent");
+            self.parents(&format!("{path}.parents"), parents);
+        }
         allowed.extend(page_name(read.page.as_ref()));
         self.request(path, &read.request, &allowed);
         self.bodies(&format!("{path}.headers"), &read.headers, &allowed);
@@ -284,8 +293,13 @@ impl<'a> Lint<'a> {
         self.bodies(&format!("{path}.query"), &read.query, &allowed);
         self.bodies(path, read.body.iter().map(|body| (&"body", body)), &allowed);
         if let Some(cursor) = &read.cursor {
+            let since: Names<'_> = if read.parents.is_some() {
+                &["since", "parent"]
+            } else {
+                &["since"]
+            };
             for start in cursor.start.values() {
-                self.body(&format!("{path}.cursor.start"), start, &["since"]);
+                self.body(&format!("{path}.cursor.start"), start, since);
             }
         }
         self.cond(&format!("{path}.deleted"), read.deleted.as_ref(), &["record"]);
@@ -301,6 +315,20 @@ impl<'a> Lint<'a> {
             self.bodies(&format!("{path}.headers"), &deletes.headers, &allowed);
             self.bodies(&format!("{path}.query"), &deletes.query, &allowed);
             self.bodies(&path, deletes.body.iter().map(|body| (&"body", body)), &allowed);
+        }
+    }
+
+    fn parents(&mut self, path: &str, parents: &Parents) {
+        if let Some(named) = &parents.named {
+            self.body(&format!("{path}.named"), named, &[]);
+        }
+        if let Some(list) = &parents.list {
+            let path = format!("{path}.list");
+            let allowed: Vec<_> = page_name(list.page.as_ref()).into_iter().collect();
+            self.request(&path, &list.request, &allowed);
+            self.bodies(&format!("{path}.headers"), &list.headers, &allowed);
+            self.bodies(&format!("{path}.query"), &list.query, &allowed);
+            self.paging(&path, list.page.as_ref());
         }
     }
 
@@ -445,4 +473,14 @@ pub(super) fn page_name(page: Option<&Paging>) -> Option<&'static str> {
         Paging::Keyset { .. } => Some("page.after"),
         Paging::NextUrl { .. } | Paging::Link | Paging::Cursor { .. } => None,
     }
+}
+
+/// The word with which a request would have to ask for the next page, when neither it nor `to` does.
+pub(super) fn unasked(page: Option<&Paging>, used: &BTreeSet<String>) -> Option<&'static str> {
+    let goes_somewhere = match page? {
+        Paging::Token { to, .. } | Paging::Offset { to, .. } | Paging::Page { to, .. } => to.is_some(),
+        Paging::Keyset { .. } => false,
+        Paging::NextUrl { .. } | Paging::Link | Paging::Cursor { .. } => true,
+    };
+    page_name(page).filter(|name| !goes_somewhere && !used.contains(*name))
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::decode::suggest;
 use super::field::{Field, FieldType, WriteRule};
 use super::hook::Verify;
-use super::lint::{Lint, page_name};
+use super::lint::{Lint, unasked};
 use super::oauth::GrantKind;
 use super::object::{CursorTo, Object, Order, Read};
 use super::paging::Paging;
@@ -46,6 +46,7 @@ pub(super) fn check(lint: &mut Lint<'_>) {
         super::joined::check(lint, name, object);
         super::once::check(lint, name, object);
         super::job::check(lint, name, object);
+        super::parents::check(lint, name, object);
         super::activity::check(lint, name, object);
         super::consent::check(lint, name, object);
         super::attach::check(lint, name, object);
@@ -195,12 +196,7 @@ impl Checked<'_, '_> {
                 _ => {}
             }
         }
-        let goes_somewhere = match &read.page {
-            Some(Paging::Token { to, .. } | Paging::Offset { to, .. } | Paging::Page { to, .. }) => to.is_some(),
-            Some(Paging::Keyset { .. }) => false,
-            _ => true,
-        };
-        if let Some(name) = page_name(read.page.as_ref()).filter(|name| !goes_somewhere && !used.contains(*name)) {
+        if let Some(name) = unasked(read.page.as_ref(), &used) {
             self.sense(
                 "read.page",
                 "the next page is never asked for",

@@ -35,6 +35,7 @@ mod oauth;
 mod object;
 mod once;
 mod paging;
+mod parents;
 mod path;
 mod read;
 mod scalar;
@@ -73,6 +74,7 @@ pub use object::{
     Window,
 };
 pub use paging::{Guard, Paging};
+pub use parents::{ParentList, Parents};
 pub use path::{BadPath, Found, Path};
 pub use scalar::{Many, Method, Param, Period, Rate, Request, Start};
 pub use shipped::{shipped, shipped_tests};

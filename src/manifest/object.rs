@@ -18,6 +18,7 @@ use super::job::ListJob;
 use super::joined::Merged;
 use super::notes::Notes;
 use super::paging::Paging;
+use super::parents::Parents;
 use super::path::Path;
 use super::scalar::{Many, Param, Period, Request, Start};
 use super::types::Reading;
@@ -142,6 +143,9 @@ pub struct Read {
     /// Read once for each value (`part.NAME` in expressions): for tools that leave objects out unless asked by state.
     #[serde(default)]
     pub partition: BTreeMap<CompactString, Vec<CompactString>>,
+    /// Read once for each of other objects (`parent` in expressions): for lists that hang below them.
+    #[serde(default)]
+    pub parents: Option<Parents>,
     /// The request of a page.
     pub request: Request,
     /// Further headers (`if-modified-since`, an opt-in).

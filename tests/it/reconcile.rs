@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::stream::{self, StreamExt as _};
 use nivel::ledger::{Ask, Cause, Commit, Write, WriteChange, WriteState};
 use nivel::model::SystemClock;
 use nivel::sandbox::faults::{Kind, Retry};
@@ -157,32 +158,36 @@ fn arm(trial: &Trial, kind: Kind) {
     }
 }
 
+/// Most of the time is waiting for tools that fail: so many kinds at once.
+const AT_ONCE: usize = 9;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sum_closes_under_every_fault() {
-    for kind in std::iter::successors(Some(Kind::Throttle(Retry::Seconds(1))), |kind| after(*kind)) {
-        let trial = Trial::new(5, 10).await;
-        let engine = trial.engine(Arc::new(SystemClock), Arc::new(Silent)).await;
-        // Also before anything was read, and when nothing may be written yet.
-        all_pairs(&engine).await;
-        arm(&trial, kind);
-        engine.plan().await.unwrap();
-        all_pairs(&engine).await;
-        engine.sync(Some("test")).await.unwrap();
-        all_pairs(&engine).await;
-        for tool in ToolName::ALL {
-            let tool = trial.sandbox.tool(tool);
-            let met = tool
-                .requests()
-                .iter()
-                .filter(|one| one.fault == Some(kind.name()))
-                .count();
-            assert!(met > 0, "{kind:?} never met {}", tool.name);
-            tool.set_faults(Vec::new());
-        }
-        engine.sync(Some("test")).await.unwrap();
-        let known: u64 = all_pairs(&engine).await.iter().map(|found| found.customers).sum();
-        assert!(known > 0, "{kind:?}: nobody was read");
+    let kinds = std::iter::successors(Some(Kind::Throttle(Retry::Seconds(1))), |kind| after(*kind));
+    stream::iter(kinds)
+        .for_each_concurrent(AT_ONCE, async |kind| closes_under(kind).await)
+        .await;
+}
+
+async fn closes_under(kind: Kind) {
+    let trial = Trial::new(5, 10).await;
+    let engine = trial.engine(Arc::new(SystemClock), Arc::new(Silent)).await;
+    // Also before anything was read, and when nothing may be written yet.
+    all_pairs(&engine).await;
+    arm(&trial, kind);
+    engine.plan().await.unwrap();
+    all_pairs(&engine).await;
+    engine.sync(Some("test")).await.unwrap();
+    all_pairs(&engine).await;
+    for tool in ToolName::ALL {
+        let tool = trial.sandbox.tool(tool);
+        let met = tool.requests().iter().any(|one| one.fault == Some(kind.name()));
+        assert!(met, "{kind:?} never met {}", tool.name);
+        tool.set_faults(Vec::new());
     }
+    engine.sync(Some("test")).await.unwrap();
+    let known: u64 = all_pairs(&engine).await.iter().map(|found| found.customers).sum();
+    assert!(known > 0, "{kind:?}: nobody was read");
 }
 
 /// The verb itself: text with the sum, JSON, a wrong name with the nearest.

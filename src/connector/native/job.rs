@@ -67,6 +67,7 @@ impl Native {
         names.set("window", &json!({"since": task.since.0, "until": task.until.0}));
         names.set("part", stream.parts.get(task.part).unwrap_or(&serde_json::Value::Null));
         names.set("fields", &stream.fields);
+        names.set("parent", &json!(task.parent));
         let draft = Draft::new(&words.request, &words.query, words.body.as_ref(), &names)
             .and_then(|draft| draft.with_headers(&words.headers, &names));
         let draft = draft.map_err(|why| from_expression(&why, true))?;

@@ -37,8 +37,10 @@ impl Native {
 
     async fn get_some(&self, stream: &Stream, get: &Get, ids: &[CompactString]) -> Result<Vec<Incoming>, Failure> {
         let mut names = self.link.names();
+        let (parent, own) = ids.first().map_or((None, ""), |id| stream.own_id(id));
         names.set("ids", &json!(ids));
-        names.set("id", &ids.first().map_or(Json::Null, |id| Json::from(id.as_str())));
+        names.set("id", &json!(own));
+        names.set("parent", &json!(parent));
         names.set("fields", &stream.fields);
         let draft = Draft::new(&get.request, &get.query, get.body.as_ref(), &names)
             .and_then(|draft| draft.with_headers(&get.headers, &names));
@@ -47,7 +49,10 @@ impl Native {
         let rows = self
             .attached(stream, Aim::Changes, objects(&get.records, &good)?)
             .await?;
-        let records = rows.iter().map(|row| stream.mapper.record_in(row));
+        let parent = parent.map(CompactString::from);
+        let records = rows
+            .iter()
+            .map(|row| stream.below(parent.as_ref(), stream.mapper.record_in(row)));
         let mut records: Vec<Incoming> = records.filter(|record| !record.remote.is_empty()).collect();
         if let ([one], Some(version)) = (records.as_mut_slice(), &get.version) {
             one.version = Some(reading(version, &good.answer).into()).filter(|text: &CompactString| !text.is_empty());
@@ -88,8 +93,24 @@ impl Native {
         let Some(find) = stream.find_by(by) else {
             return Err(stream.cannot(&format!("look objects up by `{by}`")));
         };
+        let value = stream.mapper.value_out(stream.own_name(by), value);
+        let mut found = Vec::new();
+        for parent in self.parents_of(stream, find).await? {
+            found.extend(self.find_below(stream, find, parent.as_ref(), &value).await?);
+        }
+        Ok(found)
+    }
+
+    async fn find_below(
+        &self,
+        stream: &Stream,
+        find: &Find,
+        parent: Option<&CompactString>,
+        value: &Json,
+    ) -> Result<Vec<Incoming>, Failure> {
         let mut names = self.link.names();
-        names.set("value", &stream.mapper.value_out(stream.own_name(by), value));
+        names.set("value", value);
+        names.set("parent", &json!(parent));
         names.set("fields", &stream.fields);
         let draft = Draft::new(&find.request, &find.query, find.body.as_ref(), &names)
             .and_then(|draft| draft.with_headers(&find.headers, &names));
@@ -100,9 +121,13 @@ impl Native {
         };
         let rows = objects(&find.records, &good)?;
         match find.then {
-            Then::Done => Ok(rows.iter().map(|row| stream.mapper.record_in(row)).collect()),
+            Then::Done => {
+                let records = rows.iter().map(|row| stream.mapper.record_in(row));
+                Ok(records.map(|record| stream.below(parent, record)).collect())
+            }
             Then::Get => {
-                let ids: Vec<_> = rows.iter().filter_map(|row| stream.id_of_row(find, row)).collect();
+                let ids = rows.iter().filter_map(|row| stream.id_of_row(find, row));
+                let ids: Vec<_> = ids.map(|id| stream.id_below(parent, id)).collect();
                 self.get_all(stream, &ids).await
             }
         }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `place` | what the opaque cursor holds |
 //! | `window`, `paging` | what is read next (pure) |
+//! | `choose`, `parents` | which list is the next one; lists below other objects |
 //! | `job` | everything as a file, made by a job of the tool |
 //! | `read`, `sample` | one page: request, answer, records, next cursor; a few objects to look at |
 //! | `lookup` | objects by id or by a field |
@@ -36,6 +37,7 @@ use crate::model::{
 
 mod account;
 mod attach;
+mod choose;
 mod consent;
 mod describe;
 mod each;
@@ -45,6 +47,7 @@ mod job;
 mod lookup;
 mod notes;
 mod paging;
+mod parents;
 mod place;
 mod plan;
 mod read;
@@ -323,7 +326,8 @@ impl Connection for Native {
     }
 
     fn read(&self, stream: &str, object: &Json) -> Option<Incoming> {
-        let record = self.streams.get(stream)?.mapper.record_in(object);
+        let stream = self.streams.get(stream).filter(|stream| !stream.is_scoped())?;
+        let record = stream.mapper.record_in(object);
         (!record.remote.is_empty()).then_some(record)
     }
 }

@@ -1,5 +1,9 @@
 //! Where reading a stream stands: what a native connection keeps in its opaque cursor.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::connector::cursor::{AsCursor, Version};
@@ -37,6 +41,28 @@ pub(super) struct Place {
     /// Every removal before this moment was read from the list of removed objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) removed_since: Option<UnixMillis>,
+    /// Lists below other objects: how far each was read. `since`, `token` and `is_followed` say nothing then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) parents: BTreeMap<CompactString, Below>,
+}
+
+/// How far the list below one parent was read: what a place says of a list without parents.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Below {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<UnixMillis>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_followed: bool,
+}
+
+/// How far one list was read, with or without a parent.
+pub(super) struct Reached<'a> {
+    pub(super) since: &'a mut Option<UnixMillis>,
+    pub(super) token: &'a mut Option<String>,
+    pub(super) is_followed: &'a mut bool,
 }
 
 /// What a list is read for.
@@ -75,6 +101,12 @@ pub(super) struct Task {
     /// Which of the partitions is being read.
     #[serde(default)]
     pub(super) part: usize,
+    /// The parent below which the list stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) parent: Option<CompactString>,
+    /// With a parent: the first window of each list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) opening: Option<(UnixMillis, UnixMillis)>,
     /// The job of the tool that makes the list; none when it is read page by page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) job: Option<Job>,
@@ -158,6 +190,8 @@ impl Task {
             is_tail: false,
             is_flawed: false,
             part: 0,
+            parent: None,
+            opening: None,
             job: None,
             page: Position::First,
             pages: 0,
@@ -190,6 +224,23 @@ impl Task {
             job: Some(Job::Due),
             ..self
         }
+    }
+
+    /// The list stands below this parent, and begins with the window that is set.
+    pub(super) fn open_below(&mut self, parent: Option<CompactString>) {
+        self.opening = parent.is_some().then_some((self.since, self.until));
+        self.parent = parent;
+    }
+
+    /// Goes on with the list below another parent.
+    pub(super) fn turn_to(&mut self, parent: CompactString) {
+        if let Some((since, until)) = self.opening {
+            (self.since, self.until) = (since, until);
+        }
+        self.parent = Some(parent);
+        self.part = 0;
+        self.restarts = 0;
+        self.begin_query();
     }
 
     /// Begins a query: the first page of the part and window that are set.
@@ -233,6 +284,83 @@ impl Place {
     pub(super) fn end_round(&mut self) {
         self.round = None;
         self.is_followed = false;
+        self.parents.values_mut().for_each(|below| below.is_followed = false);
+    }
+
+    /// How far a list was read.
+    pub(super) fn reached(&mut self, parent: Option<&CompactString>) -> Reached<'_> {
+        let Some(parent) = parent else {
+            return Reached {
+                since: &mut self.since,
+                token: &mut self.token,
+                is_followed: &mut self.is_followed,
+            };
+        };
+        let below = self.parents.entry(parent.clone()).or_default();
+        Reached {
+            since: &mut below.since,
+            token: &mut below.token,
+            is_followed: &mut below.is_followed,
+        }
+    }
+
+    /// The parents that there are now: a new one begins at the beginning, one that is gone is forgotten. Both are told.
+    pub(super) fn meet(
+        &mut self,
+        found: impl IntoIterator<Item = CompactString>,
+    ) -> (Vec<CompactString>, Vec<CompactString>) {
+        let mut before = std::mem::take(&mut self.parents);
+        let mut new = Vec::new();
+        for parent in found {
+            let below = before.remove(&parent);
+            if below.is_none() {
+                new.push(parent.clone());
+            }
+            self.parents.insert(parent, below.unwrap_or_default());
+        }
+        (new, before.into_keys().collect())
+    }
+
+    /// A place that stems from a time when the stream had no parents, or had: what was under way is begun again.
+    pub(super) fn fit(&mut self, has_parents: bool) {
+        let is_other = |task: &Task| task.parent.is_some() != has_parents && task.aim != Aim::Removals;
+        if self.task.as_ref().is_some_and(is_other) || self.sweep.as_ref().is_some_and(is_other) {
+            (self.task, self.sweep, self.round) = (None, None, None);
+        }
+    }
+
+    /// The lists there are.
+    pub(super) fn lists(&self, has_parents: bool) -> Vec<Option<CompactString>> {
+        if has_parents {
+            self.parents.keys().cloned().map(Some).collect()
+        } else {
+            vec![None]
+        }
+    }
+
+    /// Every change of a list before this moment was read.
+    pub(super) fn read_to(&mut self, parent: Option<&CompactString>, end: UnixMillis) {
+        let since = self.reached(parent).since;
+        *since = (*since).max(Some(end));
+    }
+
+    /// The tool's own cursor of a list is of no use any more.
+    pub(super) fn forget(&mut self, parent: Option<&CompactString>) {
+        match parent {
+            None => *self = Self::default(),
+            Some(parent) => drop(self.parents.insert(parent.clone(), Below::default())),
+        }
+    }
+
+    /// The first parent after this one.
+    pub(super) fn parent_after(&self, parent: &CompactString) -> Option<CompactString> {
+        let range = (Bound::Excluded(parent.as_str()), Bound::Unbounded);
+        self.parents.range::<str, _>(range).next().map(|(next, _)| next.clone())
+    }
+
+    /// True when every list was read once.
+    pub(super) fn is_begun(&self) -> bool {
+        self.parents.values().all(|below| below.since.is_some())
     }
 
     /// The sweep that is under way.
@@ -256,5 +384,48 @@ mod tests {
         assert_eq!(Place::parse(Some(&place.cursor())).unwrap(), place);
         assert!(Place::parse(Some(&Cursor("{\"v\":2}".into()))).is_err());
         assert!(Place::parse(Some(&Cursor("x".into()))).is_err());
+    }
+
+    #[test]
+    fn parents_come_and_go() {
+        let ids = |ids: &[&str]| -> Vec<CompactString> { ids.iter().map(|id| CompactString::from(*id)).collect() };
+        let mut place = Place::default();
+        assert_eq!(place.meet(ids(&["b", "a"])), (ids(&["b", "a"]), vec![]));
+        place.read_to(Some(&"b".into()), UnixMillis(5));
+        assert!(!place.is_begun());
+        assert_eq!(place.meet(ids(&["b", "c"])), (ids(&["c"]), ids(&["a"])));
+        assert_eq!(*place.reached(Some(&"b".into())).since, Some(UnixMillis(5)));
+        assert_eq!(place.parent_after(&"b".into()), Some("c".into()));
+        // One that has vanished meanwhile still has a place in the order.
+        assert_eq!(place.parent_after(&"bb".into()), Some("c".into()));
+        assert_eq!(place.parent_after(&"c".into()), None);
+        assert_eq!(Place::parse(Some(&place.cursor())).unwrap(), place);
+    }
+
+    #[test]
+    fn a_list_that_has_parents_now_is_begun_again() {
+        let task = |parent: Option<&str>| {
+            let mut task = Task::new(Aim::Sweep, UnixMillis(1), UnixMillis(2), UnixMillis(3));
+            task.open_below(parent.map(CompactString::from));
+            Some(task)
+        };
+        for (parent, has_parents, stays) in [
+            (None, false, true),
+            (None, true, false),
+            (Some("a"), true, true),
+            (Some("a"), false, false),
+        ] {
+            let mut place = Place {
+                sweep: task(parent),
+                round: Some(UnixMillis(1)),
+                ..Place::default()
+            };
+            place.fit(has_parents);
+            assert_eq!(
+                (place.sweep.is_some(), place.round.is_some()),
+                (stays, stays),
+                "{parent:?} {has_parents}"
+            );
+        }
     }
 }

@@ -22,10 +22,8 @@ use crate::connector::link::{Good, Purpose};
 use crate::connector::render::{Draft, Target, from_expression};
 use crate::error::{Class, Code, Failure, Problem};
 use crate::manifest::{CommitAt, CursorTo, Paging, Read};
-use crate::model::{Incoming, Page, Sweeps};
+use crate::model::{Incoming, Page, SweepMark};
 
-/// While a long sweep is under way, changes are read whenever they are this far behind.
-const INTERLEAVE: Duration = Duration::from_secs(5 * 60);
 /// How often a list is begun again because its total moved; then its window is made smaller.
 const RESTARTS_MAX: u32 = 3;
 
@@ -53,19 +51,16 @@ impl Native {
         let Some(read) = &stream.object.read else {
             return Err(stream.cannot("list these objects"));
         };
-        place.round.get_or_insert_with(|| self.link.server_now());
+        place.fit(read.parents.is_some());
+        if place.round.is_none() {
+            self.begin_round(stream, read, &mut place).await?;
+        }
         // To look at a few objects no job is begun.
         let is_looking = raw.is_some();
         self.choose(stream, read, &mut place, is_looking);
         let Some(mut task) = place.take() else {
             place.end_round();
-            return Ok(Page {
-                records: Vec::new(),
-                next: place.cursor(),
-                is_caught_up: true,
-                asked_at: self.link.now(),
-                sweep: None,
-            });
+            return Ok(self.nothing(&place, None, true));
         };
         if let Some(job) = &read.job
             && self.tend_job(stream, job, &mut task).await? == Tended::Waits
@@ -74,20 +69,19 @@ impl Native {
         }
         let draft = self.draft(stream, read, &task)?;
         let good = match self.link.call(&draft, Purpose::read("read")).await {
-            Err(failure) if failure.class == Class::Gone && place.token.is_some() => {
+            Err(failure) if failure.class == Class::Gone && place.reached(task.parent.as_ref()).token.is_some() => {
                 // The tool has forgotten its own cursor. Everything is read anew, which loses nothing.
                 tracing::warn!(system = %self.system, stream = %stream.name, "the tool's cursor is no longer valid, reading from the start");
-                return Ok(Page {
-                    records: Vec::new(),
-                    next: Place::parse(None)?.cursor(),
-                    is_caught_up: false,
-                    asked_at: self.link.now(),
-                    sweep: None,
-                });
+                place.forget(task.parent.as_ref());
+                return Ok(self.nothing(&place, None, false));
             }
             // A page whose token or address the tool has forgotten: its list is read again from the first page.
             Err(failure) if failure.class == Class::Gone && task.can_expire() => {
                 return Ok(self.begin_list_again(stream, place, task).await);
+            }
+            // The parent is no more, and what stood below it.
+            Err(failure) if failure.class == Class::Gone && self.has_vanished(stream, read, &task).await? => {
+                return Ok(self.without_parent(stream, read, place, task));
             }
             good => good?,
         };
@@ -98,7 +92,7 @@ impl Native {
             raw.extend(rows.iter().map(|row| row.clone().into_owned()));
         }
         let turn = self.turn(stream, read, &mut place, &mut task, &good, &rows, &records)?;
-        let is_over = matches!(turn, Turn::End) && !self.goes_on(stream, read, &mut task);
+        let is_over = matches!(turn, Turn::End) && !self.goes_on(stream, read, &place, &mut task);
         task.is_flawed |= records.iter().any(|record| record.remote.starts_with(NO_ID));
         let of_sweep = (task.aim == Aim::Sweep).then(|| task.sweep_mark(is_over));
         let sweep = of_sweep.or_else(|| place.sweep_mark());
@@ -137,77 +131,21 @@ impl Native {
     }
 
     /// A page without objects: the list goes on.
-    fn nothing_yet(&self, mut place: Place, task: Task) -> Page {
+    pub(super) fn nothing_yet(&self, mut place: Place, task: Task) -> Page {
         let sweep = (task.aim == Aim::Sweep).then(|| task.sweep_mark(false));
         let sweep = sweep.or_else(|| place.sweep_mark());
         place.put(task);
+        self.nothing(&place, sweep, false)
+    }
+
+    /// A page without objects.
+    pub(super) fn nothing(&self, place: &Place, sweep: Option<SweepMark>, is_caught_up: bool) -> Page {
         Page {
             records: Vec::new(),
             next: place.cursor(),
-            is_caught_up: false,
+            is_caught_up,
             asked_at: self.link.now(),
             sweep,
-        }
-    }
-
-    /// Begins the next list that is due, if none is under way.
-    fn choose(&self, stream: &Stream, read: &Read, place: &mut Place, is_looking: bool) {
-        if place.task.is_some() {
-            return;
-        }
-        let now = self.link.server_now();
-        let round = place.round.unwrap_or(now);
-        let pace = &stream.pace;
-        let has_job = read.job.is_some() && !is_looking;
-        if read.cursor.is_some() && !place.is_followed {
-            let mut task = Task::new(Aim::Changes, round, pace.start, round);
-            task.page = place.token.clone().map_or(Position::First, Position::Token);
-            place.task = Some(task);
-            return;
-        }
-        if read.window.is_some() {
-            let moment = match (&place.sweep, place.since) {
-                (None, _) => Some(round),
-                (Some(_), Some(since)) if pace.bound(now).since(since) >= INTERLEAVE => Some(now),
-                (Some(_), _) => None,
-            };
-            let everything = |task: Task| {
-                if has_job && place.since.is_none() {
-                    task.by_job()
-                } else {
-                    task
-                }
-            };
-            place.task = moment
-                .and_then(|moment| pace.changes(place.since, moment))
-                .map(everything);
-        }
-        if place.task.is_some() || place.sweep.is_some() {
-            return;
-        }
-        let bound = pace.bound(round);
-        if let (Some(_), Some(from)) = (&read.deletes, place.removed_since)
-            && bound > from
-            && round.since(from) >= self.removals_every
-        {
-            place.task = Some(Task::new(Aim::Removals, round, from.minus(pace.overlap), bound));
-            return;
-        }
-        let is_due = |every: Duration| place.swept_at.is_none_or(|at| round.since(at) >= every);
-        if self.full_every(stream, read).is_some_and(is_due) {
-            let sweep = pace.sweep(round);
-            place.sweep = Some(if has_job { sweep.by_job() } else { sweep });
-        }
-    }
-
-    /// How often everything is read: as the admin says, else as the manifest does. A stream that is read in no other way
-    /// cannot do without.
-    fn full_every(&self, stream: &Stream, read: &Read) -> Option<Duration> {
-        let manifest = read.full.map(|full| full.every.0);
-        match self.full.get(&stream.name).copied() {
-            Some(Sweeps::Every(time)) => Some(time),
-            Some(Sweeps::Never) if read.window.is_some() || read.cursor.is_some() => None,
-            _ => manifest,
         }
     }
 
@@ -223,6 +161,7 @@ impl Native {
         names.set("window", &json!({"since": task.since.0, "until": task.until.0}));
         names.set("page", &paging::names(paging, &task.page));
         names.set("part", stream.parts.get(task.part).unwrap_or(&Json::Null));
+        names.set("parent", &json!(task.parent));
         names.set("fields", &stream.fields);
         names.set("since", &Json::from(task.since.0));
         let fail = |why| from_expression(&why, true);
@@ -239,13 +178,7 @@ impl Native {
         let mut draft = draft
             .and_then(|draft| draft.with_headers(headers, &names))
             .map_err(fail)?;
-        if let Position::Url(text) = &task.page {
-            draft.target = Target::Url(self.same_host(text)?);
-            draft.query.clear();
-        }
-        if let Some((param, value)) = paging::parameter(paging, &task.page) {
-            draft.put(param, &value);
-        }
+        self.turn_page(&mut draft, paging, &task.page)?;
         if let (Some(cursor), None) = (&read.cursor, removals) {
             match (&task.page, &cursor.to) {
                 (Position::Token(token), CursorTo::Param(to)) => draft.put(to, &Json::from(token.as_str())),
@@ -268,6 +201,18 @@ impl Native {
         Ok(draft)
     }
 
+    /// Makes a request one for another page of its list.
+    pub(super) fn turn_page(&self, draft: &mut Draft, paging: Option<&Paging>, page: &Position) -> Result<(), Failure> {
+        if let Position::Url(text) = page {
+            draft.target = Target::Url(self.same_host(text)?);
+            draft.query.clear();
+        }
+        if let Some((param, value)) = paging::parameter(paging, page) {
+            draft.put(param, &value);
+        }
+        Ok(())
+    }
+
     fn same_host(&self, text: &str) -> Result<Url, Failure> {
         self.link
             .own_url(text)
@@ -275,7 +220,7 @@ impl Native {
     }
 
     /// Path and query of an address, to be kept: the host of a tool may change with its next token.
-    fn below_host(&self, text: &str) -> Result<String, Failure> {
+    pub(super) fn below_host(&self, text: &str) -> Result<String, Failure> {
         let url = self.same_host(text)?;
         let query = url.query().map_or_else(String::new, |query| format!("?{query}"));
         Ok(format!("{}{query}", url.path()))
@@ -345,7 +290,7 @@ impl Native {
                 return Err(not_a_list("has neither a next page nor the address for the next time"));
             }
             if token.is_some() && (next.is_none() || cursor.commit == CommitAt::Page) {
-                place.token = token;
+                *place.reached(task.parent.as_ref()).token = token;
             }
         }
         if is_list && stream.pace.is_ceiling_met(task) && (next.is_some() || !is_newest_first) {
@@ -371,8 +316,9 @@ impl Native {
         Ok(Turn::Page)
     }
 
-    /// After a query: the next partition, the rest of a split window, or the tail of a sweep. False when all is read.
-    fn goes_on(&self, stream: &Stream, read: &Read, task: &mut Task) -> bool {
+    /// After a query: the next partition, the rest of a split window, the list below the next parent, or the tail of a
+    /// sweep. False when all is read.
+    fn goes_on(&self, stream: &Stream, read: &Read, place: &Place, task: &mut Task) -> bool {
         if task.aim == Aim::Removals {
             return false;
         }
@@ -384,8 +330,7 @@ impl Native {
         if stream.pace.next_window(task) {
             return true;
         }
-        let has_tail = task.aim == Aim::Sweep && read.window.is_some();
-        has_tail && stream.pace.tail(task, self.link.server_now())
+        task.aim == Aim::Sweep && self.sweeps_on(stream, read, place, task)
     }
 }
 
@@ -398,20 +343,24 @@ fn paging_of<'r>(read: &'r Read, task: &Task) -> Option<&'r Paging> {
 }
 
 /// What a list that is read to its end means for the state.
-fn finish(read: &Read, place: &mut Place, task: &Task) {
+pub(super) fn finish(read: &Read, place: &mut Place, task: &Task) {
     match task.aim {
         Aim::Removals => place.removed_since = place.removed_since.max(Some(task.end)),
-        Aim::Changes if read.cursor.is_some() => place.is_followed = true,
+        Aim::Changes if read.cursor.is_some() => *place.reached(task.parent.as_ref()).is_followed = true,
         Aim::Changes => {
-            place.since = place.since.max(Some(task.end));
+            place.read_to(task.parent.as_ref(), task.end);
             // The first reading of everything is as good as a sweep, but proves no absence: nothing was known before it.
-            place.swept_at.get_or_insert(task.began);
+            if place.is_begun() {
+                place.swept_at.get_or_insert(task.began);
+            }
         }
         Aim::Sweep => {
             place.swept_at = Some(task.began);
             place.epoch += 1;
             if read.window.is_some() {
-                place.since = place.since.max(Some(task.end));
+                for parent in place.lists(read.parents.is_some()) {
+                    place.read_to(parent.as_ref(), task.end);
+                }
             }
         }
     }

@@ -33,27 +33,30 @@ pub(super) fn rows<'a>(read: &Read, task: &Task, good: &'a Good) -> Result<Vec<C
     if good.body.is_null() && task.job.is_none() {
         return Ok(Vec::new());
     }
-    match path.find(&good.body) {
+    let rows = list_at(path, &good.body)?;
+    let count = read.job.as_ref().filter(|_| task.job.is_some());
+    let count = count.and_then(|words| words.results.count.as_ref());
+    match count.map(|count| told(count, &good.answer, &good.body)) {
+        Some(count)
+            if count
+                .as_deref()
+                .is_none_or(|count| count.trim() != rows.len().to_string()) =>
+        {
+            Err(not_a_list("has another number of rows than it says"))
+        }
+        _ => Ok(rows),
+    }
+}
+
+/// The list at a place of an answer; without it the answer is not understood.
+pub(super) fn list_at<'a>(path: &Path, body: &'a Json) -> Result<Vec<Cow<'a, Json>>, Failure> {
+    match path.find(body) {
         Found::Absent => Err(not_a_list(&format!("has no `{path}`"))),
         // A list that is the whole answer cannot be an object: that is something else, an error perhaps.
         Found::Value(value) if !value.is_array() && (path.is_root() || !value.is_object()) => {
             Err(not_a_list(&format!("has something at `{path}` that is not a list")))
         }
-        Found::Empty | Found::Value(_) => {
-            let rows = path.rows(&good.body);
-            let count = read.job.as_ref().filter(|_| task.job.is_some());
-            let count = count.and_then(|words| words.results.count.as_ref());
-            match count.map(|count| told(count, &good.answer, &good.body)) {
-                Some(count)
-                    if count
-                        .as_deref()
-                        .is_none_or(|count| count.trim() != rows.len().to_string()) =>
-                {
-                    Err(not_a_list("has another number of rows than it says"))
-                }
-                _ => Ok(rows),
-            }
-        }
+        Found::Empty | Found::Value(_) => Ok(path.rows(body)),
     }
 }
 
@@ -72,7 +75,7 @@ pub(super) fn records(stream: &Stream, task: &Task, rows: &[Cow<'_, Json>]) -> V
         }
         _ => rows
             .iter()
-            .map(|row| with_id(stream.mapper.record_in(row), row))
+            .map(|row| stream.below(task.parent.as_ref(), with_id(stream.mapper.record_in(row), row)))
             .collect(),
     }
 }

@@ -6,7 +6,6 @@ use super::{Native, Place, Stream};
 use crate::connector::Sample;
 use crate::connector::cursor::AsCursor as _;
 use crate::error::Failure;
-use crate::manifest::Mapper;
 use crate::model::Incoming;
 
 /// How many pages are looked at: the first ones may be empty.
@@ -21,12 +20,11 @@ impl Native {
             let mut rows = Vec::new();
             let page = self.page(stream, place, Some(&mut rows)).await?;
             let left = limit - samples.len();
-            let mapper = &stream.mapper;
             samples.extend(
                 page.records
                     .into_iter()
                     .take(left)
-                    .map(|record| sample(mapper, &rows, record)),
+                    .map(|record| sample(stream, &rows, record)),
             );
             if page.is_caught_up || samples.len() >= limit {
                 break;
@@ -37,10 +35,10 @@ impl Native {
     }
 }
 
-fn sample(mapper: &Mapper, rows: &[Json], record: Incoming) -> Sample {
-    let row = rows
-        .iter()
-        .find(|row| mapper.id_in(row).as_ref() == Some(&record.remote));
+fn sample(stream: &Stream, rows: &[Json], record: Incoming) -> Sample {
+    let mapper = &stream.mapper;
+    let (_, own) = stream.own_id(&record.remote);
+    let row = rows.iter().find(|row| mapper.id_in(row).as_deref() == Some(own));
     Sample {
         raw: row.map(|row| mapper.raw_in(row)).unwrap_or_default(),
         record,

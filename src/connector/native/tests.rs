@@ -16,6 +16,7 @@ use crate::connector::timer::JumpTimer;
 use crate::model::{TestClock, UnixMillis};
 
 mod jobs;
+mod parents;
 
 type Query = BTreeMap<String, String>;
 type Reply = (u16, Json);

@@ -50,6 +50,17 @@ pub struct DraftField {
     pub kind: String,
 }
 
+/// The objects that lists hang below.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DraftParents {
+    /// The path that lists them.
+    pub list: String,
+    /// Where they are in the answer; empty when the answer is the list.
+    pub records: String,
+    /// Where one has its id.
+    pub id: String,
+}
+
 /// How an object is changed: the method, and the member of the body that holds it, if there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Way {
@@ -80,6 +91,8 @@ pub struct Draft {
     pub list: String,
     /// Where the objects are in the answer; empty when the answer is the list.
     pub records: String,
+    /// What the list hangs below, when there is one for each of other objects; `{{ parent }}` in the paths.
+    pub parents: Option<DraftParents>,
     /// The parameter for the size of a page, and the size.
     pub size: Option<(String, u64)>,
     /// How the next page is asked for.

@@ -1,11 +1,11 @@
 //! A draft out of an OpenAPI 3 (or Swagger 2) description. It is taken for what it is: written by somebody, perhaps wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 
 use super::guess::{self, Use};
-use super::{Draft, Login, Pages, Way};
+use super::{Draft, DraftParents, Login, Pages, Way};
 
 /// The largest description that is read, in bytes.
 const BYTES_MAX: usize = 16 << 20;
@@ -44,7 +44,7 @@ pub fn propose(name: &str, text: &str, path: Option<&str>) -> Result<Proposal, S
             _ => "has no request that answers with a list of objects".to_owned(),
         });
     };
-    let list = lists.swap_remove(at);
+    let list = lists.remove(at);
     let others = lists.iter().map(|list| list.path.to_owned()).collect();
     Ok(Proposal {
         draft: spec.draft(name, &list),
@@ -83,6 +83,8 @@ struct List<'a> {
     answer: &'a Json,
     /// The members of an object: path, type in our words.
     members: Vec<(String, &'static str)>,
+    /// What there is a list of this kind for: `/shops` of `/shops/{id}/customers`.
+    parents: Option<&'a str>,
 }
 
 impl List<'_> {
@@ -96,7 +98,9 @@ impl List<'_> {
         let word = guess::singular(self.path.rsplit('/').next().unwrap_or_default());
         let is_named =
             ["person", "contact", "customer", "member", "user", "lead", "subscriber"].contains(&word.as_str());
-        u32::from(has("email")) * 4 + u32::from(is_named) * 2 + u32::from(has("phone"))
+        let rank = u32::from(has("email")) * 4 + u32::from(is_named) * 2 + u32::from(has("phone"));
+        // A list of everybody goes before those of some.
+        rank.saturating_sub(if self.parents.is_some() { 3 } else { 0 })
     }
 }
 
@@ -124,8 +128,21 @@ impl Spec {
     }
 
     fn lists(&self) -> Vec<List<'_>> {
-        let lists = self.paths().filter(|(path, _)| !path.contains('{'));
-        lists.filter_map(|(path, item)| self.list(path, item)).collect()
+        let lists = self.paths().filter_map(|(path, item)| {
+            let parents = match path.matches('{').count() {
+                0 => None,
+                1 => Some(path.split_once("/{").filter(|(_, rest)| !rest.ends_with('}'))?.0),
+                _ => return None,
+            };
+            Some(List {
+                parents,
+                ..self.list(path, item)?
+            })
+        });
+        let lists: Vec<_> = lists.collect();
+        let paths: BTreeSet<&str> = lists.iter().map(|list| list.path).collect();
+        let is_known = |list: &List<'_>| list.parents.is_none_or(|path| paths.contains(path));
+        lists.into_iter().filter(is_known).collect()
     }
 
     fn list<'a>(&'a self, path: &'a str, item: &'a Json) -> Option<List<'a>> {
@@ -133,10 +150,12 @@ impl Spec {
         let answer = self.schema_of_answer(get)?;
         let (records, row) = match self.rows(answer) {
             Some(row) => (String::new(), row),
-            None => self
-                .properties(answer)
-                .into_iter()
-                .find_map(|(name, schema)| Some((name, self.rows(schema)?)))?,
+            // Of several lists the one with the largest rows: others hold links, or columns.
+            None => {
+                let lists = self.properties(answer).into_iter();
+                let lists = lists.filter_map(|(name, schema)| Some((name, self.rows(schema)?)));
+                lists.rev().max_by_key(|(_, row)| self.properties(row).len())?
+            }
         };
         let mut members = Vec::new();
         self.members(row, "", 0, &mut members);
@@ -146,6 +165,7 @@ impl Spec {
             records,
             answer,
             members,
+            parents: None,
         })
     }
 
@@ -243,14 +263,16 @@ impl Spec {
             rest.and_then(|rest| rest.strip_suffix('}'))
                 .is_some_and(|name| !name.contains('/'))
         });
+        let listed = below_parent(list.path);
         let mut draft = Draft {
             name: name.to_owned(),
+            parents: list.parents.and_then(|path| self.parents(path)),
             doc: info("title").to_owned(),
             base: self.base(),
             login: self.login(),
-            check: list.path.to_owned(),
+            check: list.parents.unwrap_or(list.path).to_owned(),
             object: guess::singular(list.path.rsplit('/').next().unwrap_or("object")),
-            list: list.path.to_owned(),
+            list: listed.clone(),
             records: list.records.clone(),
             id: self.id(list, item.map(|(path, _)| path)),
             ..Draft::default()
@@ -267,7 +289,7 @@ impl Spec {
             self.paths().find(|(path, _)| *path == list.path).map(|(_, item)| item),
         );
         if let Some((path, operations)) = item {
-            let of_one = format!("{}/{{{{ id }}}}", list.path);
+            let of_one = format!("{listed}/{{{{ id }}}}");
             draft.get = operations.get("get").map(|_| of_one.clone());
             draft.update = ["patch", "put"]
                 .into_iter()
@@ -279,12 +301,30 @@ impl Spec {
         let mapped = list.members.iter().filter(|(path, _)| *path != draft.id);
         let mapped: Vec<_> = mapped.map(|(path, hint)| (path.as_str(), *hint)).collect();
         draft.map_by_name(mapped);
+        if draft.parents.is_some() {
+            // An id that is one below its parent only is no address for a change.
+            (draft.create, draft.update, draft.find) = (None, None, None);
+            let word =
+                "an object's id is its own below one parent only (else leave out `in_id`, and it can be written)";
+            draft.unverified.push(word.to_owned());
+            draft.unverified.push("the parents stand in one answer".to_owned());
+        }
         if draft.modified.as_ref().is_some_and(|(_, format)| format == "s") {
             draft
                 .unverified
                 .push("the time of the last change is in seconds since 1970".to_owned());
         }
         draft
+    }
+
+    fn parents(&self, path: &str) -> Option<DraftParents> {
+        let (_, item) = self.paths().find(|(known, _)| *known == path)?;
+        let list = self.list(path, item)?;
+        Some(DraftParents {
+            list: path.to_owned(),
+            id: self.id(&list, None),
+            records: list.records,
+        })
     }
 
     fn base(&self) -> String {
@@ -418,5 +458,13 @@ impl Spec {
             path: path.to_owned(),
             inside,
         })
+    }
+}
+
+/// A path with `{{ parent }}` for its parameter.
+fn below_parent(path: &str) -> String {
+    match (path.split_once('{'), path.split_once('}')) {
+        (Some((before, _)), Some((_, after))) => format!("{before}{{{{ parent }}}}{after}"),
+        _ => path.to_owned(),
     }
 }

@@ -37,7 +37,11 @@ pub fn manifest(draft: &Draft) -> String {
         ));
     }
     write(draft, &mut lines);
-    lines.add("    fields:");
+    lines.add(if draft.fields.is_empty() {
+        "    fields: {}"
+    } else {
+        "    fields:"
+    });
     for field in &draft.fields {
         let to = quoted(&field.to);
         lines.add(&match field.kind.as_str() {
@@ -161,7 +165,20 @@ fn read(draft: &Draft, lines: &mut Lines) {
         _ => lines
             .add("      full: {every: 1h}                          # unverified: can the tool list only what changed?"),
     }
-    lines.add(&format!("      request: GET {}", draft.list));
+    if let Some(parents) = &draft.parents {
+        let records = records_at(&parents.records);
+        lines.add(&format!(
+            "      parents: {{in_id: true, list: {{request: GET {}, records: {records}, id: {}}}}}   # unverified: is one answer all of them?",
+            parents.list, parents.id
+        ));
+    }
+    let request = format!("GET {}", draft.list);
+    let request = if draft.parents.is_some() {
+        quoted(&request)
+    } else {
+        request
+    };
+    lines.add(&format!("      request: {request}"));
     let size = draft.size.as_ref().map_or(SIZE, |(_, size)| *size);
     if let Some((parameter, size)) = &draft.size {
         query.push(format!("{}: {size}", quoted(parameter)));
@@ -246,10 +263,14 @@ fn inside(way: &Way, id: &str) -> String {
 
 /// Where the objects of a list are; `one` is the answer itself.
 fn records(draft: &Draft) -> String {
-    if draft.records.is_empty() {
+    records_at(&draft.records)
+}
+
+fn records_at(path: &str) -> String {
+    if path.is_empty() {
         "one".to_owned()
     } else {
-        quoted(&draft.records)
+        quoted(path)
     }
 }
 

@@ -112,6 +112,37 @@ fn json_is_read_too_and_another_list_can_be_asked_for() {
 }
 
 #[test]
+fn a_list_below_other_objects_is_read_below_each_of_them() {
+    let people = "get: {responses: {\"200\": {content: {application/json: {schema: {type: object, properties: {members: {type: array, items: {$ref: \"#/components/schemas/Person\"}}}}}}}}}";
+    let spec = format!(
+        "{SPEC}  /invoices/{{nr}}/members:\n    {people}\n  /invoices/{{nr}}/members/{{id}}: {{get: {{}}, patch: {{}}}}\n  /unlisted/{{id}}/members:\n    {people}\n  /a/{{b}}/c/{{d}}/members:\n    {people}\n"
+    );
+    let proposal = propose("acme", &spec, None).unwrap();
+    assert_eq!(proposal.others, ["/invoices/{nr}/members", "/invoices"]);
+    let draft = propose("acme", &spec, Some("/invoices/{nr}/members")).unwrap().draft;
+    assert_eq!(
+        (draft.list.as_str(), draft.check.as_str()),
+        ("/invoices/{{ parent }}/members", "/invoices")
+    );
+    assert_eq!(draft.get.as_deref(), Some("/invoices/{{ parent }}/members/{{ id }}"));
+    let text = in_order(&draft);
+    assert!(
+        text.contains("parents: {in_id: true, list: {request: GET /invoices, records: one, id: id}}"),
+        "{text}"
+    );
+}
+
+/// A list without anything that a name tells is a manifest all the same.
+#[test]
+fn an_object_of_unknown_members_is_still_a_manifest() {
+    let spec = SPEC.replace("id: {type: string}", "shoe_size: {type: integer}");
+    let draft = propose("acme", &spec, Some("/invoices")).unwrap().draft;
+    assert!(draft.fields.is_empty());
+    let text = manifest(&draft);
+    Manifest::parse("draft.yaml", &text).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"));
+}
+
+#[test]
 fn what_a_person_answers_becomes_a_manifest_in_order() {
     let way = |method: &str, path: &str| Way {
         method: method.into(),
