@@ -20,7 +20,7 @@ async fn p29_a_used_up_day_parks_the_stream_and_keeps_its_cursor() {
     let trial = Trial::new(29, 12).await;
     trial.reconfigure(|text| {
         let only_contacts =
-            "connector: hubspot\n    streams: {deal: {read: false}, call: {read: false}, meeting: {read: false}}";
+            "connector: hubspot\n    streams: {company: {read: false}, ticket: {read: false}, deal: {read: false}, call: {read: false}, meeting: {read: false}}";
         text.replace("connector: hubspot", only_contacts)
     });
     let clock = Arc::new(TestClock::at(SystemClock.now()));

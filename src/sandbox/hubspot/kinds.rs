@@ -1,4 +1,4 @@
-//! The kinds of objects this account has: contacts, and what hangs on them (VENDORS.md A1.4, A1.11, and the vendor's guides of
+//! The kinds of objects this account has: contacts, companies, and what hangs on contacts (VENDORS.md A1.4, A1.11, and the vendor's guides of
 //! calls and meetings).
 
 use serde_json::{Map, Value, json};
@@ -85,6 +85,44 @@ const DEAL: Kind = Kind {
     modified: "hs_lastmodifieddate",
 };
 
+const COMPANY: Kind = Kind {
+    name: "company",
+    plural: "companies",
+    standard: &["name", "domain", "phone", "lifecyclestage", "hubspot_owner_id"],
+    read_only: &[
+        "hs_object_id",
+        "createdate",
+        "hs_lastmodifieddate",
+        "hs_merged_object_ids",
+    ],
+    defaults: &["name", "domain"],
+    created: "createdate",
+    modified: "hs_lastmodifieddate",
+};
+
+const TICKET: Kind = Kind {
+    name: "ticket",
+    plural: "tickets",
+    standard: &[
+        "subject",
+        "content",
+        "hs_pipeline",
+        "hs_pipeline_stage",
+        "hs_ticket_priority",
+        "hubspot_owner_id",
+    ],
+    read_only: &["hs_object_id", "createdate", "hs_lastmodifieddate"],
+    defaults: &[
+        "subject",
+        "content",
+        "hs_pipeline",
+        "hs_pipeline_stage",
+        "hs_ticket_priority",
+    ],
+    created: "createdate",
+    modified: "hs_lastmodifieddate",
+};
+
 const CALL: Kind = Kind {
     name: "call",
     plural: "calls",
@@ -121,7 +159,7 @@ const MEETING: Kind = Kind {
     modified: "hs_lastmodifieddate",
 };
 
-const KINDS: [&Kind; 4] = [&CONTACT, &DEAL, &CALL, &MEETING];
+const KINDS: [&Kind; 6] = [&CONTACT, &COMPANY, &DEAL, &TICKET, &CALL, &MEETING];
 
 /// The stages of `lifecyclestage` (A1.5).
 const STAGES: &[&str] = &[
@@ -205,12 +243,14 @@ impl Kind {
     }
 }
 
-/// What hangs on contacts.
+/// Everything but contacts.
 pub(super) fn sides() -> Sides {
     Sides::new(
         1,
         &[
             (DEAL.name, stamp_deal),
+            (COMPANY.name, stamp_company),
+            (TICKET.name, stamp_company),
             (CALL.name, stamp_engagement),
             (MEETING.name, stamp_engagement),
         ],
@@ -227,6 +267,10 @@ pub(super) fn blank(kind: &str) -> Value {
 
 pub(super) fn stamp_contact(body: &mut Value, stamps: &Stamps) {
     stamp(body, stamps, &CONTACT);
+}
+
+fn stamp_company(body: &mut Value, stamps: &Stamps) {
+    stamp(body, stamps, &COMPANY);
 }
 
 fn stamp_engagement(body: &mut Value, stamps: &Stamps) {

@@ -1,4 +1,4 @@
-//! The shape of HubSpot's CRM objects API: contacts, and the deals, calls and meetings that hang on them (VENDORS.md A1).
+//! The shape of HubSpot's CRM objects API: contacts, companies, and the deals, tickets, calls and meetings that hang on contacts (VENDORS.md A1).
 //!
 //! An object's body is its `properties` map; every value is a string (A1.3). Where the sheet is silent: a backward move
 //! of `lifecyclestage` is answered 200 and left undone, and batch rows come in reverse order, because none is promised.
