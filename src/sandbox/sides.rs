@@ -66,6 +66,15 @@ impl Tool {
 
     /// A person edits a deal or ticket; false when it is not there.
     pub fn edit_activity(&self, kind: &str, id: &str, patch: &Value) -> bool {
+        self.change(kind, id, patch, true)
+    }
+
+    /// A person joins a deal or ticket to other people: its own time does not move. False when it is not there.
+    pub fn associate(&self, kind: &str, id: &str, patch: &Value) -> bool {
+        self.change(kind, id, patch, false)
+    }
+
+    fn change(&self, kind: &str, id: &str, patch: &Value, moves_time: bool) -> bool {
         let act = Act {
             by: By::User,
             now_ms: self.clock.now_ms(),
@@ -75,7 +84,11 @@ impl Tool {
                 return false;
             };
             let (id, body) = (object.id, laid(Value::clone(&object.body), patch));
-            store.revise(act, id, body, true);
+            if moves_time {
+                store.revise(act, id, body, true);
+            } else {
+                store.associate(act, id, body);
+            }
             true
         };
         let sides = self.service.vendor.sides();

@@ -221,6 +221,16 @@ impl Store {
         is_changed
     }
 
+    /// Writes a new body and leaves the time stamp: whom an object is joined to is no property of its own.
+    pub(super) fn associate(&mut self, act: Act, id: u64, body: Value) {
+        let Some(object) = self.objects.get(&id) else { return };
+        let (updated_ms, deleted_ms) = (object.updated_ms, object.deleted_ms);
+        let (before, body) = (Arc::clone(&object.body), Arc::new(body));
+        let changed = difference(&before, &body, self.shape.moving);
+        self.replace(act, id, updated_ms, deleted_ms, Arc::clone(&body));
+        self.record(act.now_ms, Op::Update, id, act.by, changed, (Some(before), Some(body)));
+    }
+
     /// Takes an object out of the bin, with a new body.
     pub(super) fn restore(&mut self, act: Act, id: u64, body: Value) {
         if let Some(object) = self.objects.get_mut(&id) {

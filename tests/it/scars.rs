@@ -35,6 +35,10 @@ const SCARS: &[(u16, &[&str])] = &[
             "p14_a_tap_that_lies_about_its_state_loses_nothing",
         ],
     ),
+    (
+        15,
+        &["p15_a_deal_that_is_joined_to_somebody_else_without_a_change_is_seen_by_a_sweep"],
+    ),
     (16, &["p16_a_changed_email_makes_no_second_person"]),
     (
         17,
@@ -313,10 +317,6 @@ const REASONS: &[(u16, &str)] = &[
         "no count of the tool is compared at the end of a reading: the totals that lists tell count rows, too, that rights hide from the \
          account, so a difference proves nothing. A total that moves begins the list again (`guard: total`), what \
          incremental reading misses comes with the next sweep, and a declared ceiling is split around (9)",
-    ),
-    (
-        15,
-        "associations are not read: no shipped connector maps a second kind of object yet",
     ),
     (
         65,

@@ -94,6 +94,22 @@ async fn one_timeline_tells_of_deals_calls_meetings_and_tasks_in_all_tools() {
     );
 }
 
+/// A deal is joined to somebody else, and its own time does not move: what reads only changes never sees it, the sweep does.
+#[tokio::test]
+async fn p15_a_deal_that_is_joined_to_somebody_else_without_a_change_is_seen_by_a_sweep() {
+    let (trial, [ana, bo], _) = with_both().await;
+    let tools = &trial.sandbox;
+    let plan = json!({"dealname": "Annual plan", "dealstage": "closedwon", "contacts": [ana]});
+    let deal = tools.hubspot.add_activity("deal", &plan);
+    pass(&trial).await;
+    check(&timeline(&trial, "ana@example.com").await, &["Annual plan (won)"], &[]);
+    assert!(tools.hubspot.associate("deal", &deal, &json!({ "contacts": [bo] })));
+    trial.reconfigure(|text| text.replace("role: marketing\n", "role: marketing\n    full: 1s\n"));
+    pass(&trial).await;
+    check(&timeline(&trial, "ana@example.com").await, &[], &["Annual plan"]);
+    check(&timeline(&trial, "bo@example.com").await, &["Annual plan (won)"], &[]);
+}
+
 /// More deals than a page of the search and a request for associations hold, and a deal with more contacts than an answer.
 #[tokio::test]
 async fn every_deal_finds_its_contacts_over_the_edges_of_pages() {
