@@ -129,6 +129,39 @@ async fn a_refusal_in_marketing_reaches_sales_and_a_call_whose_answer_got_lost_i
     assert_eq!(name, "Lima", "what was to be written beside the call");
 }
 
+/// Somebody imports a list of refusals by mistake: who was taken off a list for good is not put back by an undo.
+#[tokio::test(flavor = "multi_thread")]
+async fn p53_a_mass_of_refusals_is_held_until_somebody_said_yes() {
+    let (trial, ..) = trial(true).await;
+    let tools = &trial.sandbox;
+    for number in 0..60 {
+        let email = format!("walker{number}@example.com");
+        let person = json!({"email": email, "firstname": format!("Walker{number}"), "lastname": "Silva"});
+        tools.hubspot.create(&person);
+    }
+    trial.settle().await;
+    let out = || {
+        let people = tools.hubspot.people().into_iter();
+        people.filter(|person| is_out(&trial, &person.id)).count()
+    };
+    assert_eq!((tools.pipedrive.people().len(), out()), (61, 0));
+    for person in tools.pipedrive.people() {
+        let refuses = json!({"marketing_status": "unsubscribed"});
+        tools.pipedrive.edit(&person.id, &refuses).unwrap();
+    }
+    let clock = &tools.pipedrive.clock;
+    let edited = clock.now_ms();
+    while clock.now_ms() < edited + 2_100 {
+        trial.nivel(&["sync"], None).await;
+    }
+    assert_eq!(out(), 0, "held");
+    let plan = trial.nivel(&["plan"], None).await;
+    let plan = String::from_utf8_lossy(&plan.stdout).into_owned();
+    assert!(plan.contains("61"), "{plan}");
+    trial.sync().await;
+    assert_eq!(out(), 61);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_admins_word_nobody_is_unsubscribed() {
     let (trial, contact, person) = trial(false).await;

@@ -265,6 +265,7 @@ const SCARS: &[(u16, &[&str])] = &[
         &[
             "p53_what_cannot_be_taken_back_needs_to_be_allowed",
             "p53_a_refusal_in_one_tool_is_told_to_the_others_by_their_own_calls",
+            "p53_a_mass_of_refusals_is_held_until_somebody_said_yes",
             "p53_notes_stay_away_from_marketing_and_denials_need_a_yes",
             "p53_a_note_for_marketing_is_silent_about_support_until_a_line_says_so",
             "p51_p53_a_mass_of_removals_is_held_and_everything_else_goes_on",
