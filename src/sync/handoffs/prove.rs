@@ -114,9 +114,7 @@ impl Engine {
         let view = self.view(ask).await?;
         let says_so = |(id, one): (RecordId, &Incoming)| {
             let (record, _) = view.records.get(&id)?;
-            let is_read = record.written_at.is_none_or(|at| at <= asked_at);
-            let is_same = is_read && one.problem.is_none() && !one.deleted && holds_ours(record, one);
-            is_same.then_some((id, asked_at))
+            proves(record, one, asked_at).then_some((id, asked_at))
         };
         Ok(ids.into_iter().zip(found).filter_map(says_so).collect())
     }
@@ -169,6 +167,12 @@ impl Engine {
     }
 }
 
+/// True when an object, asked for at `asked_at`, says everything that Nivel wrote to it, and was asked for after that.
+fn proves(record: &Record, read: &Incoming, asked_at: UnixMillis) -> bool {
+    let is_after = record.written_at.is_none_or(|at| at <= asked_at);
+    is_after && read.problem.is_none() && !read.deleted && holds_ours(record, read)
+}
+
 /// True when an object says everything that Nivel wrote to it.
 fn holds_ours(record: &Record, read: &Incoming) -> bool {
     let mut written = record.ours.iter().filter(|(_, ours)| !ours.placeholder);
@@ -179,5 +183,52 @@ fn ask(keys: &[CustomerKey]) -> Ask {
     Ask {
         customers: keys.iter().copied().collect(),
         ..Ask::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Code, Problem};
+    use crate::model::{Ours, StreamId, Value};
+
+    #[test]
+    fn only_what_was_read_after_it_was_written_and_says_so_is_a_proof() {
+        let id = StreamId::new("desk", "user").record("1");
+        let mut record = Record::new(id, UnixMillis(1));
+        let ours = |text| Ours {
+            value: Value::text(text),
+            placeholder: false,
+            own: None,
+        };
+        record.ours.insert("phone".into(), ours("7"));
+        record.written_at = Some(UnixMillis(10));
+        let read = Incoming {
+            remote: "1".into(),
+            fields: crate::model::Fields([("phone".into(), Value::text("7"))].into()),
+            updated_at: None,
+            version: None,
+            deleted: false,
+            key: None,
+            problem: None,
+            joined: None,
+        };
+        assert!(proves(&record, &read, UnixMillis(10)));
+        assert!(!proves(&record, &read, UnixMillis(9)), "asked before it was written");
+        let gone = Incoming {
+            deleted: true,
+            ..read.clone()
+        };
+        let broken = Incoming {
+            problem: Some(Problem::new(Code::NotTheAnswer, "x")),
+            ..read.clone()
+        };
+        let other = Incoming {
+            fields: crate::model::Fields([("phone".into(), Value::text("8"))].into()),
+            ..read
+        };
+        for wrong in [gone, broken, other] {
+            assert!(!proves(&record, &wrong, UnixMillis(11)), "{wrong:?}");
+        }
     }
 }
