@@ -1,5 +1,7 @@
 //! What was given up waits until a person decides: writes, and the notes of handoffs.
 
+use std::collections::BTreeSet;
+
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +79,7 @@ impl GivenUp {
 
     /// Leaves out all that are not named.
     pub fn keep(&mut self, ids: &[CompactString]) {
+        let ids: BTreeSet<&CompactString> = ids.iter().collect();
         self.writes.retain(|write| ids.contains(&write.operation));
         self.notes.retain(|passage| ids.contains(&passage.id));
     }
